@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* common/abi.c: names and the layout hash of the shared regions. */
+#include "common/abi.h"
+
+#include "common/crc32c.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+uint32_t abi_layout_hash(void)
+{
+    const uint32_t shape[] = {
+        ABI_VERSION,
+        sizeof(struct abi_root),
+        offsetof(struct abi_root, wanted_epoch),
+        sizeof(struct abi_attach),
+        offsetof(struct abi_attach, policy_adopted),
+        offsetof(struct abi_attach, counter),
+        sizeof(struct abi_up),
+        offsetof(struct abi_up, commit.rcpt_count),
+        offsetof(struct abi_up, state.hop_id),
+        sizeof(struct abi_down),
+        offsetof(struct abi_down, deliver.route_id),
+        sizeof(struct ring),
+        LIMIT_RING_UP_SLOTS,
+        LIMIT_RING_DOWN_SLOTS,
+        LIMIT_RCPTS,
+        ABI_COUNTERS_MAX,
+    };
+    return crc32c(0, shape, sizeof shape);
+}
+
+const char *abi_root_name(const char *instance, char out[ABI_NAME_SIZE])
+{
+    int len = snprintf(out, ABI_NAME_SIZE, "/holdfast-%s", instance);
+    assert(len > 0 && len < ABI_NAME_SIZE);
+    return out;
+}
+
+const char *abi_attach_name(const char *instance, uint64_t epoch, char out[ABI_NAME_SIZE])
+{
+    int len = snprintf(out, ABI_NAME_SIZE, "/holdfast-%s-%016" PRIx64, instance, epoch);
+    assert(len > 0 && len < ABI_NAME_SIZE);
+    return out;
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* common/abi.h: everything that crosses between the dataplane and control through memory.
+ *
+ * Two regions of POSIX shared memory:
+ *   root    "/holdfast-<instance>", made by the dataplane at each start: says that it is there,
+ *           and where control asks to be attached.
+ *   attach  "/holdfast-<instance>-<epoch>", made by control at each attach with fresh rings, since
+ *           a ring whose producer was killed half-way must never be used again. Its name is
+ *           removed as soon as both have it mapped.
+ *
+ *      writer thread ──── up ring ────▶ control        what is durable, in the log's order
+ *      worker n      ◀── down ring n ── control        DELIVER and other commands, by credits
+ *
+ * Promise: the log is the truth. Up messages carry consecutive numbers; a message that found the
+ *          ring full is dropped, its number is not reused, and control, seeing the gap, reads the
+ *          logs from where it stood. Losing the whole ring loses nothing.
+ * Trap:    each side treats the other's words as input: bounded and checked, never trusted as an
+ *          index or a pointer.
+ */
+#ifndef HOLDFAST_COMMON_ABI_H
+#define HOLDFAST_COMMON_ABI_H
+
+#include "common/ip.h"
+#include "common/limits.h"
+#include "common/rcptset.h"
+#include "common/ring.h"
+
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ABI_MAGIC_ROOT   UINT64_C(0x3130746f6f726668) /* "hfroot01" */
+#define ABI_MAGIC_ATTACH UINT64_C(0x3130686374616668) /* "hfatch01" */
+
+enum { ABI_VERSION = 1, ABI_NAME_SIZE = 96, ABI_COUNTERS_MAX = 128 };
+
+/* --- up: from the dataplane's writer thread to control ------------------------------------- */
+
+enum abi_up_type {
+    /* First in every ring: the logs are durable up to these positions; everything durable from
+     * here on comes through the ring, everything before is to be read from the logs. */
+    ABI_UP_HELLO = 1,
+    /* One per delivery under way, straight after HELLO; then INFLIGHT_END. */
+    ABI_UP_INFLIGHT,
+    ABI_UP_INFLIGHT_END,
+    /* A delivery is durable in the message log and was (or is being) answered 250. */
+    ABI_UP_COMMIT,
+    /* A state record is durable in the state log. */
+    ABI_UP_STATE,
+    /* An attempt ended and left no state record: a hop's trouble, or ours. */
+    ABI_UP_ATTEMPT,
+    /* The answer to ABI_DOWN_FENCE: that worker has passed everything queued before it. */
+    ABI_UP_FENCE,
+    /* A segment of the message log was taken into the free list. */
+    ABI_UP_RECYCLED,
+};
+
+/* Kinds of state records, in the ring and in the state log. Append only. */
+enum abi_state_kind {
+    /* What became of `rcpts` of a delivery at an attempt: `outcome` with the hop's reply. */
+    ABI_STATE_OUTCOME = 1,
+    /* Frozen recipients go back to waiting: an operator's release. */
+    ABI_STATE_RELEASE,
+    /* Waiting recipients are frozen with class `outcome`, by control or an operator. */
+    ABI_STATE_FREEZE,
+    /* The dataplane faulted while it handled this delivery. */
+    ABI_STATE_FAULT,
+};
+
+enum abi_flag {
+    /* The last message about this attempt: its credit is free again. */
+    ABI_FLAG_LAST = 1 << 0,
+    /* The attempt passed the dot but no reply was seen. */
+    ABI_FLAG_AFTER_DOT = 1 << 1,
+    /* DELIVER: one probe of a hop whose breaker is open, or a suspect tried alone. */
+    ABI_FLAG_PROBE = 1 << 2,
+};
+
+/* The SMTP phase in which an outcome arose. */
+enum abi_phase {
+    ABI_PHASE_NONE,
+    ABI_PHASE_CONNECT,
+    ABI_PHASE_BANNER,
+    ABI_PHASE_EHLO,
+    ABI_PHASE_MAIL,
+    ABI_PHASE_RCPT,
+    ABI_PHASE_DATA,
+    ABI_PHASE_BODY,
+    ABI_PHASE_DOT,
+};
+
+struct abi_up {
+    uint64_t number; /* consecutive from 0 in each ring, dropped ones included */
+    uint8_t type;    /* enum abi_up_type */
+    uint8_t kind;    /* STATE: enum abi_state_kind */
+    uint8_t outcome; /* STATE, ATTEMPT: enum outcome */
+    uint8_t phase;   /* STATE, ATTEMPT: enum abi_phase */
+    uint16_t code;   /* STATE, ATTEMPT: the hop's reply code, 0 without one */
+    uint16_t flags;  /* enum abi_flag */
+    union {
+        struct {
+            uint64_t message_pos; /* durable end of the message log */
+            uint64_t state_pos;   /* durable end of the state log */
+            uint32_t start;       /* the dataplane's start number */
+            uint32_t credits;     /* deliveries it will have under way at most */
+        } hello;
+        struct {
+            uint64_t id; /* delivery */
+            uint32_t hop_id;
+        } inflight;
+        struct {
+            uint64_t id;          /* delivery */
+            uint64_t commit_pos;  /* the LAST record of the message */
+            uint64_t first_pos;   /* the FIRST record: holds the envelope */
+            uint64_t received_ms; /* wall clock, since 1970 */
+            uint32_t route_id;
+            uint32_t body_bytes;
+            uint16_t rcpt_count; /* recipients of this delivery */
+            uint16_t reserved[3];
+        } commit;
+        struct {
+            uint64_t id;        /* delivery */
+            uint64_t state_pos; /* the record, for its reply text; ATTEMPT: 0 */
+            struct rcptset rcpts;
+            uint64_t time_ms;
+            uint32_t hop_id;
+            uint32_t reserved;
+        } state;
+        struct {
+            uint64_t token;
+            uint32_t worker;
+        } fence;
+        struct {
+            uint64_t seq;
+            uint64_t free_count;
+        } recycled;
+    };
+};
+_Static_assert(sizeof(struct abi_up) == RING_SLOT_BYTES, "one slot");
+
+/* --- down: from control to a worker -------------------------------------------------------- */
+
+enum abi_down_type {
+    ABI_DOWN_DELIVER = 1,
+    /* Write a state record (kind RELEASE or FREEZE); answered by ABI_UP_STATE once durable. */
+    ABI_DOWN_STATE,
+    /* Control holds nothing any more that lies in segment `seq`, having read all before seen_pos. */
+    ABI_DOWN_RECYCLE,
+    /* A durable checkpoint covers the state log below segment `seq`. */
+    ABI_DOWN_STATE_RECYCLE,
+    ABI_DOWN_FENCE,
+};
+
+struct abi_down {
+    uint8_t type;    /* enum abi_down_type */
+    uint8_t kind;    /* STATE: enum abi_state_kind */
+    uint8_t outcome; /* STATE FREEZE: its class */
+    uint8_t reserved;
+    uint16_t flags;  /* enum abi_flag */
+    uint16_t attempt; /* DELIVER: how many came before, picks the hop's address */
+    union {
+        struct {
+            uint64_t id; /* delivery */
+            uint64_t commit_pos;
+            uint64_t first_pos;
+            struct rcptset rcpts; /* those to deliver to now */
+            uint32_t hop_id;
+            uint32_t route_id;
+        } deliver;
+        struct {
+            uint64_t id;
+            struct rcptset rcpts;
+        } state;
+        struct {
+            uint64_t seq;
+            uint64_t seen_pos;
+        } recycle;
+        struct {
+            uint64_t token;
+        } fence;
+        uint8_t pad[56];
+    };
+};
+_Static_assert(sizeof(struct abi_down) == RING_SLOT_BYTES, "one slot");
+
+/* --- regions ------------------------------------------------------------------------------- */
+
+struct abi_root {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t layout_hash;
+    uint32_t start;  /* the dataplane's start number: a change means another run */
+    uint32_t pid;
+    uint32_t worker_count;
+    uint32_t reserved;
+    alignas(64) _Atomic uint64_t heartbeat_ns;   /* CLOCK_MONOTONIC, by the dataplane */
+    _Atomic uint64_t attached_epoch;             /* by the dataplane: rings in use */
+    alignas(64) _Atomic uint64_t wanted_epoch;   /* by control: attach me with these rings */
+};
+
+struct abi_attach {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t layout_hash;
+    uint64_t epoch;
+    uint32_t worker_count;
+    uint32_t reserved;
+    alignas(64) _Atomic uint64_t control_heartbeat_ns;
+    /* The newest policy snapshot in the state directory; by control. */
+    _Atomic uint64_t policy_published;
+    /* Control is about to sleep: ring the doorbell after the next put. The writer thread clears
+     * it. Both are sequentially consistent: control sets it, then looks at the ring once more;
+     * the writer puts, then looks at it. */
+    _Atomic uint32_t control_sleeping;
+    alignas(64) _Atomic uint64_t policy_adopted; /* by the dataplane: every worker has it */
+    _Atomic uint32_t spool_state;                /* enum abi_spool_state */
+    /* By the dataplane; the index is the counter's place in counters.def. */
+    alignas(64) _Atomic uint64_t counter[ABI_COUNTERS_MAX];
+    /* Then: the up ring at abi_up_offset(), the down rings at abi_down_offset(worker). */
+};
+
+enum abi_spool_state {
+    ABI_SPOOL_OK,
+    ABI_SPOOL_FULL,   /* no free segment: 452 */
+    ABI_SPOOL_FENCED, /* an I/O error: 421, only a restart through recovery helps */
+};
+
+static inline size_t abi_up_offset(void)
+{
+    return (sizeof(struct abi_attach) + 4095) & ~(size_t)4095;
+}
+
+static inline size_t abi_down_offset(uint32_t worker)
+{
+    size_t up = (sizeof(struct ring) + LIMIT_RING_UP_SLOTS * RING_SLOT_BYTES + 4095) & ~4095ul;
+    size_t down = (sizeof(struct ring) + LIMIT_RING_DOWN_SLOTS * RING_SLOT_BYTES + 4095) & ~4095ul;
+    return abi_up_offset() + up + worker * down;
+}
+
+static inline size_t abi_attach_size(uint32_t worker_count)
+{
+    return abi_down_offset(worker_count);
+}
+
+/* A number that changes when any of the layouts above does. */
+uint32_t abi_layout_hash(void);
+/* "/holdfast-<instance>" and "/holdfast-<instance>-<epoch>". Returns out. */
+const char *abi_root_name(const char *instance, char out[ABI_NAME_SIZE]);
+const char *abi_attach_name(const char *instance, uint64_t epoch, char out[ABI_NAME_SIZE]);
+
+#endif
