@@ -41,7 +41,7 @@ enum abi_up_type {
     /* First in every ring: the logs are durable up to these positions; everything durable from
      * here on comes through the ring, everything before is to be read from the logs. */
     ABI_UP_HELLO = 1,
-    /* One per delivery under way, straight after HELLO; then INFLIGHT_END. */
+    /* From each worker, after HELLO: one per delivery under way, then INFLIGHT_END. */
     ABI_UP_INFLIGHT,
     ABI_UP_INFLIGHT_END,
     /* A delivery is durable in the message log and was (or is being) answered 250. */

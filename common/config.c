@@ -11,6 +11,7 @@
  */
 #include "common/config.h"
 
+#include "common/bytes.h"
 #include "common/config_read.h"
 
 #include <errno.h>
@@ -166,20 +167,28 @@ static const struct config_key top_keys[] = {
     {"routes", CONFIG_KIND_CUSTOM, true, C(route), 0, 0, config_read_routes},
 };
 
+static void set_text(char *field, size_t size, const char *text)
+{
+    size_t len = bytes_copy_str(bytes_str(text), field, size);
+    assert(len == strlen(text));
+}
+
+#define SET(field, text) set_text(config->field, sizeof config->field, text)
+
 static void set_defaults(struct config *config)
 {
-    strcpy(config->instance, "main");
-    strcpy(config->run_dir, "/run/holdfast");
-    strcpy(config->state_dir, "/var/lib/holdfast");
+    SET(instance, "main");
+    SET(run_dir, "/run/holdfast");
+    SET(state_dir, "/var/lib/holdfast");
     config->dataplane.lcore = 1;
     config->dataplane.hugepages = true;
     config->dataplane.memory_mib = 512;
     config->dataplane.idle_nap_us = 50;
-    strcpy(config->spool.dir, "/var/spool/holdfast");
+    SET(spool.dir, "/var/spool/holdfast");
     config->spool.segment_bytes = 256 * MIB;
     config->spool.segments_max = 64;
     config->spool.state_segment_bytes = 8 * MIB;
-    strcpy(config->spool.io, "auto");
+    SET(spool.io, "auto");
     config->limits.message_bytes = (uint32_t)(100 * MIB);
     config->limits.rcpts = LIMIT_RCPTS;
     config->limits.connections = 4096;
@@ -189,7 +198,7 @@ static void set_defaults(struct config *config)
     config->retry.first_ms = 5 * MSEC_PER_M;
     config->retry.max_ms = MSEC_PER_H;
     config->control.admin_mode = 0660;
-    strcpy(config->control.admin_group, "root");
+    SET(control.admin_group, "root");
     config->control.checkpoint_interval_ms = 10 * MSEC_PER_S;
     config->control.domain_grace_ms = 7 * MSEC_PER_D;
 }
@@ -294,7 +303,7 @@ int config_parse(const char *path, const char *text, size_t len, struct config *
         snprintf(error_out, CONFIG_ERROR_SIZE, "%s: no memory", path);
         return -ENOMEM;
     }
-    strcpy(config->path, path);
+    SET(path, path);
     set_defaults(config);
     reader.config = config;
     config_init(&tree);

@@ -51,6 +51,9 @@ struct policy;
 /* Checks magic, version, CRC and every offset of `len` bytes. NULL when anything is off. */
 const struct policy *policy_verify(const void *data, size_t len);
 uint64_t policy_generation(const struct policy *policy);
+/* A digest of what it says: equal for two snapshots that differ only in generation and hash key.
+ * Bytes of two builds always differ, since each has its own key. */
+uint64_t policy_content(const struct policy *policy);
 /* `address` is local-part@domain, already syntax-checked; the domain is matched without case,
  * a recipient table entry likewise. `route_id_out` is set for POLICY_ACCEPT only. */
 enum policy_verdict policy_lookup(const struct policy *policy, struct bytes address,

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/cli/cli.h: the operator's command `holdfast`.
+ *
+ *   main.c         global options, finding the command, help
+ *   commands.def   the commands: name, operands, options, what they do
+ *   options.c      arguments to struct args, by a table; SELECT terms
+ *   client.c       the admin socket: one request, one answer (docs/ADMIN.md)
+ *   status.c look.c act.c rules.c offline.c check.c   the commands, by group
+ *   render.c       tables and paragraphs for people;  text.c  ages, sizes, times, cleaning
+ *
+ * Promise: nothing acts without a reason, a plan that was shown, and a yes. Whatever came over the
+ *          socket is cleaned before a terminal sees it.
+ * Trap:    exit codes are an interface for monitoring: 0 ok, 1 warning, 2 critical, 64 usage.
+ */
+#ifndef HOLDFAST_CONTROL_CLI_CLI_H
+#define HOLDFAST_CONTROL_CLI_CLI_H
+
+#include "common/assert.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum cli_exit {
+    CLI_EXIT_OK = 0,
+    CLI_EXIT_WARNING = 1,
+    CLI_EXIT_CRITICAL = 2,
+    CLI_EXIT_USAGE = 64, /* EX_USAGE of sysexits.h */
+};
+
+/* The server takes 32 terms; a longer list is several requests. */
+enum { CLI_TERMS_MAX = 32, CLI_OPERANDS_MAX = 64, CLI_TEXT_SIZE = 512 };
+
+struct cli {
+    bool json;
+    const char *socket_path; /* --socket, or NULL */
+    const char *config_path;
+    int fd; /* of the admin socket; -1 before the first request */
+};
+
+enum cli_option {
+    CLI_OPT_REASON = 1 << 0,
+    CLI_OPT_DRY_RUN = 1 << 1,
+    CLI_OPT_YES = 1 << 2,
+    CLI_OPT_LIMIT = 1 << 3,
+    CLI_OPT_AFTER = 1 << 4,
+    CLI_OPT_BY = 1 << 5,
+    CLI_OPT_BODY = 1 << 6,
+    CLI_OPT_COUNTERS = 1 << 7,
+    CLI_OPT_DIR = 1 << 8,
+    CLI_OPT_ALL = 1 << 9,
+    CLI_OPTS_ACT = CLI_OPT_REASON | CLI_OPT_DRY_RUN | CLI_OPT_YES,
+};
+
+struct args {
+    const char *operand[CLI_OPERANDS_MAX];
+    size_t operand_count;
+    unsigned given; /* enum cli_option */
+    const char *reason;
+    bool has_yes_count;
+    uint64_t yes_count;
+    uint64_t limit;
+    const char *after;
+    const char *by;
+    const char *dir;
+};
+
+struct command {
+    const char *name;
+    int (*run)(struct cli *cli, const struct args *args);
+    const char *operands; /* as in the usage line */
+    unsigned options;
+    const char *summary;
+    const char *text;
+};
+
+extern const struct command cli_commands[];
+extern const size_t cli_command_count;
+
+#define COMMAND(name, run, operands, options, summary, text)                                       \
+    int run(struct cli *cli, const struct args *args);
+#include "control/cli/commands.def"
+#undef COMMAND
+
+/* --- options.c --- */
+
+/* Fills args from argv; says what is wrong and returns CLI_EXIT_USAGE, or 0. *help_out: --help. */
+must_check int options_parse(struct cli *cli, const struct command *command, int argc, char **argv,
+                             struct args *args, bool *help_out);
+/* Prints the options of a command. */
+void options_print(const struct command *command);
+/* The operands from `first` on as a new JSON array of terms, or NULL after saying what is wrong. */
+json_t *options_select(const struct cli *cli, const struct args *args, size_t first);
+
+/* --- client.c --- */
+
+/* Sends the request (stolen) and returns the answer, which is ok:true, or NULL with *exit_out set
+ * after the error was told. */
+json_t *client_request(struct cli *cli, json_t *request, int *exit_out);
+/* A new request for `cmd`. */
+json_t *client_command(const char *cmd);
+void client_close(struct cli *cli);
+
+/* --- main.c --- */
+
+/* Says what went wrong, as one line on standard error or as JSON. Returns exit_code. */
+__attribute__((format(printf, 3, 4))) int cli_fail(const struct cli *cli, int exit_code,
+                                                   const char *format, ...);
+/* Prints an answer as JSON and gives it up. */
+void cli_print_json(json_t *answer);
+
+/* --- text.c --- */
+
+/* UTF-8 made safe for a terminal: C0, C1, DEL and directional overrides become '?'. */
+const char *text_clean(const char *text, char *out, size_t out_size);
+/* Columns that it takes, one per code point. */
+size_t text_width(const char *text);
+enum { TEXT_SHORT_SIZE = 40 };
+const char *text_age(int64_t ms, char out[TEXT_SHORT_SIZE]);   /* 3m12s */
+const char *text_size(int64_t bytes, char out[TEXT_SHORT_SIZE]); /* 2.1K */
+const char *text_time(int64_t ms, char out[TEXT_SHORT_SIZE]);  /* 2024-05-03 03:12:45 */
+const char *text_count(int64_t n, char out[TEXT_SHORT_SIZE]);  /* 12, or - for none */
+
+int64_t text_now_ms(void); /* wall clock, since 1970 */
+
+/* Members of an answer that may be missing. Text is "" then, numbers 0. */
+const char *member_text(const json_t *object, const char *key);
+int64_t member_number(const json_t *object, const char *key);
+bool member_true(const json_t *object, const char *key);
+
+/* --- render.c --- */
+
+enum { TABLE_COLUMNS_MAX = 12 };
+
+struct table {
+    size_t column_count;
+    const char *title[TABLE_COLUMNS_MAX];
+    bool right[TABLE_COLUMNS_MAX];  /* numbers */
+    size_t width_max[TABLE_COLUMNS_MAX]; /* 0: as wide as it gets */
+    size_t cell_count;
+    size_t cell_capacity;
+    char **cell; /* row by row; a NULL first cell: the second is a line of its own, indented */
+};
+
+/* Titles: "NAME", or ">COUNT" for right-aligned. */
+void table_init(struct table *table, const char *const *title, size_t column_count);
+/* The next cell, cleaned. */
+void table_cell(struct table *table, const char *text);
+__attribute__((format(printf, 2, 3))) void table_format(struct table *table, const char *format,
+                                                        ...);
+/* A line below the row just completed. */
+void table_note(struct table *table, const char *text);
+/* Prints and frees; nothing when there are no rows. */
+void table_print(struct table *table);
+/* "label   text" with the text cleaned. */
+void render_field(const char *label, const char *text);
+
+#endif

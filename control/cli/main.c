@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/cli/main.c: the command `holdfast`: finds the command, parses, runs, exits.
+ *
+ * Promise: the exit code is one of four (cli.h); with --json an error is JSON, too.
+ */
+#include "control/cli/cli.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_CONFIG "/etc/holdfast/holdfast.conf"
+
+const struct command cli_commands[] = {
+#define COMMAND(name, run, operands, options, summary, text)                                       \
+    {name, run, operands, options, summary, text},
+#include "control/cli/commands.def"
+#undef COMMAND
+};
+const size_t cli_command_count = sizeof cli_commands / sizeof cli_commands[0];
+
+int cli_fail(const struct cli *cli, int exit_code, const char *format, ...)
+{
+    char text[CLI_TEXT_SIZE * 2];
+    char clean[CLI_TEXT_SIZE * 2];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    text_clean(text, clean, sizeof clean);
+    if (cli->json) {
+        cli_print_json(json_pack("{sisbsssi}", "v", 1, "ok", 0, "error", clean, "exit", exit_code));
+    } else {
+        fprintf(stderr, "holdfast: %s\n", clean);
+    }
+    return exit_code;
+}
+
+void cli_print_json(json_t *answer)
+{
+    assert(answer != NULL);
+    int r = json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
+    assert(r == 0 || ferror(stdout));
+    fputc('\n', stdout);
+    json_decref(answer);
+}
+
+static void print_usage(void)
+{
+    printf("usage: holdfast [--json] [--socket PATH] [--config PATH] COMMAND [...]\n\n");
+    for (size_t i = 0; i < cli_command_count; i++) {
+        printf("  %-8s %-27s %s\n", cli_commands[i].name, cli_commands[i].operands,
+               cli_commands[i].summary);
+    }
+    printf("  %-8s %-27s %s\n\n", "help", "[COMMAND]", "this, or the options of a command");
+    printf("SELECT (all must hold): id= route= domain= rcpt= sender= class= state= hop= rule=\n"
+           "  older=DURATION newer=DURATION (or 'age>15m' 'age<2h', quoted), or the word all\n"
+           "Exit: 0 ok, 1 warning, 2 critical, 64 usage. See holdfast(1).\n");
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; i < cli_command_count; i++) {
+        if (strcmp(cli_commands[i].name, name) == 0) {
+            return &cli_commands[i];
+        }
+    }
+    return NULL;
+}
+
+static int print_help(const struct command *command)
+{
+    printf("usage: holdfast %s%s%s [OPTION...]\n%s\n\n%s%s", command->name,
+           command->operands[0] == '\0' ? "" : " ", command->operands, command->summary,
+           command->text, command->text[0] == '\0' ? "" : "\n");
+    options_print(command);
+    return CLI_EXIT_OK;
+}
+
+/* Options before the command: returns the index of the command, or -1 after an error. */
+static int take_globals(struct cli *cli, int argc, char **argv, bool *help_out)
+{
+    int at = 1;
+    while (at < argc && argv[at][0] == '-') {
+        /* a command without operands or options of its own: only global ones are known */
+        static const struct command none = {.name = "holdfast", .operands = ""};
+        struct args args;
+        bool takes_next = strcmp(argv[at], "--socket") == 0 || strcmp(argv[at], "--config") == 0;
+        int count = takes_next && at + 1 < argc ? 2 : 1;
+        bool help;
+        if (options_parse(cli, &none, count, argv + at, &args, &help) != 0) {
+            return -1;
+        }
+        *help_out |= help;
+        at += count;
+    }
+    return at;
+}
+
+static int run_command(struct cli *cli, const struct command *command, int argc, char **argv)
+{
+    struct args args;
+    bool help;
+    int r = options_parse(cli, command, argc, argv, &args, &help);
+    if (r != 0) {
+        return r;
+    }
+    if (help) {
+        return print_help(command);
+    }
+    r = command->run(cli, &args);
+    client_close(cli);
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    const char *config_path = getenv("HOLDFAST_CONFIG");
+    struct cli cli = {.config_path = config_path == NULL ? DEFAULT_CONFIG : config_path, .fd = -1};
+    if (argc > 1 && strcmp(argv[1], "--version") == 0) {
+        printf("holdfast %s\n", HOLDFAST_VERSION);
+        return CLI_EXIT_OK;
+    }
+    bool help = false;
+    int at = take_globals(&cli, argc, argv, &help);
+    if (at < 0) {
+        return CLI_EXIT_USAGE;
+    }
+    const char *name = at < argc ? argv[at] : "";
+    if (help || (strcmp(name, "help") == 0 && at + 1 >= argc)) {
+        print_usage();
+        return CLI_EXIT_OK;
+    }
+    bool wants_help = strcmp(name, "help") == 0;
+    const struct command *command = find_command(wants_help ? argv[at + 1] : name);
+    if (command == NULL) {
+        return name[0] == '\0' ? (print_usage(), CLI_EXIT_USAGE)
+                               : cli_fail(&cli, CLI_EXIT_USAGE, "unknown command %s (holdfast help)",
+                                          wants_help ? argv[at + 1] : name);
+    }
+    int r = wants_help ? print_help(command)
+                       : run_command(&cli, command, argc - at - 1, argv + at + 1);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "holdfast: the output could not be written\n");
+        return r > CLI_EXIT_CRITICAL ? r : CLI_EXIT_CRITICAL;
+    }
+    return r;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* dataplane/fault.h: which delivery was being handled when we faulted, kept for the next start.
+ *
+ * Only our own faults (a failed assertion, a wild pointer) count against a delivery: then this
+ * handler runs and knows the very one. Being killed or losing power says nothing about any mail. */
+#ifndef HOLDFAST_DATAPLANE_FAULT_H
+#define HOLDFAST_DATAPLANE_FAULT_H
+
+#include "common/assert.h"
+
+#include <stdint.h>
+
+struct worker;
+
+/* Installs the handlers; `dir` is the spool directory. */
+void fault_init(const char *dir, const struct worker *worker);
+/* The delivery named by the last run's fault, 0 for none. Returns 0 or -errno. */
+must_check int fault_read(const char *dir, uint64_t *id_out);
+/* It is durable in the state log now. */
+void fault_clear(const char *dir);
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* dataplane/housekeeping.h: what the main thread does a few times a second for the others: the
+ * root region and its heartbeat, control's attaches, policy snapshots, the sums of the counters.
+ *
+ * Promise: a control that dies, restarts or writes nonsense changes nothing for the workers but
+ *          that they hear less.
+ * Trap:    memory of a region or a snapshot is unmapped only after every thread uses its successor.
+ */
+#ifndef HOLDFAST_DATAPLANE_HOUSEKEEPING_H
+#define HOLDFAST_DATAPLANE_HOUSEKEEPING_H
+
+#include "common/assert.h"
+#include "common/config.h"
+#include "dataplane/worker.h"
+#include "dataplane/writer.h"
+
+#include <stdint.h>
+
+struct housekeeping {
+    const struct config *config;
+    struct writer *writer;
+    struct counters *writer_counters;
+    uint32_t worker_count;
+    struct worker *worker[LIMIT_WORKERS];
+    struct counters *worker_counters[LIMIT_WORKERS];
+    uint32_t start;
+
+    struct abi_root *root;
+    struct abi_attach *region;
+    uint64_t epoch;
+    const struct policy *policy;
+    void *policy_data;
+    size_t policy_bytes;
+};
+
+/* Makes the root region and loads the last policy snapshot, if there is one. 0 or -errno. */
+must_check int housekeeping_init(struct housekeeping *h);
+void housekeeping_fini(struct housekeeping *h);
+/* One round; now_ns is CLOCK_MONOTONIC. */
+void housekeeping_turn(struct housekeeping *h, uint64_t now_ns);
+
+#endif

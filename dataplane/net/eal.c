@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* dataplane/net/eal.c: DPDK's environment: start, lcores, time, memory. See eal.h. */
+#include "dataplane/net/eal.h"
+
+#include "dataplane/net/eal_args.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <rte_cycles.h>
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_malloc.h>
+
+#define NS_PER_SECOND UINT64_C(1000000000)
+
+static uint32_t worker_cpu;
+/* ns = cycles * ns_mult / 2^32 */
+static uint64_t ns_mult;
+
+/* Free huge pages of one size; 0 when the kernel has none of it. */
+static uint64_t hugepages_free(const char *size)
+{
+    char path[128];
+    snprintf(path, sizeof path, "/sys/kernel/mm/hugepages/hugepages-%s/free_hugepages", size);
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return 0;
+    }
+    unsigned long long count = 0;
+    if (fscanf(file, "%llu", &count) != 1) {
+        count = 0;
+    }
+    fclose(file);
+    return count;
+}
+
+static void explain_failure(const struct config *config, int eal_errno,
+                            char error_out[CONFIG_ERROR_SIZE])
+{
+    uint32_t wanted_mib = config->dataplane.memory_mib;
+    if (config->dataplane.hugepages) {
+        uint64_t small = hugepages_free("2048kB");
+        uint64_t free_mib = small * 2 + hugepages_free("1048576kB") * 1024;
+        if (free_mib < wanted_mib) {
+            uint32_t pages = (wanted_mib + 1) / 2;
+            snprintf(error_out, CONFIG_ERROR_SIZE,
+                     "dataplane.memory = %u MiB needs %u free 2048 kB hugepages and there are "
+                     "%llu: reserve them with \"sysctl vm.nr_hugepages=N\" or set "
+                     "dataplane.hugepages = false",
+                     wanted_mib, pages, (unsigned long long)small);
+            return;
+        }
+    }
+    if (geteuid() != 0) {
+        snprintf(error_out, CONFIG_ERROR_SIZE,
+                 "DPDK did not start (%s): start as root, privileges are dropped afterwards",
+                 rte_strerror(eal_errno));
+        return;
+    }
+    snprintf(error_out, CONFIG_ERROR_SIZE,
+             "DPDK did not start with %u MiB of %s (%s): its own lines above say why", wanted_mib,
+             config->dataplane.hugepages ? "hugepages" : "memory", rte_strerror(eal_errno));
+}
+
+/* net_memif's server binds a socket file that a killed run left behind; one that nobody listens to
+ * any more is removed. An abstract socket (the default) leaves nothing. */
+static void memif_socket_clean(const char *device)
+{
+    char value[CONFIG_TEXT_SIZE];
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    if (strncmp(device, "net_memif", strlen("net_memif")) != 0 ||
+        !eal_device_value(device, "socket-abstract", value, sizeof value) ||
+        strcmp(value, "no") != 0 ||
+        !eal_device_value(device, "socket", addr.sun_path, sizeof addr.sun_path)) {
+        return;
+    }
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) {
+        return;
+    }
+    if (connect(fd, (struct sockaddr *)&addr, sizeof addr) != 0 && errno == ECONNREFUSED) {
+        (void)unlink(addr.sun_path); /* if that fails, the driver will say so */
+    }
+    close(fd);
+}
+
+int nic_eal_init(const struct config *config, char error_out[CONFIG_ERROR_SIZE])
+{
+    int rc = eal_args_check(config, error_out);
+    if (rc != 0) {
+        return rc;
+    }
+    /* For good: the EAL keeps pointers into its arguments. */
+    struct eal_args *args = malloc(sizeof *args);
+    if (args == NULL) {
+        snprintf(error_out, CONFIG_ERROR_SIZE, "no memory");
+        return -ENOMEM;
+    }
+    rc = eal_args_build(config, args);
+    if (rc != 0) {
+        snprintf(error_out, CONFIG_ERROR_SIZE, "dataplane.eal or a device: too many or too long");
+        free(args);
+        return rc;
+    }
+    for (uint32_t i = 0; i < config->interface_count; i++) {
+        memif_socket_clean(config->interface[i].device);
+    }
+    if (rte_eal_init(args->argc, args->argv) < 0) {
+        explain_failure(config, rte_errno, error_out);
+        return rte_errno > 0 ? -rte_errno : -EIO;
+    }
+    worker_cpu = config->dataplane.lcore;
+    uint64_t hz = rte_get_tsc_hz();
+    assert(hz > 0);
+    ns_mult = (NS_PER_SECOND << 32) / hz;
+    return 0;
+}
+
+void nic_eal_cleanup(void)
+{
+    if (rte_eal_cleanup() != 0) {
+        fprintf(stderr, "holdfast-dataplane: DPDK did not clean up\n");
+    }
+}
+
+int nic_launch(uint32_t lcore, int (*run)(void *), void *arg)
+{
+    if (lcore != worker_cpu || !rte_lcore_is_enabled(EAL_LCORE_WORKER)) {
+        return -EINVAL;
+    }
+    return rte_eal_remote_launch(run, arg, EAL_LCORE_WORKER);
+}
+
+int nic_join(void)
+{
+    return rte_eal_wait_lcore(EAL_LCORE_WORKER);
+}
+
+uint64_t nic_now_ns(void)
+{
+    assert(ns_mult != 0);
+    __extension__ typedef unsigned __int128 u128;
+    return (uint64_t)(((u128)rte_rdtsc() * ns_mult) >> 32);
+}
+
+uint64_t nic_cycles(void)
+{
+    return rte_rdtsc();
+}
+
+uint64_t nic_cycles_per_second(void)
+{
+    return rte_get_tsc_hz();
+}
+
+void *nic_memory(size_t bytes, size_t align)
+{
+    assert((align & (align - 1)) == 0);
+    return rte_zmalloc(NULL, bytes, (unsigned)align);
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* dataplane/smtp/client.c: a session with a next hop, as a state machine.
+ *
+ * Promise: DELIVERED is said only for a 2xx to the end of the whole message. Every recipient of a
+ *          delivery has a result at DONE and at BROKEN. Nothing from the spool can end a command
+ *          early: addresses pass the validator once more before they are said.
+ * Trap:    with PIPELINING (RFC 2920) replies come for commands that should not have been sent;
+ *          results once set stay, later replies only keep the count.
+ *
+ *   BANNER ─220─▶ EHLO ─250─▶ READY ─begin─▶ ENVELOPE ──▶ BODY ──▶ DOT ──▶ DONE, READY
+ *                  │ 500,502    ▲  ▲            │ all refused               │
+ *                  └─▶ HELO ────┘  └── RSET ◀───┴──▶ DONE                   ▼
+ *                                              421, bad replies, lost ──▶ BROKEN (from anywhere)
+ * Without PIPELINING one command is under way at a time. With it all of them are, as the output
+ * has room, but BDAT waits for the RCPTs' replies: its octets could not be taken back. */
+#include "dataplane/smtp/client_internal.h"
+
+#include "dataplane/smtp/address.h"
+
+#include <stdio.h>
+
+void smtp_client_init(struct smtp_client *client, const char *hostname, bool lmtp)
+{
+    assert(hostname != NULL && strlen(hostname) <= LIMIT_DOMAIN_BYTES);
+    memset(client, 0, sizeof *client);
+    client->hostname = hostname;
+    client->lmtp = lmtp;
+    client->state = SMTP_CLIENT_STATE_BANNER;
+}
+
+/* --- output ---------------------------------------------------------------------------------- */
+
+static void out_put(struct smtp_client *client, struct bytes b)
+{
+    assert(b.len <= sizeof client->out - client->out_len);
+    memcpy(client->out + client->out_len, b.data, b.len);
+    client->out_len = (uint16_t)(client->out_len + b.len);
+}
+
+void client_command(struct smtp_client *client, const char *verb, struct bytes arg, const char *end)
+{
+    out_put(client, bytes_str(verb));
+    if (arg.len > 0) {
+        out_put(client, arg);
+    }
+    out_put(client, bytes_str(end));
+}
+
+struct bytes smtp_client_output(const struct smtp_client *client)
+{
+    return bytes_of(client->out, client->out_len);
+}
+
+void smtp_client_output_sent(struct smtp_client *client, size_t len)
+{
+    assert(len <= client->out_len);
+    client->out_len = (uint16_t)(client->out_len - len);
+    memmove(client->out, client->out + len, client->out_len);
+    if (len > 0) {
+        client->flags |= CLIENT_DRAINED;
+    }
+    if (client->state == SMTP_CLIENT_STATE_ENVELOPE) {
+        client_advance(client);
+    }
+}
+
+unsigned client_command_count(const struct smtp_client *client)
+{
+    return 1u + client->delivery->rcpt_count + ((client->flags & CLIENT_BDAT) == 0);
+}
+
+static void mail_put(struct smtp_client *client)
+{
+    const struct smtp_delivery *delivery = client->delivery;
+    char end[64] = ">";
+    size_t len = 1;
+    if ((client->capabilities & CLIENT_SIZE) != 0) {
+        len += (size_t)snprintf(end + len, sizeof end - len, " SIZE=%u", delivery->body_bytes);
+    }
+    bool eight_bit = delivery->eight_bit && (client->capabilities & CLIENT_8BITMIME) != 0;
+    (void)snprintf(end + len, sizeof end - len, "%s\r\n", eight_bit ? " BODY=8BITMIME" : "");
+    client_command(client, "MAIL FROM:<", delivery->sender, end);
+}
+
+/* May the next command go out? */
+static bool may_send(struct smtp_client *client)
+{
+    const struct smtp_delivery *delivery = client->delivery;
+    unsigned next = client->command_sent;
+    bool idle = next == client->command_answered;
+    if ((client->flags & CLIENT_STOP) != 0 || next >= client_command_count(client) ||
+        sizeof client->out - client->out_len < CLIENT_COMMAND_ROOM) {
+        return false;
+    }
+    if (next > delivery->rcpt_count && idle && client->rcpt_accepted == 0) {
+        client->flags |= CLIENT_STOP; /* DATA for nobody */
+        return false;
+    }
+    return idle || (client->capabilities & CLIENT_PIPELINING) != 0;
+}
+
+void client_advance(struct smtp_client *client)
+{
+    const struct smtp_delivery *delivery = client->delivery;
+    assert(client->state == SMTP_CLIENT_STATE_ENVELOPE && delivery != NULL);
+    while (may_send(client)) {
+        unsigned next = client->command_sent++;
+        if (next == 0) {
+            mail_put(client);
+        } else if (next <= delivery->rcpt_count) {
+            client_command(client, "RCPT TO:<", delivery->rcpt[next - 1], ">\r\n");
+        } else {
+            client_command(client, "DATA\r\n", bytes_of("", 0), "");
+        }
+    }
+    if (client->command_answered < client->command_sent || client->out_len > 0) {
+        return;
+    }
+    bool stopped = (client->flags & CLIENT_STOP) != 0;
+    if (!stopped && client->command_sent < client_command_count(client)) {
+        return;
+    }
+    if (stopped || !client_has_open_rcpt(client)) {
+        client_finish(client, false);
+    } else {
+        client->state = SMTP_CLIENT_STATE_BODY; /* BDAT; DATA goes there by its 354 */
+    }
+}
+
+/* --- results --------------------------------------------------------------------------------- */
+
+bool client_has_open_rcpt(const struct smtp_client *client)
+{
+    for (unsigned i = 0; i < client->delivery->rcpt_count; i++) {
+        if (client->result[i].outcome == OUTCOME_NONE) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void client_settle(struct smtp_client *client, struct smtp_rcpt_result result)
+{
+    assert(result.outcome != OUTCOME_NONE && client->delivery != NULL);
+    for (unsigned i = 0; i < client->delivery->rcpt_count; i++) {
+        if (client->result[i].outcome == OUTCOME_NONE) {
+            client->result[i] = result;
+        }
+    }
+}
+
+uint8_t client_text_keep(struct smtp_client *client)
+{
+    memcpy(client->text, client->reply_text, sizeof client->text);
+    for (unsigned i = 0; i < client->text_count; i++) {
+        if (strcmp(client->rcpt_text[i], client->text) == 0) {
+            return (uint8_t)(i + 1);
+        }
+    }
+    if (client->text_count == SMTP_CLIENT_TEXTS) {
+        return 0;
+    }
+    memcpy(client->rcpt_text[client->text_count++], client->text, sizeof client->text);
+    return (uint8_t)client->text_count;
+}
+
+const char *smtp_client_rcpt_text(const struct smtp_client *client, unsigned index)
+{
+    assert(index < LIMIT_RCPTS);
+    unsigned number = client->result[index].text;
+    assert(number <= client->text_count);
+    return number == 0 ? "" : client->rcpt_text[number - 1];
+}
+
+void client_finish(struct smtp_client *client, bool clean)
+{
+    assert(client->delivery != NULL && !client_has_open_rcpt(client));
+    client->done_pending = true;
+    client->delivery = NULL;
+    client->state = clean ? SMTP_CLIENT_STATE_READY : SMTP_CLIENT_STATE_RSET;
+    if (!clean) {
+        client_command(client, "RSET\r\n", bytes_of("", 0), "");
+    }
+}
+
+void client_break(struct smtp_client *client, enum outcome outcome, enum abi_phase phase,
+                  uint16_t code)
+{
+    assert(client->delivery == NULL || !client_has_open_rcpt(client));
+    client->state = SMTP_CLIENT_STATE_BROKEN;
+    client->broken = (struct smtp_rcpt_result){
+        .outcome = (uint8_t)outcome,
+        .phase = (uint8_t)phase,
+        .code = code,
+    };
+    client->delivery = NULL;
+    client->out_len = 0; /* half an envelope is not to be finished */
+}
+
+/* --- the session ----------------------------------------------------------------------------- */
+
+static enum smtp_client_action action_of(const struct smtp_client *client)
+{
+    if (client->done_pending) {
+        return SMTP_CLIENT_DONE;
+    }
+    switch (client->state) {
+    case SMTP_CLIENT_STATE_READY:
+        return SMTP_CLIENT_READY;
+    case SMTP_CLIENT_STATE_BODY:
+        return SMTP_CLIENT_BODY;
+    case SMTP_CLIENT_STATE_BROKEN:
+        return SMTP_CLIENT_BROKEN;
+    case SMTP_CLIENT_STATE_BANNER:
+    case SMTP_CLIENT_STATE_EHLO:
+    case SMTP_CLIENT_STATE_HELO:
+    case SMTP_CLIENT_STATE_ENVELOPE:
+    case SMTP_CLIENT_STATE_DOT:
+    case SMTP_CLIENT_STATE_RSET:
+    case SMTP_CLIENT_STATE_QUIT:
+    case SMTP_CLIENT_STATE_COUNT:
+        break;
+    }
+    return SMTP_CLIENT_MORE;
+}
+
+enum smtp_client_action smtp_client_feed(struct smtp_client *client, struct bytes input,
+                                         size_t *consumed_out)
+{
+    size_t used = 0;
+    enum smtp_client_action action = action_of(client);
+    while (used < input.len && action != SMTP_CLIENT_DONE && action != SMTP_CLIENT_BROKEN) {
+        used += client_reply_feed(client, bytes_from(input, used));
+        assert(used <= input.len);
+        action = action_of(client);
+    }
+    if (action == SMTP_CLIENT_DONE) {
+        client->done_pending = false;
+        if (used < input.len && client->state != SMTP_CLIENT_STATE_BROKEN) {
+            /* More replies than questions: the next one would be taken for another's. */
+            client_break(client, OUTCOME_REPLY_INVALID, ABI_PHASE_NONE, 0);
+        }
+    }
+    *consumed_out = used;
+    return action;
+}
+
+/* What makes a delivery impossible here; OUTCOME_NONE when nothing does. */
+static enum outcome delivery_obstacle(const struct smtp_client *client,
+                                      const struct smtp_delivery *delivery)
+{
+    if (delivery->sender.len > 0 && !smtp_mailbox_valid(delivery->sender)) {
+        return OUTCOME_DAMAGED;
+    }
+    for (unsigned i = 0; i < delivery->rcpt_count; i++) {
+        if (!smtp_mailbox_valid(delivery->rcpt[i])) {
+            return OUTCOME_DAMAGED;
+        }
+    }
+    if (client->size_max > 0 && delivery->body_bytes > client->size_max) {
+        return OUTCOME_SIZE; /* RFC 1870 section 6 */
+    }
+    if (delivery->eight_bit && (client->capabilities & CLIENT_8BITMIME) == 0) {
+        return OUTCOME_CAPABILITY; /* RFC 6152 section 3 */
+    }
+    return OUTCOME_NONE;
+}
+
+void smtp_client_begin(struct smtp_client *client, const struct smtp_delivery *delivery)
+{
+    assert(client->state == SMTP_CLIENT_STATE_READY && !client->done_pending);
+    assert(delivery->rcpt_count > 0 && delivery->rcpt_count <= LIMIT_RCPTS);
+    memset(client->result, 0, delivery->rcpt_count * sizeof client->result[0]);
+    client->delivery = delivery;
+    client->command_sent = 0;
+    client->command_answered = 0;
+    client->rcpt_accepted = 0;
+    client->text_count = 0;
+    client->text[0] = '\0';
+    client->body_left = delivery->body_bytes;
+    client->body_match = 0;
+    client->literal_sent = 0;
+    client->flags = (client->capabilities & CLIENT_CHUNKING) != 0 ? CLIENT_BDAT : 0;
+    if (client->line_len > 0 || client->reply_lines > 0) {
+        client->flags |= CLIENT_STALE;
+    }
+    enum outcome obstacle = delivery_obstacle(client, delivery);
+    if (obstacle != OUTCOME_NONE) {
+        client_settle(client, (struct smtp_rcpt_result){.outcome = (uint8_t)obstacle,
+                                                        .phase = ABI_PHASE_MAIL});
+        client_finish(client, true);
+        return;
+    }
+    client->state = SMTP_CLIENT_STATE_ENVELOPE;
+    client_advance(client);
+}
+
+void smtp_client_quit(struct smtp_client *client)
+{
+    assert(client->state == SMTP_CLIENT_STATE_READY && client->delivery == NULL);
+    client_command(client, "QUIT\r\n", bytes_of("", 0), "");
+    client->state = SMTP_CLIENT_STATE_QUIT;
+}
+
+void smtp_client_set_unsent(struct smtp_client *client, bool unsent)
+{
+    client->flags &= (uint16_t)~CLIENT_UNSENT;
+    if (unsent) {
+        client->flags |= CLIENT_UNSENT;
+    }
+}
+
+void smtp_client_lost(struct smtp_client *client, enum outcome outcome)
+{
+    client->done_pending = false;
+    if (client->state == SMTP_CLIENT_STATE_BROKEN) {
+        return;
+    }
+    enum abi_phase phase = smtp_client_phase(client);
+    if (phase == ABI_PHASE_DOT) {
+        outcome = OUTCOME_DOT_LOST;
+    } else if (outcome == OUTCOME_NONE) {
+        outcome = OUTCOME_CONNECTION_LOST;
+    }
+    if (client->delivery != NULL) {
+        client_settle(client, (struct smtp_rcpt_result){.outcome = (uint8_t)outcome,
+                                                        .phase = (uint8_t)phase});
+    }
+    client_break(client, outcome, phase, 0);
+}
+
+enum abi_phase smtp_client_phase(const struct smtp_client *client)
+{
+    switch (client->state) {
+    case SMTP_CLIENT_STATE_BANNER:
+        return ABI_PHASE_BANNER;
+    case SMTP_CLIENT_STATE_EHLO:
+    case SMTP_CLIENT_STATE_HELO:
+        return ABI_PHASE_EHLO;
+    case SMTP_CLIENT_STATE_ENVELOPE:
+        if (client->command_answered == 0) {
+            return ABI_PHASE_MAIL;
+        }
+        return client->command_answered <= client->delivery->rcpt_count ? ABI_PHASE_RCPT
+                                                                        : ABI_PHASE_DATA;
+    case SMTP_CLIENT_STATE_BODY:
+        return ABI_PHASE_BODY;
+    case SMTP_CLIENT_STATE_DOT:
+        return ABI_PHASE_DOT;
+    case SMTP_CLIENT_STATE_READY:
+    case SMTP_CLIENT_STATE_RSET:
+    case SMTP_CLIENT_STATE_QUIT:
+    case SMTP_CLIENT_STATE_BROKEN:
+    case SMTP_CLIENT_STATE_COUNT:
+        break;
+    }
+    return ABI_PHASE_NONE;
+}
+
+const char *smtp_client_state_name(enum smtp_client_state state)
+{
+    switch (state) {
+#define SMTP_CLIENT_STATE(name, meaning)                                                           \
+    case SMTP_CLIENT_STATE_##name:                                                                 \
+        return #name;
+#include "dataplane/smtp/client_states.def"
+#undef SMTP_CLIENT_STATE
+    case SMTP_CLIENT_STATE_COUNT:
+        break;
+    }
+    return "?";
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* dataplane/smtp/client_internal.h: what the client's files share. See smtp.h for the contract.
+ *
+ *   client.c        the session: commands out, begin, lost, quit
+ *   client_reply.c  replies in: lines, and what they do in each state
+ *   client_body.c   the message on its way out
+ *   reply.c         the class of a reply that refuses
+ */
+#ifndef HOLDFAST_DATAPLANE_SMTP_CLIENT_INTERNAL_H
+#define HOLDFAST_DATAPLANE_SMTP_CLIENT_INTERNAL_H
+
+#include "dataplane/smtp/smtp.h"
+
+enum client_capability {
+    CLIENT_PIPELINING = 1 << 0,
+    CLIENT_SIZE = 1 << 1,
+    CLIENT_8BITMIME = 1 << 2,
+    CLIENT_CHUNKING = 1 << 3,
+    CLIENT_ENHANCED = 1 << 4,
+};
+
+enum client_flag {
+    CLIENT_STOP = 1 << 0,     /* no further command of this delivery is to be sent */
+    CLIENT_BDAT = 1 << 1,     /* this delivery goes by BDAT */
+    CLIENT_LONE_DOT = 1 << 2, /* 354 though nobody was accepted: RFC 2920 section 3.1 */
+    CLIENT_DRAINED = 1 << 3,  /* some of this delivery's output was sent */
+    CLIENT_STALE = 1 << 4,    /* a reply had begun before this delivery did */
+    CLIENT_UNSENT = 1 << 5,   /* smtp_client_set_unsent */
+};
+
+enum {
+    /* The longest command: MAIL FROM:<254> SIZE=10 digits BODY=8BITMIME, CRLF. */
+    CLIENT_COMMAND_ROOM = 320,
+    /* Bytes in one reply, ends included; then the hop is broken. */
+    CLIENT_REPLY_BYTES_MAX = LIMIT_REPLY_LINES * LIMIT_REPLY_LINE_BYTES,
+};
+
+/* client.c */
+void client_command(struct smtp_client *client, const char *verb, struct bytes arg,
+                    const char *end);
+/* Sends what may be sent now; ends the envelope when all was answered. */
+void client_advance(struct smtp_client *client);
+/* Commands of the delivery under way, MAIL, RCPTs and DATA. */
+unsigned client_command_count(const struct smtp_client *client);
+/* Every recipient without a result gets this one. */
+void client_settle(struct smtp_client *client, struct smtp_rcpt_result result);
+/* Keeps the reply's text as the deciding one; its number for smtp_rcpt_result.text. */
+uint8_t client_text_keep(struct smtp_client *client);
+/* All results are in; `clean`: the hop is ready for the next MAIL without RSET. */
+void client_finish(struct smtp_client *client, bool clean);
+void client_break(struct smtp_client *client, enum outcome outcome, enum abi_phase phase,
+                  uint16_t code);
+/* Did anybody of this delivery get past RCPT, and is without a result? */
+bool client_has_open_rcpt(const struct smtp_client *client);
+
+/* client_reply.c */
+size_t client_reply_feed(struct smtp_client *client, struct bytes input);
+/* The hop is not speaking SMTP: settles and breaks. */
+void client_invalid(struct smtp_client *client);
+
+#endif

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* dataplane/smtp/command.c: command lines in, replies out.
+ *
+ * Promise: a command ends at CRLF and nowhere else (RFC 5321 section 2.3.8). A line with a bare LF
+ *          or CR is never executed, nor is anything behind the bare LF up to the next CRLF. The
+ *          replies depend on the bytes alone, not on how they were cut into segments.
+ * Trap:    server_refuse may close the session, so the state a refusal leads to is set before it.
+ *
+ *   bytes ──▶ line[] ──CRLF──▶ verbs.def ──▶ state allowed? ──▶ check_* ──NULL──▶ apply_*
+ *                │                 │ 500            │ 503           │ the reply
+ *                └─ LF alone: 500, skip to CRLF     └───────────────┴──▶ server_refuse */
+#include "dataplane/smtp/server_internal.h"
+
+struct verb {
+    const char *name;
+    size_t len;
+    uint32_t states;
+    const char *(*check)(const struct smtp_server *server, struct bytes arg,
+                         struct server_command *command_out);
+    void (*apply)(struct smtp_server *server, const struct server_command *command);
+};
+
+/* Of a line that is too long: enough to tell its verb. */
+enum { LINE_HEAD_BYTES = 8 };
+
+#define IN(state) (UINT32_C(1) << SMTP_SERVER_STATE_##state)
+#define IN_ANY    UINT32_MAX
+
+static const struct verb verbs[] = {
+#define VERB(name, states, handler)                                                                \
+    {#name, sizeof #name - 1, states, check_##handler, apply_##handler},
+#include "dataplane/smtp/verbs.def"
+#undef VERB
+};
+
+void server_reply_pieces(struct smtp_server *server, const char *const *piece, size_t count)
+{
+    /* Two bytes stay free for the CRLF: a reply that does not fit is cut, never left open. */
+    size_t room = sizeof server->out - server->out_len;
+    assert(room >= 2);
+    for (size_t i = 0; i < count; i++) {
+        struct bytes text = bytes_first(bytes_str(piece[i]), room - 2);
+        memcpy(server->out + server->out_len, text.data, text.len);
+        server->out_len = (uint16_t)(server->out_len + text.len);
+        room -= text.len;
+    }
+    memcpy(server->out + server->out_len, "\r\n", 2);
+    server->out_len = (uint16_t)(server->out_len + 2);
+    assert(server->out_len <= sizeof server->out);
+}
+
+void server_reply(struct smtp_server *server, const char *text)
+{
+    server_reply_pieces(server, &text, 1);
+}
+
+void server_mistake(struct smtp_server *server, unsigned weight)
+{
+    server->tally.protocol_errors++;
+    server->error_count = (uint16_t)(server->error_count + weight);
+    if (server->error_count >= SERVER_ERRORS_MAX) {
+        server_reply(server, "421 4.7.0 too many errors, closing");
+        server_close(server);
+    }
+}
+
+/* Syntax, sequence, parameters, line ends: the peer's program is wrong, not its recipient. */
+static bool is_mistake(const char *text)
+{
+    return strncmp(text, "50", 2) == 0 || strncmp(text, "555", 3) == 0 ||
+           strncmp(text, "550 5.6.", 8) == 0;
+}
+
+void server_refuse(struct smtp_server *server, const char *text)
+{
+    assert(text[0] == '4' || text[0] == '5');
+    server_reply(server, text);
+    if (text[0] == '4') {
+        server->tally.tempfails++;
+    } else if (is_mistake(text)) {
+        bool follows = (server->flags & SERVER_REFUSED) != 0 && strncmp(text, "503", 3) == 0;
+        if (follows && server->follow_count < SERVER_FOLLOWS_MAX) {
+            server->follow_count++;
+        } else {
+            server_mistake(server, 1);
+        }
+    }
+}
+
+static const struct verb *verb_find(struct bytes name)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        if (bytes_equal_nocase(name, bytes_of(verbs[i].name, verbs[i].len))) {
+            return &verbs[i];
+        }
+    }
+    return NULL;
+}
+
+/* Space at the end is tolerated (section 4.1.1). */
+static struct bytes strip_end(struct bytes line)
+{
+    while (line.len > 0 && (line.data[line.len - 1] == ' ' || line.data[line.len - 1] == '\t')) {
+        line.len--;
+    }
+    return line;
+}
+
+struct bytes server_line_split(struct bytes line, struct bytes *verb_out)
+{
+    line = strip_end(line);
+    size_t len = bytes_index(line, ' ');
+    *verb_out = bytes_first(line, len);
+    struct bytes arg = bytes_from(line, len);
+    while (arg.len > 0 && arg.data[0] == ' ') {
+        arg = bytes_from(arg, 1);
+    }
+    return arg;
+}
+
+/* A bare CR is among them, for the line's own CRLF is not in `line` any more. */
+static bool has_control(struct bytes line)
+{
+    for (size_t i = 0; i < line.len; i++) {
+        if ((line.data[i] < 0x20 && line.data[i] != '\t') || line.data[i] == 0x7f) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* BDAT, in a line that is refused: octets follow, and who knows how many. */
+static bool is_bdat(struct bytes line)
+{
+    bool ends = line.len <= 4 || line.data[4] == ' ' || line.data[4] == '\r';
+    return ends && bytes_equal_nocase(bytes_first(line, 4), bytes_str("BDAT"));
+}
+
+/* Refuses a line as a whole. */
+static void refuse_line(struct smtp_server *server, struct bytes line, const char *text,
+                        unsigned weight)
+{
+    bool bdat = is_bdat(line);
+    server->line_len = 0;
+    if (bdat) {
+        server_close(server);
+    }
+    server_reply(server, text);
+    server_mistake(server, weight);
+}
+
+static void dispatch(struct smtp_server *server, struct bytes line)
+{
+    struct bytes name;
+    struct bytes arg = server_line_split(line, &name);
+    const struct verb *verb = verb_find(name);
+    if (has_control(line)) {
+        bool bare = bytes_index(line, '\r') < line.len;
+        refuse_line(server, line,
+                    bare ? "500 5.5.2 bare CR in a command line"
+                         : "500 5.5.2 control character in a command line",
+                    1);
+        return;
+    }
+    if (verb == NULL) {
+        server_refuse(server, "500 5.5.1 command not recognized");
+        return;
+    }
+    if ((verb->states & UINT32_C(1) << server->state) == 0) {
+        bool greeted = server->state == SMTP_SERVER_STATE_GREETED;
+        server_refuse(server,
+                      greeted ? "503 5.5.1 EHLO first" : "503 5.5.1 bad sequence of commands");
+        return;
+    }
+    struct server_command command = {.arg = arg};
+    const char *refusal = verb->check(server, arg, &command);
+    if (refusal != NULL) {
+        server_refuse(server, refusal);
+        server->flags |= SERVER_REFUSED;
+        return;
+    }
+    verb->apply(server, &command);
+}
+
+/* Keeps what came of a line. Of one that is too long, its beginning, for its verb, and its last
+ * byte; of one that is only skipped, its last byte: is it the CR? */
+static void line_append(struct smtp_server *server, struct bytes b)
+{
+    if (b.len == 0) {
+        return;
+    }
+    const uint16_t skip = SERVER_LINE_LONG | SERVER_LINE_REFUSED;
+    size_t room = sizeof server->line - 1 - server->line_len; /* 1: the LF counts, unstored */
+    if ((server->flags & skip) == 0 && b.len <= room) {
+        memcpy(server->line + server->line_len, b.data, b.len);
+        server->line_len = (uint16_t)(server->line_len + b.len);
+        return;
+    }
+    if ((server->flags & SERVER_LINE_REFUSED) != 0) {
+        server->line_len = 1;
+    } else if ((server->flags & SERVER_LINE_LONG) == 0) {
+        if (server->line_len < LINE_HEAD_BYTES) {
+            memcpy(server->line + server->line_len, b.data, LINE_HEAD_BYTES - server->line_len);
+        }
+        server->flags |= SERVER_LINE_LONG;
+        server->line_len = LINE_HEAD_BYTES + 1;
+    }
+    server->line[server->line_len - 1] = b.data[b.len - 1];
+}
+
+/* An LF came. */
+static void line_end(struct smtp_server *server)
+{
+    uint16_t flags = server->flags;
+    uint16_t len = server->line_len;
+    bool crlf = len > 0 && server->line[len - 1] == '\r';
+    struct bytes line = bytes_of(server->line, len);
+    server->flags &= (uint16_t) ~(SERVER_LINE_LONG | SERVER_LINE_REFUSED);
+    if (!crlf) {
+        bool refused = (flags & SERVER_LINE_REFUSED) != 0; /* then it is none of its own */
+        server->flags |= SERVER_LINE_REFUSED;
+        refuse_line(server, refused ? bytes_of("", 0) : line, "500 5.5.2 bare LF in a command line",
+                    SERVER_BARE_LF_WEIGHT);
+    } else if ((flags & SERVER_LINE_REFUSED) != 0) {
+        server->line_len = 0;
+    } else if ((flags & SERVER_LINE_LONG) != 0) {
+        refuse_line(server, line, "500 5.5.2 line too long", 1);
+    } else {
+        dispatch(server, bytes_of(server->line, len - 1u));
+        if (server->pending != SMTP_SERVER_TRANSACTION) { /* MAIL reads its line again */
+            server->line_len = 0;
+        }
+    }
+}
+
+size_t server_command_feed(struct smtp_server *server, struct bytes input)
+{
+    assert(input.len > 0 && server->line_len < sizeof server->line);
+    size_t end = bytes_index(input, '\n');
+    line_append(server, bytes_first(input, end));
+    if (end == input.len) {
+        return end;
+    }
+    line_end(server);
+    return end + 1;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* dataplane/smtp/server_internal.h: what the server's files share. See smtp.h for the contract.
+ *
+ *   server.c    the session: feed, hand-over of buffers and transactions
+ *   command.c   lines, the table of verbs, replies, mistakes
+ *   cmd_*.c     a verb each: check_* has no effects, apply_* acts
+ *   body.c      DATA and BDAT content: the scanner and the gather buffer
+ *   trace.c     the Received field
+ *   address.c   paths and parameters
+ */
+#ifndef HOLDFAST_DATAPLANE_SMTP_SERVER_INTERNAL_H
+#define HOLDFAST_DATAPLANE_SMTP_SERVER_INTERNAL_H
+
+#include "dataplane/smtp/address.h"
+#include "dataplane/smtp/smtp.h"
+
+enum server_flag {
+    SERVER_ESMTP = 1 << 0,        /* EHLO, not HELO */
+    SERVER_LINE_LONG = 1 << 1,    /* the command line outgrew its buffer: 500 at its CRLF */
+    SERVER_LINE_REFUSED = 1 << 2, /* a bare LF was answered: skip to CRLF, say no more */
+    SERVER_REFUSED = 1 << 3,      /* part of this transaction was refused: what a pipelining peer
+                                     had sent behind it draws 503, which is no mistake of its */
+    SERVER_BDAT_LAST = 1 << 4,
+    SERVER_FIRST_BUFFER = 1 << 5, /* the envelope is still to be written */
+    SERVER_CLOSE_AFTER = 1 << 6,  /* close once the pending commit is answered */
+};
+
+enum {
+    /* Room in the output before a command is taken up: the longest reply (EHLO's, 355 with a host
+     * name of 255) and a 421 behind it. */
+    SERVER_REPLY_ROOM = 512,
+    /* Mistakes before 421: Postfix's hard limit, generous to a peer's bug, dear to a guesser. */
+    SERVER_ERRORS_MAX = 20,
+    /* What a bare LF in a command line counts: nobody honest goes on after four. */
+    SERVER_BARE_LF_WEIGHT = 5,
+    /* 503s for what was pipelined behind a refusal: all RCPTs and chunks of a large message. */
+    SERVER_FOLLOWS_MAX = 4 * LIMIT_RCPTS,
+};
+
+/* What a check_* found, for its apply_*. */
+struct server_command {
+    struct bytes arg;
+    struct smtp_path path;
+    uint64_t size; /* SIZE= of MAIL, octets of BDAT */
+    bool eight_bit;
+    bool last;
+};
+
+/* command.c */
+size_t server_command_feed(struct smtp_server *server, struct bytes input);
+/* The arguments in a whole command line; its verb in *verb_out. */
+struct bytes server_line_split(struct bytes line, struct bytes *verb_out);
+void server_reply(struct smtp_server *server, const char *text);
+void server_reply_pieces(struct smtp_server *server, const char *const *piece, size_t count);
+/* A reply that refuses; counts it as what it is. May close the session: set the state before. */
+void server_refuse(struct smtp_server *server, const char *text);
+void server_mistake(struct smtp_server *server, unsigned weight);
+
+/* server.c */
+/* The transaction is over without a message: hand back what it holds. */
+void server_abort(struct smtp_server *server);
+void server_close(struct smtp_server *server);
+enum smtp_server_state server_state_idle(const struct smtp_server *server);
+
+/* body.c */
+void server_body_begin(struct smtp_server *server, enum smtp_server_state state);
+size_t server_data_feed(struct smtp_server *server, struct bytes input);
+size_t server_bdat_feed(struct smtp_server *server, struct bytes input);
+void server_body_reject(struct smtp_server *server, const char *reply);
+void server_first_buffer(struct smtp_server *server);
+
+/* trace.c */
+enum { TRACE_FIXED_BYTES = 256 }; /* all of a Received field but the two names */
+size_t trace_format(const struct smtp_server *server, uint8_t *out, size_t out_size);
+
+/* cmd_*.c: NULL when the command may be applied, else the reply. */
+#define VERB(name, states, handler)                                                                \
+    const char *check_##handler(const struct smtp_server *server, struct bytes arg,                \
+                                struct server_command *command_out);                               \
+    void apply_##handler(struct smtp_server *server, const struct server_command *command);
+#include "dataplane/smtp/verbs.def"
+#undef VERB
+
+/* MAIL goes on with the transaction given, or without one. */
+void server_mail_resume(struct smtp_server *server, struct smtp_transaction *txn);
+
+#endif

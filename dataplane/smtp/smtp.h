@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* dataplane/smtp/smtp.h: SMTP as pure state machines: the server that takes mail from outside
+ * (RFC 5321, with PIPELINING 2920, SIZE 1870, 8BITMIME 6152, CHUNKING 3030, ENHANCEDSTATUSCODES
+ * 2034) and the client that gives it to a next hop (SMTP, LMTP 2033).
+ *
+ * Promise: end of data is CRLF.CRLF and nothing else; a message with a bare CR or LF is refused
+ *          after its true end. A 250 to the end of data is produced only by
+ *          smtp_server_committed(SMTP_COMMIT_OK).
+ * Trap:    sessions ask for what they need (buffers, transactions, time) through actions and
+ *          arguments; they never reach for it. Views they hand out are good until the next call.
+ */
+#ifndef HOLDFAST_DATAPLANE_SMTP_SMTP_H
+#define HOLDFAST_DATAPLANE_SMTP_SMTP_H
+
+#include "common/abi.h"
+#include "common/assert.h"
+#include "common/bytes.h"
+#include "common/envelope.h"
+#include "common/ip.h"
+#include "common/limits.h"
+#include "common/outcome.h"
+#include "common/rcptset.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* --- server ---------------------------------------------------------------------------------- */
+
+enum smtp_rcpt_verdict {
+    SMTP_RCPT_ACCEPT,    /* route_id_out is set */
+    SMTP_RCPT_UNKNOWN,   /* 550 5.1.1 */
+    SMTP_RCPT_NOT_OURS,  /* 550 5.7.1 relaying denied */
+    SMTP_RCPT_UNTRUSTED, /* 451 4.3.0: no table, or gone from it too recently */
+};
+
+/* What all sessions of a worker share; outlives them. */
+struct smtp_server_env {
+    const char *hostname;
+    uint32_t message_bytes_max;
+    uint32_t rcpts_max;
+    enum smtp_rcpt_verdict (*lookup)(void *ctx, struct bytes address, uint32_t *route_id_out);
+    void *lookup_ctx;
+};
+
+/* The memory of one transaction, from MAIL to its end; given by the caller from a pool. */
+struct smtp_transaction {
+    uint64_t id;              /* message id, set by the caller */
+    struct envelope envelope; /* views point into text */
+    uint32_t text_used;
+    uint8_t text[LIMIT_RCPTS * LIMIT_ADDRESS_BYTES + LIMIT_ADDRESS_BYTES + LIMIT_DOMAIN_BYTES];
+};
+
+/* Where body bytes go: `data + len` on, up to `cap`. The session unstuffs dots, counts, and takes
+ * the CRC-32C of all it put there. For the first buffer of a message it writes the encoded envelope
+ * and our Received field first. */
+struct smtp_gather {
+    uint8_t *data;
+    size_t cap;
+    size_t len;
+    uint32_t envelope_bytes; /* of len, in the first buffer */
+    uint32_t crc;            /* of data[0 .. len) */
+};
+
+enum smtp_server_action {
+    SMTP_SERVER_MORE,   /* input is consumed: feed more when it comes */
+    SMTP_SERVER_OUTPUT, /* little room left for replies: drain smtp_server_output, feed again */
+    SMTP_SERVER_TRANSACTION, /* MAIL: smtp_server_give_transaction, then feed on */
+    SMTP_SERVER_BUFFER,      /* body begins or goes on: smtp_server_give_buffer, then feed on */
+    SMTP_SERVER_CHUNK,       /* the buffer is full: smtp_server_take_buffer, then feed on */
+    SMTP_SERVER_COMMIT,      /* the message is complete: smtp_server_take_buffer, make it durable,
+                                smtp_server_committed. Input waits meanwhile. */
+    SMTP_SERVER_ABORT,       /* the transaction is over without a message: take back buffer and
+                                transaction; feed on */
+    SMTP_SERVER_CLOSE,       /* drain the output, then close */
+};
+
+enum smtp_server_state {
+#define SMTP_SERVER_STATE(name, meaning) SMTP_SERVER_STATE_##name,
+#include "dataplane/smtp/server_states.def"
+#undef SMTP_SERVER_STATE
+    SMTP_SERVER_STATE_COUNT,
+};
+
+enum { SMTP_OUTPUT_BYTES = 1024 };
+
+/* What a session saw since it was last asked, for the counters of that name. */
+struct smtp_server_tally {
+    uint32_t protocol_errors;
+    uint32_t rejected_rcpts;
+    uint32_t tempfails;
+};
+
+/* One for each connection, idle ones too: kept below SMTP_SERVER_BYTES_MAX. */
+struct smtp_server {
+    const struct smtp_server_env *env;
+    enum smtp_server_state state;
+    struct ip_addr client;
+    struct smtp_transaction *txn;
+    struct smtp_gather gather;
+    uint32_t total_bytes; /* of the message so far: envelope excluded, Received included */
+    uint32_t trace_bytes; /* of those, our Received field */
+    uint32_t received_count;
+    uint64_t chunk_left;    /* BDAT octets to come */
+    uint64_t size_declared; /* SIZE of MAIL; 0 when it said nothing */
+    uint64_t wall_ms;
+    const char *reject; /* set: the body is drained and answered with this reply */
+    struct smtp_server_tally tally;
+    uint16_t flags; /* enum server_flag */
+    uint16_t error_count;
+    uint16_t follow_count; /* 503s that only followed from a refusal */
+    uint8_t body_match;    /* progress of the body scanner */
+    uint8_t header_match;  /* progress of the Received counter */
+    uint8_t pending;       /* an action to hand out before anything else */
+    uint16_t line_len;
+    uint16_t helo_len;
+    uint16_t out_len;
+    uint8_t line[LIMIT_COMMAND_LINE_BYTES];
+    char helo[LIMIT_DOMAIN_BYTES + 1];
+    char out[SMTP_OUTPUT_BYTES];
+};
+
+enum { SMTP_SERVER_BYTES_MAX = 2560 };
+_Static_assert(sizeof(struct smtp_server) <= SMTP_SERVER_BYTES_MAX, "100 000 idle ones fit");
+
+/* Begins a session; the 220 greeting is in the output afterwards. */
+void smtp_server_init(struct smtp_server *server, const struct smtp_server_env *env,
+                      const struct ip_addr *client);
+/* Begins a session that only says 421 and closes (no room, spool failing). */
+void smtp_server_init_busy(struct smtp_server *server, const struct smtp_server_env *env,
+                           const char *reason);
+/* Consumes input up to the next action. `wall_ms` is the time of day for the Received field. With
+ * empty input it goes on with what is pending. */
+enum smtp_server_action smtp_server_feed(struct smtp_server *server, struct bytes input,
+                                         uint64_t wall_ms, size_t *consumed_out);
+/* Replies to send, in order; and that `len` of them were sent. */
+struct bytes smtp_server_output(const struct smtp_server *server);
+void smtp_server_output_sent(struct smtp_server *server, size_t len);
+
+/* After SMTP_SERVER_TRANSACTION. NULL: none free; MAIL is answered 452 4.3.1. */
+void smtp_server_give_transaction(struct smtp_server *server, struct smtp_transaction *txn);
+/* The least `cap` the next smtp_server_give_buffer may have: envelope and Received field go into
+ * the first buffer in one piece. Never more than LIMIT_CHUNK_LARGE_BYTES. */
+size_t smtp_server_buffer_wanted(const struct smtp_server *server);
+/* After SMTP_SERVER_BUFFER. data NULL: none; the body is drained, answered 452 4.3.1. The buffer
+ * may come late: was the message given up meanwhile (fail_body, timeout), ABORT hands it back. */
+void smtp_server_give_buffer(struct smtp_server *server, uint8_t *data, size_t cap);
+/* After CHUNK, COMMIT, ABORT: the buffer and what is in it; data NULL when there is none. At CHUNK
+ * and COMMIT it holds at least one byte of the message, and crc is set. */
+struct smtp_gather smtp_server_take_buffer(struct smtp_server *server);
+/* After ABORT, or once COMMIT is answered: the transaction back to its pool; NULL when none. */
+struct smtp_transaction *smtp_server_take_transaction(struct smtp_server *server);
+
+enum smtp_commit {
+    SMTP_COMMIT_OK,     /* 250 2.0.0, with the id */
+    SMTP_COMMIT_FULL,   /* 452 4.3.1 */
+    SMTP_COMMIT_FAILED, /* 421 4.3.0, then close */
+};
+void smtp_server_committed(struct smtp_server *server, enum smtp_commit result);
+/* The message loops: more than LIMIT_RECEIVED_LINES Received fields (RFC 5321 section 6.3). */
+bool smtp_server_loops(const struct smtp_server *server);
+/* The spool failed for this message while it is still coming: ABORT at the next feed, then the body
+ * is drained and answered 452 or 421. Once the message is complete (COMMIT) or over it does
+ * nothing: a commit behind a failed chunk must itself be answered by smtp_server_committed with
+ * something else than OK. */
+void smtp_server_fail_body(struct smtp_server *server, enum smtp_commit result);
+/* The peer was silent too long, or we shut down: puts a 421 into the output; then close. While a
+ * commit is pending its answer comes first: the 421 follows smtp_server_committed. Whatever the
+ * transaction held is handed back by ABORT at the next feed. */
+void smtp_server_timeout(struct smtp_server *server, const char *reason);
+/* What was counted since the last call; starts again from zero. */
+struct smtp_server_tally smtp_server_take_tally(struct smtp_server *server);
+/* Between commands with nothing begun: may be closed at a drain without losing work. */
+bool smtp_server_is_idle(const struct smtp_server *server);
+/* Body octets are what comes next (DATA, or a BDAT chunk). */
+bool smtp_server_in_body(const struct smtp_server *server);
+const char *smtp_server_state_name(enum smtp_server_state state);
+
+/* --- client ---------------------------------------------------------------------------------- */
+
+/* What to deliver. Views stay until the delivery is done. */
+struct smtp_delivery {
+    struct bytes sender;
+    uint16_t rcpt_count;
+    struct bytes rcpt[LIMIT_RCPTS];
+    uint32_t body_bytes;
+    bool eight_bit; /* needs 8BITMIME (RFC 6152) */
+};
+
+struct smtp_rcpt_result {
+    uint8_t outcome; /* enum outcome; OUTCOME_NONE until known */
+    uint8_t phase;   /* enum abi_phase */
+    uint16_t code;
+    uint8_t text; /* which reply decided: smtp_client_rcpt_text */
+};
+
+enum smtp_client_action {
+    SMTP_CLIENT_MORE,   /* wait for the hop; send what smtp_client_output has */
+    SMTP_CLIENT_READY,  /* nothing under way: smtp_client_begin or smtp_client_quit */
+    SMTP_CLIENT_BODY,   /* push the body with smtp_client_body as send space allows */
+    SMTP_CLIENT_DONE,   /* results are in; READY next (after an RSET: MORE until then), or BROKEN */
+    SMTP_CLIENT_BROKEN, /* the connection is of no further use: `broken` says why; results of a
+                           delivery under way are in. Close or abort it. */
+};
+
+enum smtp_client_state {
+#define SMTP_CLIENT_STATE(name, meaning) SMTP_CLIENT_STATE_##name,
+#include "dataplane/smtp/client_states.def"
+#undef SMTP_CLIENT_STATE
+    SMTP_CLIENT_STATE_COUNT,
+};
+
+/* Different reply texts kept of one delivery: hops say a handful; a recipient past them has its
+ * class and code, and no text. */
+enum { SMTP_CLIENT_TEXTS = 16 };
+
+struct smtp_client {
+    const char *hostname;
+    enum smtp_client_state state;
+    bool lmtp;
+    uint32_t capabilities; /* enum client_capability */
+    uint64_t size_max;     /* what SIZE said; 0 is no limit known */
+    const struct smtp_delivery *delivery;
+    /* The commands of a delivery, in order: 0 is MAIL, 1 to rcpt_count are RCPT, then DATA. */
+    uint16_t command_sent; /* put into the output */
+    uint16_t command_answered;
+    uint16_t rcpt_accepted; /* 2xx to RCPT */
+    uint16_t text_count;
+    uint32_t body_left;
+    uint8_t body_match;   /* where in a line the body stands */
+    uint8_t literal_sent; /* bytes written of the BDAT line, or of the final dot */
+    uint16_t flags;       /* enum client_flag */
+    bool done_pending;    /* DONE is to be handed out */
+    struct smtp_rcpt_result result[LIMIT_RCPTS];
+    struct smtp_rcpt_result broken;
+    /* The last reply that decided something, cleaned, for people; without its code. */
+    char text[LIMIT_REPLY_TEXT_BYTES + 1];
+    char rcpt_text[SMTP_CLIENT_TEXTS][LIMIT_REPLY_TEXT_BYTES + 1];
+    /* The reply being read. */
+    uint16_t line_len;
+    uint16_t reply_lines;
+    uint16_t reply_code;
+    uint16_t reply_text_len;
+    uint32_t reply_bytes;
+    char reply_text[LIMIT_REPLY_TEXT_BYTES + 1];
+    uint8_t line[LIMIT_REPLY_LINE_BYTES];
+    uint16_t out_len;
+    char out[SMTP_OUTPUT_BYTES];
+};
+
+/* After the connection is open: waits for the banner. */
+void smtp_client_init(struct smtp_client *client, const char *hostname, bool lmtp);
+/* Consumes what the hop said, up to the next action. */
+enum smtp_client_action smtp_client_feed(struct smtp_client *client, struct bytes input,
+                                         size_t *consumed_out);
+struct bytes smtp_client_output(const struct smtp_client *client);
+/* That `len` bytes were sent; more commands may be put in their place (pipelining). */
+void smtp_client_output_sent(struct smtp_client *client, size_t len);
+/* Only when READY. A missing capability (SIZE too small, 8BITMIME) makes every recipient
+ * OUTCOME_CAPABILITY or OUTCOME_SIZE at once: the next feed answers DONE. */
+void smtp_client_begin(struct smtp_client *client, const struct smtp_delivery *delivery);
+/* While `unsent` is true the caller knows body bytes that the hop cannot have acknowledged: a reply
+ * at the dot is then a reply to something else (OUTCOME_REPLY_INVALID, BROKEN), never DELIVERED.
+ * False to begin with; ask before each feed in phase ABI_PHASE_DOT. */
+void smtp_client_set_unsent(struct smtp_client *client, bool unsent);
+/* Turns body bytes into what goes on the wire (dots stuffed, or BDAT headers): reads from `body`,
+ * writes to out. Returns bytes written, *consumed_out bytes of body used. When all body_bytes
+ * were given, it writes the final dot (or nothing more, for BDAT), and the client awaits the
+ * reply: smtp_client_body_done. */
+size_t smtp_client_body(struct smtp_client *client, struct bytes body, uint8_t *out,
+                        size_t out_size, size_t *consumed_out);
+/* Nothing (more) of the body is to be pushed. */
+bool smtp_client_body_done(const struct smtp_client *client);
+/* The connection ended (reset, FIN, timeout): classifies by the phase it was in; recipients with
+ * no result get OUTCOME_CONNECTION_LOST or, past the dot, OUTCOME_DOT_LOST. Action is BROKEN. */
+void smtp_client_lost(struct smtp_client *client, enum outcome outcome);
+/* Only when READY. BROKEN follows the hop's reply, with `broken.outcome` OUTCOME_NONE. */
+void smtp_client_quit(struct smtp_client *client);
+/* The reply that decided about recipient `index`, cleaned, without its code; "" when none was kept
+ * (it was cut off by a lost connection, or not one of the first SMTP_CLIENT_TEXTS). Good until the
+ * next smtp_client_begin. */
+const char *smtp_client_rcpt_text(const struct smtp_client *client, unsigned index);
+enum abi_phase smtp_client_phase(const struct smtp_client *client);
+const char *smtp_client_state_name(enum smtp_client_state state);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* dataplane/submit.c: submissions to the spool's writer thread and what comes back.
+ *
+ * Promise: a submission taken always fits the ring, for there are fewer of them than slots.
+ * Trap:    results arrive in the writer's order, not per connection: owners may be half gone.
+ */
+#include "dataplane/conn.h"
+
+struct submission *submission_take(struct worker *w, uint32_t reserve)
+{
+    if (w->submissions.free_count <= reserve) {
+        return NULL;
+    }
+    struct submission *s = pool_take(&w->submissions);
+    assert(s != NULL);
+    *s = (struct submission){.worker = w->settings.index};
+    return s;
+}
+
+void submission_send(struct worker *w, struct submission *s, enum spool_submit_kind kind,
+                     void *owner, enum purpose purpose)
+{
+    s->spool.kind = kind;
+    s->owner = owner;
+    s->purpose = purpose;
+    struct ring_slot slot = {{0}};
+    memcpy(slot.data, &s, sizeof s);
+    bool room = ring_put(&w->port->submit, &slot);
+    assert(room);
+}
+
+void submission_note(struct worker *w, const struct abi_up *up)
+{
+    struct submission *s = submission_take(w, 0);
+    assert(s != NULL);
+    s->spool.user = *up;
+    submission_send(w, s, SPOOL_SUBMIT_NOTE, NULL, PURPOSE_NOTHING);
+}
+
+uint32_t submission_results(struct worker *w)
+{
+    uint32_t count = 0;
+    struct ring_slot slot;
+    while (ring_take(&w->port->done, &slot)) {
+        struct submission *s;
+        memcpy(&s, slot.data, sizeof s);
+        count++;
+        switch ((enum purpose)s->purpose) {
+        case PURPOSE_INTAKE_RECORD:
+        case PURPOSE_INTAKE_COMMIT:
+        case PURPOSE_INTAKE_ABORT:
+            intake_result(w, s);
+            break;
+        case PURPOSE_READ:
+            delivery_read_done(w, s);
+            break;
+        case PURPOSE_NOTHING:
+            break;
+        }
+        pool_give(&w->submissions, s);
+    }
+    return count;
+}

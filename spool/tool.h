@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* spool/tool.h: what an operator may ask of a spool with nothing running: list, verify, export.
+ *
+ * Promise: reads only; works on a spool that is damaged, in use or on a read-only mount, and goes
+ *          on after whatever it finds bad.
+ * Trap:    it keeps one entry in memory for each delivery that has a state record.
+ */
+#ifndef HOLDFAST_SPOOL_TOOL_H
+#define HOLDFAST_SPOOL_TOOL_H
+
+#include "spool/spool.h"
+
+/* What the state log says of one delivery: (message, route). */
+struct spool_tool_delivery {
+    uint64_t id;
+    uint32_t route_id;
+    uint16_t rcpt_count;
+    struct rcptset delivered;
+    struct rcptset frozen;
+    bool has_state; /* `last` is set */
+    struct spool_state_entry last;
+};
+
+/* A committed message. Everything is borrowed until the callback returns. */
+struct spool_tool_item {
+    uint64_t id;
+    uint64_t commit_pos;
+    uint64_t first_pos;
+    uint64_t received_ms;
+    uint32_t body_bytes;
+    bool has_envelope; /* false: its FIRST record is damaged or gone, so `deliveries` is empty */
+    const struct envelope *envelope;
+    uint32_t delivery_count;
+    const struct spool_tool_delivery *delivery;
+};
+
+/* Non-zero stops and is returned. */
+typedef int (*spool_tool_item_fn)(void *ctx, const struct spool_tool_item *item);
+
+/* Calls fn for every committed message in the order of the log. 0, fn's return, or -errno. */
+must_check int spool_tool_list(struct spool_reader *reader, spool_tool_item_fn fn, void *ctx);
+
+struct spool_tool_counts {
+    uint64_t segments;
+    uint64_t records;
+    uint64_t messages;
+    uint64_t states;
+    uint64_t body_bytes; /* of whole messages */
+    uint64_t damaged;    /* places where the log should be good and is not */
+    uint64_t torn;       /* unacknowledged ends: normal after a crash */
+    uint64_t broken;     /* messages of which a record is damaged or gone */
+};
+
+/* Told of every bad place: in a log, or a message that is not whole (`id` set then). */
+typedef void (*spool_tool_bad_fn)(void *ctx, uint64_t pos, uint64_t id, const char *why);
+
+/* Reads everything. Returns damaged + broken, at most INT_MAX, or -errno. `bad` may be NULL.
+ * A message whose earlier records were recycled counts as broken only while the state log does
+ * not say that all of its recipients are delivered. */
+must_check int spool_tool_verify(struct spool_reader *reader, struct spool_tool_counts *counts_out,
+                                 spool_tool_bad_fn bad, void *ctx);
+
+/* Writes every whole message into the existing directory: <id>.eml, the bytes as stored, and
+ * <id>.json, its envelope and deliveries. Never overwrites: -EEXIST. *exported_out counts; a
+ * message that is not whole is skipped and told to `bad` (may be NULL). 0 or -errno. */
+must_check int spool_tool_export(struct spool_reader *reader, const char *dir,
+                                 uint64_t *exported_out, spool_tool_bad_fn bad, void *ctx);
+
+#endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tests/sim/judge.c: looks at a world from outside, as its operator would: what control lists, what
+ * the spool's files hold, what the ledger still misses. See world.h.
+ *
+ * Trap: presence is asked only of a control that has heard everything: attached, its ring empty.
+ */
+#include "tests/sim/world.h"
+
+#include "common/id.h"
+#include "common/outcome.h"
+#include "spool/spool.h"
+#include "tests/sim/trace.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LIST_LIMIT = 10000 };
+
+static json_t *ask(struct world *w, const char *request_text)
+{
+    json_t *request = json_loads(request_text, 0, NULL);
+    assert(request != NULL);
+    struct relay *r = w->relay;
+    json_t *answer = control_admin(r->control.control, request, "sim", relay_time(r));
+    json_decref(request);
+    assert(answer != NULL);
+    if (!json_is_true(json_object_get(answer, "ok"))) {
+        trace_break(BREACH_OTHER, "control refused %s: %s", request_text,
+                    json_string_value(json_object_get(answer, "error")));
+    }
+    return answer;
+}
+
+static uint64_t number(const json_t *object, const char *key)
+{
+    return (uint64_t)json_integer_value(json_object_get(object, key));
+}
+
+/* Control is there and has taken all there is to hear. */
+static bool control_knows_all(struct world *w)
+{
+    const struct relay *r = w->relay;
+    if (!relay_is_up(r) || !control_is_attached(r->control.control) || r->hand_over_ns != 0 ||
+        r->control.dataplane_gone || !control_ring_is_empty(r->control.control)) {
+        return false;
+    }
+    json_t *status = ask(w, "{\"v\":1,\"cmd\":\"status\"}");
+    bool running = json_is_true(json_object_get(json_object_get(status, "dataplane"), "attached"));
+    json_decref(status);
+    return running;
+}
+
+/* Marks the recipients of one listed delivery. */
+static void mark(struct world *w, uint8_t *present, const json_t *delivery)
+{
+    size_t index;
+    const json_t *rcpt;
+    json_array_foreach(json_object_get(delivery, "rcpts"), index, rcpt)
+    {
+        unsigned n;
+        unsigned id;
+        const char *address = json_string_value(rcpt);
+        if (address == NULL || sscanf(address, "r%u.m%u@", &n, &id) != 2 || id == 0 ||
+            id > w->ledger->mail_count || n >= MAIL_RCPTS_MAX) {
+            trace_break(BREACH_FABRICATED, "control lists a delivery to %s",
+                        address == NULL ? "?" : address);
+            continue;
+        }
+        present[id - 1] |= (uint8_t)(1u << n);
+    }
+}
+
+void judge_presence(struct world *w)
+{
+    static uint8_t present[MAIL_COUNT_MAX];
+    if (mail_missing(w->ledger) == 0 || !control_knows_all(w)) {
+        return;
+    }
+    memset(present, 0, sizeof present);
+    char request[80];
+    snprintf(request, sizeof request, "{\"v\":1,\"cmd\":\"list\",\"limit\":%d}", LIST_LIMIT);
+    json_t *answer = ask(w, request);
+    size_t index;
+    const json_t *delivery;
+    json_array_foreach(json_object_get(answer, "deliveries"), index, delivery)
+    {
+        mark(w, present, delivery);
+    }
+    json_decref(answer);
+    for (uint32_t m = 0; m < w->ledger->mail_count; m++) {
+        const struct mail *mail = &w->ledger->mail[m];
+        for (uint32_t i = 0; i < mail->rcpt_count; i++) {
+            if (mail_is_missing(mail, i) && (present[m] >> i & 1) == 0) {
+                trace_break(BREACH_LOST,
+                            "mail %" PRIu32 " for %s: 250 at %.6f s, neither delivered nor present",
+                            mail->id, mail->rcpt[i].address, (double)mail->accepted_ns / 1e9);
+                return; /* one is enough; the end counts them all */
+            }
+        }
+    }
+}
+
+/* For the reader of a story that ended badly. */
+static void say_all(struct world *w)
+{
+    static const char *const requests[] = {"{\"v\":1,\"cmd\":\"status\"}",
+                                           "{\"v\":1,\"cmd\":\"list\",\"limit\":3}"};
+    for (size_t i = 0; trace.verbose && i < sizeof requests / sizeof requests[0]; i++) {
+        json_t *answer = ask(w, requests[i]);
+        char *text = json_dumps(answer, JSON_INDENT(1));
+        trace_say("%s", text);
+        free(text);
+        json_decref(answer);
+    }
+}
+
+static uint64_t deliveries_left(struct world *w)
+{
+    json_t *answer = ask(w, "{\"v\":1,\"cmd\":\"count\"}");
+    uint64_t count = number(answer, "deliveries");
+    json_decref(answer);
+    return count;
+}
+
+bool judge_is_over(struct world *w)
+{
+    for (uint32_t i = 0; i < w->client_count; i++) {
+        if (!outside_is_done(w->client[i])) {
+            return false;
+        }
+    }
+    return mail_missing(w->ledger) == 0 && control_knows_all(w) && deliveries_left(w) == 0;
+}
+
+void judge_release(struct world *w)
+{
+    if (!relay_is_up(w->relay)) {
+        return;
+    }
+    json_t *answer =
+        ask(w, "{\"v\":1,\"cmd\":\"release\",\"select\":[\"all\"],\"reason\":\"all is well\"}");
+    if (number(answer, "released") > 0) {
+        trace_say("operator: released %" PRIu64, number(answer, "released"));
+    }
+    json_decref(answer);
+}
+
+/* --- the end ------------------------------------------------------------------------------- */
+
+/* What the logs still say, for the reader of a story. */
+static void say_item(const struct spool_scan_item *item)
+{
+    const struct spool_state_entry *s = item->state;
+    char id[ID_TEXT_SIZE];
+    if (item->verdict != SPOOL_SCAN_RECORD) {
+        trace_say("log: %" PRIx64 ": %s: %s", item->pos,
+                  item->verdict == SPOOL_SCAN_TAIL ? "tail" : "damage", item->why);
+    } else if (s != NULL) {
+        trace_say("log: %" PRIx64 ": at %.3f s %s: kind %u %s, rcpts %" PRIx64 ", hop %" PRIu32
+                  ", %u %.*s",
+                  item->pos, ((double)s->time_ms - 1.7e12) / 1e3, id_format(s->id, id), s->kind,
+                  outcome_text((enum outcome)s->outcome), s->rcpts.word[0], s->hop_id, s->code,
+                  (int)s->text_len, s->text);
+    } else if (item->record != NULL && item->record->is_first) {
+        struct bytes body = item->record->body;
+        const uint8_t *name = memmem(body.data, body.len, "X-Sim: ", 7);
+        trace_say("log: %" PRIx64 ": message %s is mail %d", item->pos,
+                  id_format(item->record->id, id),
+                  name == NULL ? 0 : (int)strtol((const char *)name + 7, NULL, 10));
+    }
+}
+
+static int count_damage(void *ctx, const struct spool_scan_item *item)
+{
+    (void)ctx;
+    if (trace.verbose) {
+        say_item(item);
+    }
+    if (item->verdict == SPOOL_SCAN_DAMAGE) {
+        trace_break(BREACH_OTHER, "the spool is damaged at %" PRIx64 ": %s", item->pos,
+                    item->why == NULL ? "?" : item->why);
+    }
+    return 0;
+}
+
+/* Reads both logs from files alone, as `holdfast spool verify` does. */
+static void scan(struct world *w)
+{
+    struct spool_io *io = simdisk_process_begin(w->disk, "judge");
+    struct spool_reader *reader;
+    int error = spool_reader_open(io, &reader);
+    if (error < 0) {
+        trace_break(BREACH_OTHER, "the spool cannot be read: %s", strerror(-error));
+        return;
+    }
+    error = spool_scan_messages(reader, 0, UINT64_MAX, count_damage, NULL);
+    error = error != 0 ? error : spool_scan_states(reader, 0, UINT64_MAX, count_damage, NULL);
+    if (error != 0) {
+        trace_break(BREACH_OTHER, "scanning the spool: %s", strerror(-error));
+    }
+    spool_reader_close(reader);
+}
+
+static void judge_space(struct world *w)
+{
+    uint32_t in_use =
+        w->campus.spool.segments_max - spool_writer_free_segments(w->relay->dataplane.spool);
+    /* One that is written to, two made ready, one whose last mail control has just let go. */
+    if (in_use > 4 && !w->disk_errors) { /* a full disk counts as in use until it is tried again */
+        trace_break(BREACH_OTHER, "%" PRIu32 " of %" PRIu32 " segments are in use for no mail",
+                    in_use, w->campus.spool.segments_max);
+    }
+}
+
+void judge_final(struct world *w)
+{
+    mail_report_missing(w->ledger);
+    for (uint32_t i = 0; i < w->client_count; i++) {
+        if (!outside_is_done(w->client[i])) {
+            trace_break(BREACH_OTHER, "client %" PRIu32 " could not finish: %" PRIu32 " left", i,
+                        outside_left(w->client[i]));
+        }
+    }
+    if (!control_knows_all(w)) {
+        trace_break(BREACH_OTHER, "the relay is not well again");
+        return;
+    }
+    uint64_t left = deliveries_left(w);
+    if (left > 0) {
+        trace_break(BREACH_OTHER, "%" PRIu64 " deliveries are left", left);
+        say_all(w);
+    } else {
+        judge_space(w);
+    }
+    scan(w);
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tests/sim/mail.h: the ledger: every message that a client of the outside made up, what it was
+ * told about it, and every copy that a next hop took. All invariants about mail are checked here.
+ *
+ *   DRAFT ──end of data sent──▶ SENT ──250──▶ ACCEPTED      must arrive
+ *     │                           ├──451, 452, 5xx──▶ REFUSED   must not arrive any more
+ *     │                           └──421 or no answer: stays SENT, may arrive
+ *     └── anything before ──▶ must not arrive
+ *
+ * Promise: a body is compared byte for byte; a copy is matched by what it says, never by time.
+ * Trap:    a recipient the client saw refused must never be delivered to, whatever became of the
+ *          others.
+ */
+#ifndef HOLDFAST_TESTS_SIM_MAIL_H
+#define HOLDFAST_TESTS_SIM_MAIL_H
+
+#include "common/bytes.h"
+#include "tests/sim/rng.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    MAIL_RCPTS_MAX = 6,
+    MAIL_ADDRESS_SIZE = 64,
+    MAIL_COUNT_MAX = 20000,
+    MAIL_COPIES_MAX = 200000,
+    MAIL_CRASHES_MAX = 256,
+    MAIL_ROUTES_MAX = 4,
+    MAIL_ROUTE_NOWHERE = 255, /* an address nobody relays for */
+};
+
+enum mail_state {
+    MAIL_DRAFT,
+    MAIL_SENT,
+    MAIL_ACCEPTED,
+    MAIL_REFUSED,
+};
+
+enum mail_rcpt_state {
+    MAIL_RCPT_UNKNOWN,
+    MAIL_RCPT_ACCEPTED,
+    MAIL_RCPT_REFUSED,
+};
+
+struct mail_rcpt {
+    char address[MAIL_ADDRESS_SIZE];
+    uint8_t route;
+    enum mail_rcpt_state state;
+    uint32_t copies;
+    uint32_t last_copy; /* index into the ledger's copies */
+};
+
+struct mail {
+    uint32_t id;
+    enum mail_state state;
+    bool eight_bit;
+    bool smuggles;                  /* has bare line feeds: must be refused with 5xx */
+    bool unfinished;                /* does not end in CRLF: only with BDAT */
+    char sender[MAIL_ADDRESS_SIZE]; /* empty: the null sender */
+    uint32_t rcpt_count;
+    struct mail_rcpt rcpt[MAIL_RCPTS_MAX];
+    uint8_t *body;
+    size_t body_len;
+    uint64_t accepted_ns;
+};
+
+/* A copy of a message that a hop took for one recipient. */
+struct mail_copy {
+    uint32_t mail;
+    uint8_t rcpt;
+    bool lost; /* the hop's answer was not sent, or its connection ended before it was acked */
+    uint64_t begun_ns; /* the transaction */
+    uint64_t taken_ns;
+    uint64_t acked_ns; /* the relay's TCP has the 2xx; 0: never known */
+};
+
+struct mail_ledger {
+    struct rng rng;
+    uint32_t route_count;
+    uint32_t route_hops[MAIL_ROUTES_MAX]; /* a bit for each hop that may take its mail */
+    uint32_t large_percent;               /* messages of more than a buffer */
+    struct mail *mail;                    /* by id - 1 */
+    uint32_t mail_count;
+    struct mail_copy *copy;
+    uint32_t copy_count;
+    uint64_t crash_ns[MAIL_CRASHES_MAX]; /* of the dataplane */
+    uint32_t crash_count;
+    uint64_t dot_timeout_ns;
+    uint32_t accepted_count;
+    uint32_t duplicate_count;
+};
+
+struct mail_ledger *mail_ledger_create(uint64_t seed);
+/* A new message of random size and recipients; pointers to mails stay good. */
+struct mail *mail_make(struct mail_ledger *ledger, bool bdat);
+void mail_set_state(struct mail_ledger *ledger, struct mail *mail, enum mail_state state);
+/* The dataplane died now. */
+void mail_note_crash(struct mail_ledger *ledger);
+
+struct mail_transaction {
+    struct bytes sender;
+    uint32_t rcpt_count;
+    struct bytes rcpt[MAIL_RCPTS_MAX];
+    struct bytes body;
+};
+
+/* A hop has read a whole message: checks that a client sent it so, to these, over this hop.
+ * Returns its id; 0: broken, and reported. */
+uint32_t mail_check(struct mail_ledger *ledger, uint32_t hop, const struct mail_transaction *t);
+/* The hop takes it for this recipient of the checked transaction, begun then. Returns the copy. */
+uint32_t mail_take(struct mail_ledger *ledger, uint32_t id, struct bytes rcpt, uint64_t begun_ns);
+/* What became of the hop's 2xx: it arrived, or it can't any more. The first word counts. */
+void mail_copy_acked(struct mail_ledger *ledger, uint32_t copy);
+void mail_copy_lost(struct mail_ledger *ledger, uint32_t copy);
+/* An accepted recipient of an accepted message that no hop has a copy for. */
+bool mail_is_missing(const struct mail *mail, uint32_t rcpt);
+/* How many of them there are. */
+uint32_t mail_missing(const struct mail_ledger *ledger);
+/* At the end: reports every accepted recipient without a copy as lost. */
+void mail_report_missing(const struct mail_ledger *ledger);
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tests/sim/relay.h: the relay under test: the real worker, writer, spool and control, with what
+ * their main programs do around them (start, attach, policy), and the power to kill either.
+ *
+ * Promise: a killed process gets no further instruction: not even its clean-up runs. Where the
+ *          blow falls inside a disk operation, the stack is left by longjmp.
+ * Trap:    a killed process's memory is mostly leaked; one seed lives in a process of its own.
+ */
+#ifndef HOLDFAST_TESTS_SIM_RELAY_H
+#define HOLDFAST_TESTS_SIM_RELAY_H
+
+#include "common/policy.h"
+#include "control/control.h"
+#include "dataplane/worker.h"
+#include "dataplane/writer.h"
+#include "tests/sim/campus.h"
+#include "tests/sim/disk.h"
+#include "tests/sim/mail.h"
+#include "tests/sim/wire.h"
+
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum relay_crash {
+    RELAY_CRASH_NONE,
+    RELAY_CRASH_DATAPLANE,
+    RELAY_CRASH_CONTROL,
+    RELAY_CRASH_BOTH,
+    RELAY_CRASH_POWER, /* both, and the disk's cache is gone */
+    RELAY_CRASH_COUNT,
+};
+
+enum relay_actor {
+    RELAY_NOBODY,
+    RELAY_DATAPLANE,
+    RELAY_CONTROL,
+};
+
+struct relay {
+    const struct campus *campus;
+    struct simdisk *disk;
+    struct wire *wire;
+    struct mail_ledger *ledger;
+    struct rng keys;
+    struct rng rng; /* restart delays, order of turns */
+    sqlite3 *db;
+    uint64_t wall_base_ms;
+    uint64_t restart_ns_max;
+
+    struct {
+        bool up;
+        uint64_t start_ns; /* when to start it; down only */
+        uint64_t errors_before;
+        struct spool_io *io;
+        struct spool_writer *spool;
+        struct writer *writer;
+        struct worker *worker;
+        struct nic *nic;
+        struct config *config;
+        struct counters worker_counters;
+        struct counters writer_counters;
+        uint64_t fenced_until_ns; /* 0: not fenced; else the time of its end */
+    } dataplane;
+
+    struct {
+        bool up;
+        uint64_t start_ns;
+        uint64_t errors_before;
+        struct spool_io *io;
+        struct control *control;
+        struct config *config;
+        bool dataplane_gone; /* it was killed and control has not noticed yet */
+        uint64_t notice_ns;
+    } control;
+
+    struct abi_attach *region; /* control's newest */
+    uint64_t epoch;
+    uint64_t hand_over_ns; /* when the dataplane takes it; 0: done or none */
+    uint8_t *policy_data;
+    uint64_t policy_generation;
+    const struct policy *policy;
+    uint64_t reattach_ns;
+
+    jmp_buf escape;
+    enum relay_actor running;
+    enum relay_crash crash;    /* what is to happen */
+    uint32_t crash_ops_left;   /* before this disk operation; 0: none */
+    uint32_t crash_turns_left; /* or after so many turns with work; 0: none */
+    uint32_t crash_count;
+};
+
+struct relay *relay_create(uint64_t seed, const struct campus *campus, struct simdisk *disk,
+                           struct wire *wire, struct mail_ledger *ledger);
+/* Does what is due now. Returns true when somebody had work. */
+bool relay_turn(struct relay *relay);
+uint64_t relay_next_ns(const struct relay *relay);
+/* Strikes at the `ops`-th disk operation or after `turns` turns with work from now on (the other
+ * is 0). Not while one is armed already. */
+void relay_arm(struct relay *relay, enum relay_crash crash, uint32_t ops, uint32_t turns);
+bool relay_is_armed(const struct relay *relay);
+void relay_disarm(struct relay *relay);
+bool relay_is_up(const struct relay *relay);
+struct control_time relay_time(const struct relay *relay);
+const char *relay_crash_name(enum relay_crash crash);
+
+#endif

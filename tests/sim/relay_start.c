@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tests/sim/relay_start.c: starting the two processes, as their main programs do. A start may be
+ * cut short by a crash at any disk operation: recovery must bear that too.
+ *
+ * Trap: a start may fail only while the disk gives errors out; else it is a broken promise.
+ */
+#include "tests/sim/relay_parts.h"
+
+#include "tests/sim/node.h"
+#include "tests/sim/trace.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static const uint64_t retry_ns = 500000000;
+
+/* --- the dataplane --------------------------------------------------------------------------- */
+
+static bool dataplane_failed(struct relay *r, const char *what, int error)
+{
+    bool excused = simdisk_error_count(r->disk) > r->dataplane.errors_before;
+    trace_say("dataplane: %s: %s", what, strerror(-error));
+    if (!excused) {
+        trace_break(BREACH_OTHER, "the dataplane does not start: %s: %s", what, strerror(-error));
+    }
+    if (r->dataplane.io != NULL) {
+        simdisk_process_kill(r->dataplane.io, false);
+    }
+    r->dataplane.io = NULL;
+    r->dataplane.start_ns = trace.now_ns + retry_ns;
+    return true;
+}
+
+static int make_worker(struct relay *r)
+{
+    struct writer_settings writer = {
+        .spool = r->dataplane.spool, .worker_count = 1, .counters = &r->dataplane.writer_counters};
+    int error = writer_create(&writer, &r->dataplane.writer);
+    if (error < 0) {
+        return error;
+    }
+    uint8_t mac[NIC_MAC_BYTES];
+    node_mac(CAMPUS_RELAY_OCTET, mac);
+    r->dataplane.nic = wire_plug(r->wire, mac, r->campus->mtu);
+    r->dataplane.config = campus_config(r->campus);
+    struct worker_settings worker = {
+        .config = r->dataplane.config,
+        .start = spool_writer_start(r->dataplane.spool),
+        .nic = r->dataplane.nic,
+        .writer = r->dataplane.writer,
+        .counters = &r->dataplane.worker_counters,
+        .key = {.k0 = rng_u64(&r->keys), .k1 = rng_u64(&r->keys)},
+        .buffer_mib = r->campus->buffer_mib,
+    };
+    return worker_create(&worker, &r->dataplane.worker);
+}
+
+bool relay_start_dataplane(struct relay *r)
+{
+    r->dataplane.errors_before = simdisk_error_count(r->disk);
+    r->dataplane.io = simdisk_process_begin(r->disk, "dataplane");
+    trace_event(0x41, 0, 0);
+    int error = spool_writer_open(r->dataplane.io, &r->campus->spool, &r->dataplane.spool);
+    if (error < 0) {
+        return dataplane_failed(r, "spool", error);
+    }
+    error = make_worker(r);
+    if (error < 0) {
+        return dataplane_failed(r, "worker", error);
+    }
+    worker_set_policy(r->dataplane.worker, r->policy);
+    r->dataplane.up = true;
+    trace_say("dataplane: up, start %u", spool_writer_start(r->dataplane.spool));
+    return true;
+}
+
+/* --- control --------------------------------------------------------------------------------- */
+
+static bool control_failed(struct relay *r, const char *what, int error)
+{
+    bool excused = simdisk_error_count(r->disk) > r->control.errors_before;
+    trace_say("control: %s: %s", what, strerror(-error));
+    if (!excused) {
+        trace_break(BREACH_OTHER, "control does not start: %s: %s", what, strerror(-error));
+    }
+    simdisk_process_kill(r->control.io, false);
+    r->control.io = NULL;
+    r->control.control = NULL;
+    r->control.start_ns = trace.now_ns + retry_ns;
+    return true;
+}
+
+static void say_event(void *ctx, int level, const char *line)
+{
+    (void)ctx;
+    trace_say("control <%d> %s", level, line);
+}
+
+bool relay_start_control(struct relay *r)
+{
+    char error_text[CONFIG_ERROR_SIZE] = "";
+    r->control.errors_before = simdisk_error_count(r->disk);
+    r->control.io = simdisk_process_begin(r->disk, "control");
+    r->control.config = campus_config(r->campus);
+    trace_event(0x42, 0, 0);
+    int error = control_create(r->control.config, r->db, r->control.io, relay_time(r),
+                               &r->control.control, error_text);
+    if (error < 0) {
+        return control_failed(r, error_text, error);
+    }
+    control_on_event(r->control.control, say_event, NULL);
+    error = control_recover(r->control.control, relay_time(r));
+    if (error < 0) {
+        return control_failed(r, "recovery", error);
+    }
+    r->control.up = true;
+    r->control.dataplane_gone = false;
+    trace_say("control: up");
+    return true;
+}

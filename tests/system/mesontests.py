@@ -1,0 +1,61 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""tests/system/mesontests.py BUILD REGEX: runs the meson tests whose executable or source lies
+where REGEX says, and closes with a line "PASSED FAILED NAME..." for ./check to add up.
+
+Promise: a test that is expected and did not report a success has failed.
+Trap:    meson's own log is the judge, not its exit status.
+"""
+import json
+import os
+import re
+import subprocess
+import sys
+
+
+def chosen(build, pattern):
+    """Names as `meson test` takes them; the command line tells where a test comes from."""
+    out = subprocess.run(["meson", "introspect", "--tests", build], stdout=subprocess.PIPE,
+                         check=True, stdin=subprocess.DEVNULL).stdout
+    return [test["name"] for test in json.loads(out)
+            if any(re.search(pattern, word) for word in test["cmd"])]
+
+
+def main():
+    build, pattern = sys.argv[1:]
+    names = chosen(build, pattern)
+    log = os.path.join(build, "meson-logs", "testlog.json")
+    if os.path.exists(log):
+        os.unlink(log)
+    if not names:
+        print(f"FAIL  no test matches {pattern}")
+        print(f"0 1 no-tests:{pattern}")
+        return
+    environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:abort_on_error=0",
+                       UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
+    with open(os.path.join(build, "meson-test.log"), "wb") as out:
+        subprocess.run(["nice", "meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs",
+                        "-j", "2", *names], stdout=out, stderr=out, check=False,
+                       stdin=subprocess.DEVNULL, env=environment)
+    results = {}
+    if os.path.exists(log):
+        with open(log, encoding="utf-8") as file:
+            for line in file:
+                entry = json.loads(line)
+                results[entry["name"].rpartition(" / ")[2]] = entry
+    failed = [name for name in names
+              if results.get(name, {}).get("result") not in ("OK", "EXPECTEDFAIL")]
+    for name in names:
+        entry = results.get(name, {"result": "NOT RUN", "duration": 0})
+        if name in failed:
+            print(f"FAIL  {name}: {entry['result']}")
+            text = entry.get("stdout", "") + entry.get("stderr", "")
+            for row in text.strip().splitlines()[-40:]:
+                print(f"      {row}")
+        else:
+            print(f"ok    {name} {entry['duration']:.1f} s")
+    print(f"{len(names) - len(failed)} {len(failed)} {' '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# tests/system/setup.sh: sourced by ./run, ./check and bench/run: packages and builds.
+#
+# Promise: installs only what is missing, so that a second run needs no network; leaves no service
+#          running that was not running before.
+# Trap:    the caller has set HOUSE to the root of the repository and runs as root.
+
+PACKAGES_BUILD="gcc libc6-dev clang libclang-rt-14-dev clang-format meson ninja-build pkg-config
+    dpdk-dev libdpdk-dev liburing-dev libssl-dev libcriterion-dev libconfig-dev libsqlite3-dev
+    libjansson-dev libsystemd-dev"
+PACKAGES_RUN="swaks postfix nftables iproute2 ethtool procps python3 mandoc util-linux"
+
+die()
+{
+    echo "${0##*/}: $*" >&2
+    exit 1
+}
+
+need_root()
+{
+    [ "$(id -u)" = 0 ] || die "needs root: it makes network namespaces and reserves hugepages"
+}
+
+# Prints those of its arguments that dpkg does not have installed.
+packages_missing()
+{
+    local package
+    for package in "$@"; do
+        case "$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null)" in
+        "install ok installed") ;;
+        *) printf '%s ' "$package" ;;
+        esac
+    done
+}
+
+# Postfix is wanted for its smtp-source and smtp-sink, and for the benchmark with a configuration
+# of its own. Its service must not start, nor touch the mail of this machine: policy-rc.d refuses
+# all service starts while packages are installed.
+packages_install()
+{
+    local missing policy=/usr/sbin/policy-rc.d policy_is_ours= rc=0
+    # shellcheck disable=SC2046,SC2086
+    missing=$(packages_missing $PACKAGES_BUILD $PACKAGES_RUN)
+    [ -n "$missing" ] || return 0
+    echo "installing: $missing"
+    if [ ! -e $policy ]; then
+        printf '#!/bin/sh\nexit 101\n' >$policy
+        chmod 755 $policy
+        policy_is_ours=1
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    case "$missing" in
+    *postfix*)
+        command -v debconf-set-selections >/dev/null &&
+            echo 'postfix postfix/main_mailer_type select No configuration' |
+            debconf-set-selections
+        ;;
+    esac
+    # shellcheck disable=SC2086
+    { apt-get -qq update && apt-get -qq -y --no-install-recommends install $missing; } \
+        </dev/null >/tmp/holdfast-apt.log 2>&1 || rc=1
+    [ -z "$policy_is_ours" ] || rm -f $policy
+    if [ $rc != 0 ]; then
+        tail -20 /tmp/holdfast-apt.log >&2
+        die "apt-get could not install: $missing (log: /tmp/holdfast-apt.log)"
+    fi
+}
+
+# build_configure DIR CC [meson options]: sets a build directory up once; a directory that an
+# interrupted first run left half configured is made anew.
+build_configure()
+{
+    local dir=$1 cc=$2
+    shift 2
+    if [ ! -f "$dir/build.ninja" ] || [ ! -f "$dir/meson-private/coredata.dat" ]; then
+        rm -rf "$dir"
+        mkdir -p "$dir"
+        CC=$cc meson setup "$dir" "$HOUSE" "$@" >"$dir/setup.log" 2>&1 || {
+            tail -30 "$dir/setup.log" >&2
+            return 1
+        }
+    fi
+}
+
+# build_make DIR: prints the compiler's words only when it fails.
+build_make()
+{
+    local dir=$1
+    if ! nice ninja -C "$dir" >"$dir/make.log" 2>&1; then
+        grep -v '^\[[0-9]*/[0-9]*\]' "$dir/make.log" | tail -60 >&2
+        return 1
+    fi
+}

@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""tests/system/t_kill.py: SIGKILL, again and again, of each daemon and of both, under load.
+
+Promise: whatever was answered 250 arrives; what was not, the sender repeats; the hop may get a
+         message twice only when a kill fell between its dot and the durable outcome.
+"""
+import itertools
+import signal
+import time
+
+import harness
+
+
+def kills(lab, check, seconds):
+    """A daemon each second; then both: returns how many kills, all of which came back."""
+    until = time.monotonic() + seconds
+    count = 0
+    for names in itertools.cycle((("dataplane",), ("control",), ("dataplane", "control"))):
+        if time.monotonic() > until:
+            return count
+        time.sleep(1)
+        for name in names:
+            if not lab.processes[name].is_alive():
+                check(False, f"{name} lived until its kill", lab.processes[name].output()[-800:])
+            lab.kill(name, signal.SIGKILL)
+            count += 1
+        for name in names:
+            lab.daemon_start(name)
+
+
+def test(lab, check):
+    seconds = lab.options.minutes * 60 if lab.options.minutes else 40
+    lab.sinks_start()
+    lab.bounce_sinks_start()
+    lab.daemons_start()
+    count = int(seconds * 20)
+    sender = lab.send_start("killed", "--count", str(count), "--connections", "6", "--pause",
+                            "0.2", "--size-max", "300000", "--timeout", "15", "--deadline",
+                            str(seconds + 120))
+    done = kills(lab, check, seconds)
+    check(done > 0, f"{done} kills; every daemon came back")
+    sent = lab.send_wait(sender, seconds + 200)
+    check(sent["accepted"] == count, f"{count} messages answered 250 in the end; "
+          f"{sent['states'].get('unanswered', 0)} attempts fell to a kill", str(sent))
+    check(sent["states"].get("refused", 0) == 0, "no 5xx: nothing inside is visible outside")
+    lab.cli("retry", "all", "--reason", "end of test", "--yes", check=False)
+    check(harness.settle(lab, 180), "nothing waits, nothing is frozen", str(lab.totals()))
+    totals = harness.account_check(lab, check, duplicates_allowed=True)
+    print(f"  duplicates after {done} kills: {totals['duplicates']}")
+    check(totals["duplicates"] <= 60 * done, "no more duplicates than were under way at the kills")
+    for name in ("dataplane", "control"):
+        lab.kill(name, signal.SIGTERM)
+    verified = lab.cli("spool", "verify", "--dir", lab.path("spool"), check=False)
+    check(verified.returncode == 0, "holdfast spool verify finds the files sound",
+          verified.stdout[-500:])
+
+
+def options(parser):
+    parser.add_argument("--minutes", type=float, default=0, help="instead of 40 seconds")
+
+
+if __name__ == "__main__":
+    harness.main("kill", test, options)

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""tests/system/t_refuse.py: what is wrong is refused, by both daemons, in one line.
+
+Promise: a wrong configuration, a missing right, a second instance end with a status that is not
+         zero and one line that names the file and line, or the thing that is missing.
+"""
+import os
+import re
+import shutil
+import subprocess
+
+import harness
+from lab import command
+
+# name: (pattern in the example, replacement, what the line must contain)
+WRONG = {
+    "unknown key": (r"(?m)^hostname", "hostnam", r":\d+: "),
+    "missing key": (r"(?m)^hostname.*$", "", r"hostname"),
+    "syntax": (r"(?m)^spool: \{", "spool: {{", r":\d+: "),
+    "bad address": (r"198\.51\.100\.10/26", "198.51.100.300/26", r":\d+: .*198\.51\.100\.300"),
+    "bad prefix": (r"198\.51\.100\.10/26", "198.51.100.10/99", r":\d+: "),
+    "wrong unit": (r'first = "2s"', 'first = "2 parsecs"', r":\d+: .*parsecs"),
+    "number without unit": (r'first = "2s"', "first = 2", r":\d+: "),
+    "unknown hop in a route": (r'hops = \[ "staff-store" \]', 'hops = [ "nobody" ]',
+                               r":\d+: .*nobody"),
+    "two hops of one name": (r'name = "student-store"', 'name = "staff-store"',
+                             r":\d+: .*staff-store"),
+    "domain on two routes": (r'domains = \[ "students', 'domains = [ "staff', r":\d+: "),
+    "limit too high": (r"rcpts = 128", "rcpts = 100000", r":\d+: "),
+    "unknown io": (r'io = "auto"', 'io = "magic"', r":\d+: .*magic"),
+    "listen elsewhere": (r'address = "198\.51\.100\.10"; port', 'address = "192.0.2.1"; port',
+                         r":\d+: "),
+}
+
+
+def binary(lab, name):
+    return os.path.join(lab.build, name, f"holdfast-{name}")
+
+
+def attempt(lab, name, *options, config=None, prefix=(), seconds=30):
+    """Runs a daemon that should end by itself: status and standard error."""
+    argv = lab.exec("relay", *prefix, binary(lab, name), "--config", config or lab.config, *options)
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired as late:
+        return None, (late.stderr or b"").decode(errors="replace")
+    return done.returncode, done.stderr
+
+
+def refused(check, what, result, pattern, lines=1):
+    status, text = result
+    rows = [row for row in text.strip().splitlines() if not row.startswith("EAL:")]
+    check(status not in (0, None) and status > 0, f"{what}: ends with a status, not 0",
+          f"{status}: {text[-300:]}")
+    check(0 < len(rows) <= lines and re.search(pattern, text, re.S) is not None,
+          f"{what}: one clear line", text[-600:] or "nothing said")
+
+
+def wrong_files(lab, check):
+    with open(lab.config, encoding="utf-8") as file:
+        good = file.read()
+    path = lab.path("wrong.conf")
+    for what, (pattern, to, expected) in WRONG.items():
+        text, count = re.subn(pattern, to, good, count=1)
+        assert count == 1, what
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        for name in ("dataplane", "control"):
+            refused(check, f"{what}, {name}", attempt(lab, name, config=path), expected)
+        status, _ = attempt(lab, "dataplane", "--check", config=path)
+        check(status not in (0, None), f"{what}: --check refuses it, too")
+        check(lab.cli("config", "check", path, check=False).returncode != 0,
+              f"{what}: holdfast config check refuses it, too")
+    missing = lab.path("nowhere.conf")
+    for name in ("dataplane", "control"):
+        refused(check, f"no file, {name}", attempt(lab, name, config=missing), "nowhere.conf")
+        check(attempt(lab, name, "--check")[0] == 0, f"the example passes {name} --check")
+        check(attempt(lab, name, "--frobnicate")[0] not in (0, None), f"{name}: unknown option")
+        for option in ("--help", "--version"):
+            check(attempt(lab, name, option)[0] == 0, f"{name} {option}")
+
+
+def missing_rights(lab, check):
+    if not shutil.which("setpriv"):
+        return
+    prefix = ("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups")
+    for name in ("dataplane", "control"):
+        # The build may lie where nobody may not look: then there is nothing to test.
+        if command("setpriv", *prefix[1:], "test", "-x", binary(lab, name), check=False).returncode:
+            continue
+        refused(check, f"not root, {name}", attempt(lab, name, prefix=prefix), "ermi|denied|root",
+                lines=2)
+    with open(lab.config, encoding="utf-8") as file:
+        good = file.read()
+    path = lab.path("wrong.conf")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(good.replace("iface=hf-out0", "iface=hf-none"))
+    refused(check, "no such interface", attempt(lab, "dataplane", config=path),
+            "hf-none|outside|net_af_packet0", lines=4)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(re.sub(r"hugepages = (true|false)", "hugepages = true", good).replace(
+            'memory = "512MiB"', 'memory = "900GiB"'))
+    refused(check, "more memory than there is", attempt(lab, "dataplane", config=path), "emory|huge",
+            lines=3)
+
+
+def second_instances(lab, check):
+    lab.sinks_start()
+    lab.daemons_start()
+    for name in ("dataplane", "control"):
+        refused(check, f"a second {name} of this instance", attempt(lab, name),
+                r"running|in use|locked|lock|already|another", lines=3)
+        check(lab.processes[name].is_alive(), f"the first {name} goes on")
+    sent = lab.send("after", "--count", "20")
+    check(sent["accepted"] == 20 and harness.settle(lab), "and takes and delivers mail", str(sent))
+    harness.account_check(lab, check)
+    for name in ("dataplane", "control"):
+        check(lab.kill(name) == 0, f"{name} ends with 0 on SIGTERM")
+
+
+def test(lab, check):
+    wrong_files(lab, check)
+    missing_rights(lab, check)
+    second_instances(lab, check)
+
+
+if __name__ == "__main__":
+    harness.main("refuse", test)

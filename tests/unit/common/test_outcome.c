@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tests/unit/common/test_outcome.c: the classes, and that the manual tells the same. */
+#include "common/counters.h"
+#include "common/outcome.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *read_doc(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    cr_assert_not_null(file, "%s", path);
+    char *text = calloc(1, 1 << 20);
+    cr_assert_not_null(text);
+    size_t len = fread(text, 1, (1 << 20) - 1, file);
+    cr_assert_gt(len, 0);
+    fclose(file);
+    return text;
+}
+
+Test(outcome, names_round_trip_and_are_unique)
+{
+    for (unsigned i = 0; i < OUTCOME_COUNT; i++) {
+        enum outcome back;
+        cr_assert(outcome_valid(i));
+        cr_assert(outcome_parse(outcome_text((enum outcome)i), &back));
+        cr_assert_eq((unsigned)back, i);
+    }
+    enum outcome none;
+    cr_assert(!outcome_valid(OUTCOME_COUNT));
+    cr_assert(!outcome_parse("bounced", &none) && !outcome_parse("", &none));
+}
+
+/* Design section 1: no state "bounced". Only a 2xx ends a delivery. */
+Test(outcome, only_delivered_is_done)
+{
+    for (unsigned i = 0; i < OUTCOME_COUNT; i++) {
+        cr_assert_eq(outcome_disposition((enum outcome)i) == OUTCOME_DISPOSITION_DONE,
+                     i == OUTCOME_DELIVERED);
+    }
+}
+
+/* A hop's trouble never freezes a message: it waits, for ever. */
+Test(outcome, what_concerns_the_hop_waits)
+{
+    for (unsigned i = 0; i < OUTCOME_COUNT; i++) {
+        if (outcome_scope((enum outcome)i) != OUTCOME_SCOPE_MESSAGE) {
+            cr_assert_eq(outcome_disposition((enum outcome)i), OUTCOME_DISPOSITION_WAIT);
+        }
+    }
+}
+
+/* docs/OPERATING.md has a row "| `class` | what happens | meaning |" for each, in words of the
+ * .def; a class that is missing there is a class nobody can look up at night. */
+Test(outcome, the_manual_has_each_class_with_its_meaning)
+{
+    static const char *const word[] = {"delivered", "waits", "frozen"};
+    char *text = read_doc(SOURCE_ROOT "/docs/OPERATING.md");
+    for (unsigned i = 0; i < OUTCOME_COUNT; i++) {
+        char row[512];
+        snprintf(row, sizeof row, "| `%s` | %s | %s |", outcome_text((enum outcome)i),
+                 word[outcome_disposition((enum outcome)i)], outcome_meaning((enum outcome)i));
+        cr_assert_not_null(strstr(text, row), "missing: %s", row);
+    }
+    free(text);
+}
+
+Test(counters, are_told_once_each)
+{
+    for (size_t i = 0; i < COUNTER_COUNT; i++) {
+        cr_assert(counter_info[i].name[0] != '\0' && counter_info[i].meaning[0] != '\0');
+        for (size_t j = 0; j < i; j++) {
+            cr_assert_str_neq(counter_info[i].name, counter_info[j].name);
+        }
+    }
+}

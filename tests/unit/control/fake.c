@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tests/unit/control/fake.c: see fake.h. */
+#include "tests/unit/control/fake.h"
+
+#include "common/crc32c.h"
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { BUFFER = 256 * 1024 };
+
+static void name_hop(struct config_hop *hop, const char *name)
+{
+    snprintf(hop->name, sizeof hop->name, "%s", name);
+    hop->address_count = 1;
+    const uint8_t local[4] = {127, 0, 0, 1};
+    hop->address[0] = ip_from_v4(local);
+    hop->port = 2525;
+    hop->connection_count_max = 4;
+    hop->messages_per_connection_max = 100;
+    hop->breaker_failures = 3;
+    hop->probe_interval_ms = 1000;
+}
+
+static void name_route(struct config_route *route, const char *name, const char *domain)
+{
+    snprintf(route->name, sizeof route->name, "%s", name);
+    snprintf(route->owner, sizeof route->owner, "%s", "postmaster");
+    route->domain = calloc(1, sizeof(char *));
+    route->domain[0] = strdup(domain);
+    route->domain_count = 1;
+    route->hop_count = 1;
+}
+
+static struct config *make_config(const char *dir)
+{
+    struct config *config = calloc(1, sizeof *config);
+    snprintf(config->hostname, sizeof config->hostname, "%s", "mx.test");
+    snprintf(config->instance, sizeof config->instance, "%s", "test");
+    snprintf(config->spool.dir, sizeof config->spool.dir, "%s", dir);
+    config->retry.first_ms = 1000;
+    config->retry.max_ms = 60000;
+    config->control.checkpoint_interval_ms = 3600 * 1000;
+    config->control.domain_grace_ms = 86400 * 1000;
+    config->hop_count = FAKE_HOPS;
+    config->hop = calloc(FAKE_HOPS, sizeof *config->hop);
+    name_hop(&config->hop[0], "h1");
+    name_hop(&config->hop[1], "h2");
+    name_hop(&config->hop[2], "h3");
+    config->route_count = FAKE_ROUTES;
+    config->route = calloc(FAKE_ROUTES, sizeof *config->route);
+    name_route(&config->route[0], "r1", "one.test");
+    name_route(&config->route[1], "r2", "two.test");
+    name_route(&config->route[2], "r3", "three.test");
+    config->route[1].hop_index[0] = 1;
+    config->route[2].hop_index[0] = 0;
+    config->route[2].hop_index[1] = 1;
+    config->route[2].hop_count = 2;
+    return config;
+}
+
+static void start_control(struct fake *f)
+{
+    char error[CONFIG_ERROR_SIZE] = "";
+    int r = control_create(f->config, f->db, f->control_io, f->time, &f->control, error);
+    cr_assert_eq(r, 0, "%s", error);
+    cr_assert_eq(control_recover(f->control, f->time), 0);
+}
+
+struct fake *fake_create(void)
+{
+    static const struct spool_settings settings = {
+        .segment_bytes = 1 << 20, .segments_max = 12, .state_segment_bytes = 1 << 20};
+    struct fake *f = calloc(1, sizeof *f);
+    f->time = (struct control_time){.now_ns = 1000000000, .wall_ms = 1700000000000};
+    f->credits = 64;
+    snprintf(f->dir, sizeof f->dir, "%s", "/var/tmp/hf-control-XXXXXX");
+    cr_assert_not_null(mkdtemp(f->dir));
+    cr_assert_eq(spool_io_create(f->dir, "pwritev2", -1, false, &f->writer_io), 0);
+    cr_assert_eq(spool_io_create(f->dir, "pwritev2", -1, false, &f->control_io), 0);
+    cr_assert_eq(spool_writer_open(f->writer_io, &settings, &f->writer), 0);
+    cr_assert_eq(sqlite3_open(":memory:", &f->db), SQLITE_OK);
+    f->config = make_config(f->dir);
+    start_control(f);
+    return f;
+}
+
+static void free_rings(struct fake *f)
+{
+    if (f->region != NULL) {
+        munmap(f->region, abi_attach_size(1));
+        f->region = NULL;
+    }
+}
+
+static void remove_folder(const char *path)
+{
+    char name[512];
+    DIR *dir = opendir(path);
+    cr_assert_not_null(dir);
+    for (const struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
+        snprintf(name, sizeof name, "%s/%s", path, e->d_name);
+        (void)unlink(name);
+    }
+    closedir(dir);
+    cr_assert_eq(rmdir(path), 0);
+}
+
+void fake_destroy(struct fake *f)
+{
+    control_destroy(f->control);
+    spool_writer_close(f->writer);
+    f->writer_io->ops->destroy(f->writer_io);
+    f->control_io->ops->destroy(f->control_io);
+    sqlite3_close(f->db);
+    free_rings(f);
+    for (uint32_t i = 0; i < f->config->route_count; i++) {
+        free(f->config->route[i].domain[0]);
+        free(f->config->route[i].domain);
+    }
+    free(f->config->route);
+    free(f->config->hop);
+    free(f->config);
+    remove_folder(f->dir);
+    free(f);
+}
+
+void fake_restart_control(struct fake *f, bool clean)
+{
+    if (clean) {
+        cr_assert_eq(control_checkpoint(f->control, f->time), 0);
+    }
+    control_destroy(f->control);
+    free_rings(f);
+    start_control(f);
+}
+
+void fake_rings(struct fake *f)
+{
+    struct abi_attach *old = f->region;
+    f->region =
+        mmap(NULL, abi_attach_size(1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    cr_assert_neq(f->region, MAP_FAILED);
+    char *base = (char *)f->region;
+    ring_init((struct ring *)(base + abi_up_offset()), LIMIT_RING_UP_SLOTS);
+    ring_init((struct ring *)(base + abi_down_offset(0)), LIMIT_RING_DOWN_SLOTS);
+    ring_open(&f->up, (struct ring *)(base + abi_up_offset()), LIMIT_RING_UP_SLOTS);
+    ring_open(&f->down, (struct ring *)(base + abi_down_offset(0)), LIMIT_RING_DOWN_SLOTS);
+    f->number = 0;
+    control_attach(f->control, f->region, 1);
+    if (old != NULL) {
+        munmap(old, abi_attach_size(1));
+    }
+}
+
+void fake_put(struct fake *f, struct abi_up up)
+{
+    up.number = f->number++;
+    if (!f->deaf && f->region != NULL) {
+        bool put = ring_put(&f->up, &up);
+        cr_assert(put);
+    }
+}
+
+void fake_attach(struct fake *f, const uint64_t *in_flight, uint32_t count)
+{
+    fake_rings(f);
+    fake_put(f, (struct abi_up){.type = ABI_UP_HELLO,
+                                .hello = {.message_pos = spool_writer_message_pos(f->writer),
+                                          .state_pos = spool_writer_state_pos(f->writer),
+                                          .start = spool_writer_start(f->writer),
+                                          .credits = f->credits}});
+    for (uint32_t i = 0; i < count; i++) {
+        fake_put(f, (struct abi_up){.type = ABI_UP_INFLIGHT, .inflight = {.id = in_flight[i]}});
+    }
+    fake_put(f, (struct abi_up){.type = ABI_UP_INFLIGHT_END});
+}
+
+static void run_writer(struct fake *f, struct spool_submit *submit)
+{
+    spool_writer_submit(f->writer, submit);
+    struct spool_submit *done = NULL;
+    while (done == NULL) {
+        done = spool_writer_turn(f->writer, true);
+    }
+    cr_assert_eq(done, submit);
+    cr_assert_eq(submit->result, SPOOL_RESULT_OK);
+}
+
+static size_t lay_payload(struct fake *f, const struct fake_mail *mail, uint8_t *out,
+                          uint32_t *envelope_bytes_out, struct envelope *e)
+{
+    static const char text[] = "Subject: x\r\n\r\nbody\r\n";
+    uint32_t routes[8];
+    uint32_t route_count = 0;
+    *e = (struct envelope){.received_ms = f->time.wall_ms,
+                           .helo = bytes_str("client.test"),
+                           .sender = bytes_str(mail->sender),
+                           .rcpt_count = (uint16_t)mail->count};
+    for (uint32_t i = 0; i < mail->count; i++) {
+        uint32_t n = 0;
+        while (n < route_count && routes[n] != mail->route[i]) {
+            n++;
+        }
+        if (n == route_count) {
+            routes[route_count++] = mail->route[i];
+        }
+        e->rcpt[i] = (struct envelope_rcpt){.route_id = mail->route[i],
+                                            .route_index = (uint8_t)n,
+                                            .address = bytes_str(mail->rcpt[i])};
+    }
+    size_t len = envelope_encode(e, out, LIMIT_ENVELOPE_BYTES);
+    cr_assert_gt(len, 0);
+    *envelope_bytes_out = (uint32_t)len;
+    memcpy(out + len, text, sizeof text - 1);
+    len += sizeof text - 1;
+    memset(out + len, 'x', mail->padding);
+    return len + mail->padding;
+}
+
+uint64_t fake_mail(struct fake *f, const struct fake_mail *mail)
+{
+    static struct envelope e;
+    uint8_t *buffer = aligned_alloc(SPOOL_BLOCK_BYTES, BUFFER);
+    memset(buffer, 0, BUFFER);
+    uint64_t id = id_make(spool_writer_start(f->writer), ++f->counter, 0);
+    struct spool_txn txn = {.id = id, .record_count = 1};
+    struct spool_submit *s = calloc(1, sizeof *s);
+    uint32_t envelope_bytes;
+    uint8_t *payload = buffer + spool_record_prefix(0);
+    size_t len = lay_payload(f, mail, payload, &envelope_bytes, &e);
+    s->kind = SPOOL_SUBMIT_COMMIT;
+    s->txn = &txn;
+    s->buffer = buffer;
+    s->buffer_size = BUFFER;
+    s->envelope_bytes = envelope_bytes;
+    s->body_bytes = (uint32_t)len - envelope_bytes;
+    s->body_crc = crc32c(0, payload, len);
+    s->total_bytes = s->body_bytes;
+    s->received_ms = f->time.wall_ms;
+    run_writer(f, s);
+    f->last_commit_pos = s->pos;
+    for (unsigned i = 0; i < envelope_route_count(&e); i++) {
+        unsigned n = 0;
+        while (e.rcpt[n].route_index != i) {
+            n++;
+        }
+        fake_put(f,
+                 (struct abi_up){.type = ABI_UP_COMMIT,
+                                 .commit = {.id = id | i,
+                                            .commit_pos = s->pos,
+                                            .first_pos = s->pos,
+                                            .received_ms = s->received_ms,
+                                            .route_id = e.rcpt[n].route_id,
+                                            .body_bytes = s->total_bytes,
+                                            .rcpt_count = (uint16_t)envelope_route_rcpts(&e, i)}});
+    }
+    free(buffer);
+    free(s);
+    return id;
+}
+
+uint64_t fake_simple(struct fake *f, uint32_t route)
+{
+    struct fake_mail mail = {
+        .sender = "a@from.test", .count = 1, .route = {route}, .rcpt = {"user@one.test"}};
+    return fake_mail(f, &mail);
+}
+
+void fake_state(struct fake *f, uint64_t id, enum abi_state_kind kind, enum outcome outcome,
+                uint64_t rcpts, uint16_t flags, const char *text)
+{
+    struct spool_submit *s = calloc(1, sizeof *s);
+    s->kind = SPOOL_SUBMIT_STATE;
+    s->state.id = id;
+    s->state.rcpts.word[0] = rcpts;
+    s->state.time_ms = f->time.wall_ms;
+    s->state.kind = (uint8_t)kind;
+    s->state.outcome = (uint8_t)outcome;
+    s->state.phase = ABI_PHASE_DOT;
+    s->state.code = 250;
+    s->state.text_len = (uint16_t)strlen(text);
+    memcpy(s->state.text, text, strlen(text));
+    run_writer(f, s);
+    f->last_state_pos = s->pos;
+    struct abi_up up = {.type = ABI_UP_STATE,
+                        .kind = (uint8_t)kind,
+                        .outcome = (uint8_t)outcome,
+                        .phase = ABI_PHASE_DOT,
+                        .code = 250,
+                        .flags = flags,
+                        .state = {.id = id, .state_pos = s->pos, .time_ms = f->time.wall_ms}};
+    up.state.rcpts.word[0] = rcpts;
+    fake_put(f, up);
+    free(s);
+}
+
+void fake_attempt(struct fake *f, uint64_t id, enum outcome outcome, uint16_t flags)
+{
+    fake_put(f, (struct abi_up){.type = ABI_UP_ATTEMPT,
+                                .outcome = (uint8_t)outcome,
+                                .flags = flags,
+                                .state = {.id = id}});
+}
+
+static void take_down(struct fake *f, const struct abi_down *down)
+{
+    switch ((enum abi_down_type)down->type) {
+    case ABI_DOWN_DELIVER:
+        cr_assert_lt(f->deliver_count, FAKE_DELIVERS_MAX);
+        f->deliver[f->deliver_count++] = *down;
+        return;
+    case ABI_DOWN_STATE:
+        f->state[f->state_count++ % 64] = *down;
+        if (f->echo) {
+            fake_state(f, down->state.id, (enum abi_state_kind)down->kind,
+                       (enum outcome)down->outcome, down->state.rcpts.word[0], 0, "");
+        }
+        return;
+    case ABI_DOWN_RECYCLE:
+        f->recycle[f->recycle_count % 64] = down->recycle.seq;
+        f->recycle_seen[f->recycle_count++ % 64] = down->recycle.seen_pos;
+        return;
+    case ABI_DOWN_STATE_RECYCLE:
+        f->state_recycle = down->recycle.seq;
+        return;
+    case ABI_DOWN_FENCE:
+        f->fence = down->fence.token;
+        if (f->echo) {
+            fake_put(f, (struct abi_up){.type = ABI_UP_FENCE,
+                                        .fence = {.token = f->fence, .worker = 0}});
+        }
+        return;
+    }
+    cr_assert_fail("unknown command");
+}
+
+void fake_turn(struct fake *f, uint64_t ms)
+{
+    struct abi_down down;
+    f->time.now_ns += ms * 1000000;
+    f->time.wall_ms += ms;
+    bool worked = true;
+    for (int i = 0; worked && i < 1000; i++) {
+        worked = control_turn(f->control, f->time);
+        while (f->region != NULL && ring_take(&f->down, &down)) {
+            take_down(f, &down);
+            worked = true;
+        }
+    }
+    cr_assert_not(worked, "control never rests");
+}
+
+void fake_forget_sent(struct fake *f)
+{
+    f->deliver_count = 0;
+    f->state_count = 0;
+    f->recycle_count = 0;
+}
+
+uint32_t fake_times_sent(const struct fake *f, uint64_t id)
+{
+    uint32_t times = 0;
+    for (uint32_t i = 0; i < f->deliver_count; i++) {
+        times += f->deliver[i].deliver.id == id;
+    }
+    return times;
+}
+
+bool fake_was_sent(const struct fake *f, uint64_t id)
+{
+    return fake_times_sent(f, id) > 0;
+}
+
+json_t *fake_admin(struct fake *f, const char *request)
+{
+    char *text = strdup(request);
+    for (char *p = text; *p != '\0'; p++) {
+        *p = *p == '\'' ? '"' : *p;
+    }
+    json_t *json = json_loads(text, 0, NULL);
+    cr_assert_not_null(json, "%s", text);
+    json_object_set_new(json, "v", json_integer(1));
+    json_t *answer = control_admin(f->control, json, "tester", f->time);
+    json_decref(json);
+    free(text);
+    return answer;
+}
+
+json_int_t fake_total(struct fake *f, const char *key)
+{
+    json_t *answer = fake_admin(f, "{'cmd':'status'}");
+    json_int_t n = json_integer_value(json_object_get(json_object_get(answer, "totals"), key));
+    json_decref(answer);
+    return n;
+}
+
+bool fake_ok(json_t *answer)
+{
+    bool ok = json_is_true(json_object_get(answer, "ok"));
+    json_decref(answer);
+    return ok;
+}
+
+const char *fake_state_of(struct fake *f, uint64_t id, char out[32])
+{
+    char request[128];
+    char text[ID_TEXT_SIZE];
+    snprintf(request, sizeof request, "{'cmd':'list','select':['id=%s']}", id_format(id, text));
+    json_t *answer = fake_admin(f, request);
+    const char *state = json_string_value(
+        json_object_get(json_array_get(json_object_get(answer, "deliveries"), 0), "state"));
+    snprintf(out, 32, "%s", state == NULL ? "" : state);
+    json_decref(answer);
+    return out;
+}

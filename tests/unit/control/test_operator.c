@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tests/unit/control/test_operator.c: hold, release, retry, list, and that they are durable. */
+#include "tests/unit/control/fake.h"
+
+#include "control/core.h"
+
+#include "common/policy.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct fake *f;
+
+static void set_up(void)
+{
+    f = fake_create();
+    fake_attach(f, NULL, 0);
+    fake_turn(f, 0);
+}
+
+static void tear_down(void)
+{
+    fake_destroy(f);
+}
+
+TestSuite(operator, .init = set_up, .fini = tear_down);
+
+static json_int_t number(const json_t *answer, const char *key)
+{
+    return json_integer_value(json_object_get(answer, key));
+}
+
+/* The answer of a hold on an attached control, once the workers passed the fence. */
+static json_t *hold(const char *request)
+{
+    json_t *pending = fake_admin(f, request);
+    uint64_t token = (uint64_t)number(pending, "pending");
+    cr_assert_neq(token, 0, "%s", json_dumps(pending, 0));
+    json_decref(pending);
+    cr_assert_null(control_admin_ready(f->control, token, f->time));
+    fake_turn(f, 0);
+    cr_assert_eq(f->fence, token);
+    cr_assert_null(control_admin_ready(f->control, token, f->time));
+    fake_put(f, (struct abi_up){.type = ABI_UP_FENCE, .fence = {.token = token, .worker = 0}});
+    fake_turn(f, 0);
+    json_t *answer = control_admin_ready(f->control, token, f->time);
+    cr_assert_not_null(answer);
+    return answer;
+}
+
+/* pitfall 17; design section 7: what was already past is reported. */
+Test(operator, hold_is_answered_after_the_fence_and_keeps_existing_and_future_mail)
+{
+    char state[32];
+    uint64_t running = fake_simple(f, 1);
+    fake_turn(f, 0);
+    json_t *answer = hold("{'cmd':'hold','select':['route=r1'],'reason':'disk full there'}");
+    cr_assert_eq(number(answer, "deliveries"), 1);
+    cr_assert_eq(number(answer, "in_flight"), 1);
+    json_int_t rule = number(answer, "rule");
+    json_decref(answer);
+    uint64_t next = fake_simple(f, 1);
+    uint64_t other = fake_simple(f, 2);
+    fake_turn(f, 3600 * 1000);
+    cr_assert_not(fake_was_sent(f, next));
+    cr_assert(fake_was_sent(f, other));
+    cr_assert_str_eq(fake_state_of(f, next, state), "held");
+    fake_attempt(f, running, OUTCOME_CONNECTION_LOST, ABI_FLAG_LAST);
+    fake_turn(f, 3600 * 1000);
+    cr_assert_str_eq(fake_state_of(f, running, state), "held");
+    char request[128];
+    snprintf(request, sizeof request,
+             "{'cmd':'release','select':['rule=%d'],'reason':'disk replaced'}", (int)rule);
+    answer = fake_admin(f, request);
+    cr_assert_eq(number(answer, "released"), 2);
+    json_decref(answer);
+    fake_turn(f, 0);
+    cr_assert(fake_was_sent(f, next));
+    cr_assert_eq(fake_times_sent(f, running), 2);
+}
+
+/* pitfall 24: holds outlive control. */
+Test(operator, hold_is_durable)
+{
+    json_decref(hold("{'cmd':'hold','select':['sender=*@FROM.test'],'reason':'x'}"));
+    fake_restart_control(f, false);
+    fake_attach(f, NULL, 0);
+    fake_forget_sent(f);
+    uint64_t held = fake_simple(f, 1);
+    struct fake_mail mail = {
+        .sender = "b@else.test", .count = 1, .route = {1}, .rcpt = {"user@one.test"}};
+    uint64_t free_one = fake_mail(f, &mail);
+    fake_turn(f, 1000);
+    cr_assert_not(fake_was_sent(f, held));
+    cr_assert(fake_was_sent(f, free_one));
+    json_t *rules = fake_admin(f, "{'cmd':'rules'}");
+    json_t *rule = json_array_get(json_object_get(rules, "rules"), 0);
+    cr_assert_eq(number(rule, "matches"), 1);
+    cr_assert_str_eq(json_string_value(json_object_get(rule, "author")), "tester");
+    json_decref(rules);
+}
+
+Test(operator, hold_by_age_catches_mail_that_grew_old)
+{
+    json_decref(hold("{'cmd':'hold','select':['age>10s','domain=one.test'],'reason':'x'}"));
+    uint64_t id = fake_simple(f, 1);
+    fake_turn(f, 0);
+    cr_assert(fake_was_sent(f, id));
+    fake_state(f, id, ABI_STATE_OUTCOME, OUTCOME_REPLY_4XX, 1, ABI_FLAG_LAST, "later");
+    fake_turn(f, 0);
+    fake_forget_sent(f);
+    fake_turn(f, 20000);
+    cr_assert_not(fake_was_sent(f, id));
+    cr_assert_eq(fake_total(f, "held"), 1);
+}
+
+Test(operator, hold_while_detached_is_answered_at_once)
+{
+    control_detach(f->control);
+    json_t *answer = fake_admin(f, "{'cmd':'hold','select':['all'],'reason':'x'}");
+    cr_assert_gt(number(answer, "rule"), 0);
+    json_decref(answer);
+}
+
+Test(operator, hold_pending_at_a_new_attach_asks_the_new_workers)
+{
+    json_t *pending = fake_admin(f, "{'cmd':'hold','select':['all'],'reason':'x'}");
+    uint64_t token = (uint64_t)number(pending, "pending");
+    json_decref(pending);
+    fake_turn(f, 0);
+    fake_attach(f, NULL, 0);
+    f->fence = 0;
+    f->echo = true;
+    fake_turn(f, 0);
+    cr_assert_eq(f->fence, token);
+    json_t *answer = control_admin_ready(f->control, token, f->time);
+    cr_assert_not_null(answer);
+    json_decref(answer);
+}
+
+static uint64_t frozen_mail(void)
+{
+    uint64_t id = fake_simple(f, 1);
+    fake_turn(f, 0);
+    fake_state(f, id, ABI_STATE_OUTCOME, OUTCOME_USER_UNKNOWN, 1, ABI_FLAG_LAST, "nobody");
+    fake_turn(f, 0);
+    fake_forget_sent(f);
+    return id;
+}
+
+Test(operator, release_revives_frozen_mail_with_its_attempts_reset)
+{
+    uint64_t id = frozen_mail();
+    f->echo = true;
+    fake_turn(f, 86400 * 1000);
+    cr_assert_not(fake_was_sent(f, id)); /* never by itself */
+    json_t *answer = fake_admin(
+        f, "{'cmd':'release','select':['class=user_unknown'],'reason':'table repaired'}");
+    cr_assert_eq(number(answer, "released"), 1);
+    json_decref(answer);
+    fake_turn(f, 0);
+    cr_assert_eq(f->state[0].kind, ABI_STATE_RELEASE);
+    cr_assert(fake_was_sent(f, id));
+    cr_assert_eq(f->deliver[0].attempt, 0);
+}
+
+/* A release that was answered survives control's crash before its record is in the log. */
+Test(operator, release_survives_a_crash_before_its_record_is_durable)
+{
+    uint64_t id = frozen_mail();
+    cr_assert(fake_ok(fake_admin(f, "{'cmd':'release','select':['all'],'reason':'x'}")));
+    fake_restart_control(f, false);
+    f->echo = true;
+    fake_attach(f, NULL, 0);
+    fake_turn(f, 0);
+    cr_assert_eq(f->state_count, 1);
+    cr_assert(fake_was_sent(f, id));
+    fake_turn(f, 1000);
+    fake_restart_control(f, false);
+    fake_forget_sent(f);
+    fake_attach(f, &id, 1);
+    fake_turn(f, 0);
+    cr_assert_eq(f->state_count, 0); /* done: not once more */
+}
+
+/* A crash between the record and the note that it is done: what froze again stays frozen. */
+Test(operator, release_is_not_repeated_for_mail_that_froze_again)
+{
+    uint64_t id = frozen_mail();
+    cr_assert(fake_ok(fake_admin(f, "{'cmd':'release','select':['all'],'reason':'x'}")));
+    f->echo = true;
+    fake_turn(f, 0);
+    fake_state(f, id, ABI_STATE_OUTCOME, OUTCOME_POLICY, 1, ABI_FLAG_LAST, "no again");
+    fake_turn(f, 0);
+    int rc = sqlite3_exec(f->db,
+                          "INSERT OR REPLACE INTO pending_release "
+                          "SELECT id, rcpts0, rcpts1, before_pos FROM pending_release",
+                          NULL, NULL, NULL);
+    cr_assert_eq(rc, SQLITE_OK);
+    fake_restart_control(f, false);
+    fake_forget_sent(f);
+    fake_attach(f, NULL, 0);
+    fake_turn(f, 0);
+    cr_assert_eq(f->state_count, 0);
+    cr_assert_eq(fake_total(f, "frozen"), 1);
+}
+
+Test(operator, acting_needs_a_selection_and_a_reason_and_the_agreed_count)
+{
+    (void)frozen_mail();
+    static const char *const refused[] = {
+        "{'cmd':'hold','reason':'x'}",
+        "{'cmd':'hold','select':[],'reason':'x'}",
+        "{'cmd':'hold','select':['all']}",
+        "{'cmd':'release','select':['all']}",
+        "{'cmd':'retry','select':['all'],'reason':''}",
+        "{'cmd':'rules','remove':1}",
+        "{'cmd':'hold','select':['colour=red'],'reason':'x'}",
+        "{'cmd':'hold','select':['state=frozen'],'reason':'x'}",
+        "{'cmd':'hold','select':['age>5'],'reason':'x'}",
+        "{'cmd':'release','select':['all'],'reason':'x','yes_count':7}",
+        "{'cmd':'destroy','select':['all'],'reason':'x'}",
+        "{'cmd':'show','id':'!!'}",
+        "{'cmd':'list','limit':0}",
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        json_t *answer = fake_admin(f, refused[i]);
+        cr_assert(json_is_false(json_object_get(answer, "ok")), "%s", refused[i]);
+        cr_assert_eq(number(answer, "exit"), 64, "%s", refused[i]);
+        json_decref(answer);
+    }
+    json_t *rules = fake_admin(f, "{'cmd':'rules'}");
+    cr_assert_eq(json_array_size(json_object_get(rules, "rules")), 0);
+    json_decref(rules);
+    cr_assert_eq(fake_total(f, "frozen"), 1);
+}
+
+Test(operator, dry_run_changes_nothing)
+{
+    uint64_t id = frozen_mail();
+    json_t *answer = fake_admin(f, "{'cmd':'release','select':['all'],'dry_run':true}");
+    cr_assert_eq(number(answer, "released"), 1);
+    json_decref(answer);
+    answer = fake_admin(f, "{'cmd':'hold','select':['all'],'dry_run':true}");
+    cr_assert_eq(number(answer, "deliveries"), 1);
+    json_decref(answer);
+    f->echo = true;
+    fake_turn(f, 1000);
+    cr_assert_not(fake_was_sent(f, id));
+    json_t *audit = fake_admin(f, "{'cmd':'audit'}");
+    cr_assert_eq(json_array_size(json_object_get(audit, "entries")), 0);
+    json_decref(audit);
+}
+
+Test(operator, retry_makes_waiting_mail_due_and_closes_the_breaker)
+{
+    uint64_t id = 0;
+    for (int i = 0; i < 3; i++) {
+        id = fake_simple(f, 1);
+        fake_turn(f, 0);
+        fake_attempt(f, id, OUTCOME_CONNECT_TIMEOUT, ABI_FLAG_LAST);
+        fake_turn(f, 0);
+    }
+    fake_forget_sent(f);
+    json_t *answer = fake_admin(f, "{'cmd':'retry','select':['hop=h1'],'reason':'it is back'}");
+    cr_assert_eq(number(answer, "retried"), 3);
+    json_decref(answer);
+    fake_turn(f, 0);
+    cr_assert_eq(f->deliver_count, 1); /* gradually */
+    json_t *audit = fake_admin(f, "{'cmd':'audit'}");
+    json_t *entry = json_array_get(json_object_get(audit, "entries"), 0);
+    cr_assert_str_eq(json_string_value(json_object_get(entry, "who")), "tester");
+    cr_assert_str_eq(json_string_value(json_object_get(entry, "reason")), "it is back");
+    json_decref(audit);
+}
+
+Test(operator, list_pages_and_count_groups)
+{
+    for (int i = 0; i < 7; i++) {
+        fake_simple(f, i % 2 == 0 ? 1 : 2);
+    }
+    fake_turn(f, 0);
+    char after[32] = "";
+    size_t seen = 0;
+    bool more = true;
+    while (more) {
+        char request[128];
+        snprintf(request, sizeof request,
+                 after[0] == '\0' ? "{'cmd':'list','limit':3%s}"
+                                  : "{'cmd':'list','limit':3,'after':'%s'}",
+                 after);
+        json_t *answer = fake_admin(f, request);
+        json_t *list = json_object_get(answer, "deliveries");
+        seen += json_array_size(list);
+        more = json_is_true(json_object_get(answer, "more"));
+        cr_assert_eq(number(answer, "total"), 7);
+        json_t *last = json_array_get(list, json_array_size(list) - 1);
+        snprintf(after, sizeof after, "%s", json_string_value(json_object_get(last, "id")));
+        json_decref(answer);
+    }
+    cr_assert_eq(seen, 7);
+    json_t *answer = fake_admin(f, "{'cmd':'count','by':'route'}");
+    cr_assert_eq(number(answer, "deliveries"), 7);
+    cr_assert_eq(json_array_size(json_object_get(answer, "by")), 2);
+    json_decref(answer);
+    answer = fake_admin(f, "{'cmd':'count','by':'domain','select':['route=r1']}");
+    json_t *by = json_array_get(json_object_get(answer, "by"), 0);
+    cr_assert_str_eq(json_string_value(json_object_get(by, "key")), "one.test");
+    cr_assert_eq(number(by, "deliveries"), 4);
+    json_decref(answer);
+}
+
+Test(operator, show_tells_everything_about_one)
+{
+    uint64_t id = frozen_mail();
+    char request[128];
+    char text[ID_TEXT_SIZE];
+    snprintf(request, sizeof request, "{'cmd':'show','id':'%s','body':true}", id_format(id, text));
+    json_t *o = fake_admin(f, request);
+    cr_assert_str_eq(json_string_value(json_object_get(o, "sender")), "a@from.test");
+    cr_assert_str_eq(json_string_value(json_object_get(o, "helo")), "client.test");
+    cr_assert_str_eq(json_string_value(json_object_get(o, "reply")), "nobody");
+    cr_assert_str_eq(json_string_value(json_object_get(o, "body")), "Subject: x\r\n\r\nbody\r\n");
+    json_t *rcpt = json_array_get(json_object_get(o, "recipients"), 0);
+    cr_assert_str_eq(json_string_value(json_object_get(rcpt, "state")), "frozen");
+    cr_assert_eq(json_array_size(json_object_get(o, "events")), 1);
+    json_decref(o);
+}
+
+/* pitfall 13: a domain that vanished gets 451 for a while, not 550. */
+Test(operator, domain_dropped_from_the_configuration_is_graced)
+{
+    char error[CONFIG_ERROR_SIZE];
+    struct config fewer = *f->config;
+    size_t len;
+    uint64_t before;
+    uint64_t after;
+    uint32_t route;
+    (void)control_policy(f->control, &len, &before);
+    fewer.route_count = 2;
+    f->time.wall_ms += 40 * 86400 * UINT64_C(1000); /* it ran for long */
+    cr_assert_eq(control_reload(f->control, &fewer, f->time, error), 0);
+    const void *data = control_policy(f->control, &len, &after);
+    const struct policy *policy = policy_verify(data, len);
+    cr_assert_not_null(policy);
+    cr_assert_gt(after, before);
+    cr_assert_eq(policy_lookup(policy, bytes_str("x@three.test"), &route), POLICY_GRACE);
+    cr_assert_eq(policy_lookup(policy, bytes_str("x@one.test"), &route), POLICY_ACCEPT);
+    cr_assert_eq(route, f->config->route[0].id);
+    fake_turn(f, 2 * 86400 * UINT64_C(1000));
+    data = control_policy(f->control, &len, &after);
+    cr_assert_eq(policy_lookup(policy_verify(data, len), bytes_str("x@three.test"), &route),
+                 POLICY_NOT_RELAYED);
+}
+
+Test(operator, ids_of_routes_are_never_reused)
+{
+    char error[CONFIG_ERROR_SIZE];
+    struct config other = *f->config;
+    struct config_route renamed[FAKE_ROUTES];
+    memcpy(renamed, f->config->route, sizeof renamed);
+    snprintf(renamed[0].name, sizeof renamed[0].name, "%s", "another");
+    other.route = renamed;
+    cr_assert_eq(control_reload(f->control, &other, f->time, error), 0);
+    cr_assert_gt(renamed[0].id, 3);
+    cr_assert_eq(renamed[1].id, 2);
+    cr_assert_eq(control_reload(f->control, f->config, f->time, error), 0);
+    cr_assert_eq(f->config->route[0].id, 1);
+}
+
+/* pitfall 24: never start empty over a damaged database. */
+Test(operator, damaged_database_is_refused)
+{
+    char error[CONFIG_ERROR_SIZE] = "";
+    char path[128];
+    struct control *c;
+    sqlite3 *db;
+    snprintf(path, sizeof path, "%s/bad.db", f->dir);
+    FILE *file = fopen(path, "w");
+    for (int i = 0; i < 5000; i++) {
+        fputs("this is no database", file);
+    }
+    fclose(file);
+    cr_assert_eq(sqlite3_open(path, &db), SQLITE_OK);
+    cr_assert_lt(control_create(f->config, db, f->control_io, f->time, &c, error), 0);
+    cr_assert(strstr(error, "policy database") != NULL, "%s", error);
+    sqlite3_close(db);
+    cr_assert_eq(sqlite3_exec(f->db,
+                              "UPDATE rules SET kind = 'x';"
+                              " INSERT INTO rules(kind, selection,"
+                              " author, reason, created_ms, review_ms)"
+                              " VALUES('hold', '[\"what=?\"]', '', '', 0, 0)",
+                              NULL, NULL, NULL),
+                 SQLITE_OK);
+    cr_assert_lt(control_create(f->config, f->db, f->control_io, f->time, &c, error), 0);
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tests/unit/control/test_parts.c: the small parts by themselves: map, seen, liveness, breaker,
+ * selections. */
+#include "control/breaker.h"
+#include "control/liveness.h"
+#include "control/map.h"
+#include "control/seen.h"
+#include "control/select.h"
+
+#include <criterion/criterion.h>
+
+Test(map, finds_what_was_put_and_only_that)
+{
+    struct map map = {0};
+    static int value[5000];
+    for (uint64_t i = 0; i < 5000; i++) {
+        map_put(&map, i * 16, &value[i]);
+    }
+    for (uint64_t i = 0; i < 5000; i += 2) {
+        cr_assert_eq(map_remove(&map, i * 16), &value[i]);
+        cr_assert_null(map_remove(&map, i * 16));
+    }
+    for (uint64_t i = 0; i < 5000; i++) {
+        cr_assert_eq(map_find(&map, i * 16), i % 2 == 0 ? NULL : (void *)&value[i]);
+    }
+    size_t at = 0;
+    size_t count = 0;
+    while (map_next(&map, &at) != NULL) {
+        count++;
+    }
+    cr_assert_eq(count, 2500);
+    map_fini(&map);
+}
+
+Test(seen, applies_each_position_once_in_any_order)
+{
+    struct seen seen = {0};
+    seen_add(&seen, 100, 1);
+    seen_add(&seen, 50, SEEN_ALL);
+    cr_assert(seen_has(&seen, 100, 0) && !seen_has(&seen, 100, 1) && seen_has(&seen, 50, 7));
+    cr_assert_eq(seen_top(&seen), 101);
+    seen_raise(&seen, 60);
+    cr_assert(seen_has(&seen, 10, 0));
+    cr_assert_not(seen_has(&seen, 60, 0));
+    seen_add(&seen, 10, 1);
+    cr_assert_eq(seen.count, 1);
+    for (uint64_t i = 0; i < 10000; i++) {
+        seen_add(&seen, 1000 + i, SEEN_ALL);
+        seen_trim(&seen);
+    }
+    cr_assert_leq(seen.count, 2 * SEEN_KEEP);
+    cr_assert(seen_has(&seen, 1000, 0) && seen_has(&seen, 10999, 0) && !seen_has(&seen, 11000, 0));
+    seen_fini(&seen);
+}
+
+#define POS(seq, offset) ((uint64_t)(seq) << 32 | (offset))
+
+/* spool.h: a message lies in every segment between its first and last record. */
+Test(liveness, message_keeps_all_its_segments)
+{
+    struct liveness live = {0};
+    uint64_t seq;
+    liveness_message_add(&live, POS(1, 8), POS(3, 8));
+    liveness_advance(&live, POS(3, 8));
+    for (uint64_t s = 1; s <= 4; s++) {
+        liveness_segment_exists(&live, s);
+    }
+    liveness_advance(&live, POS(5, 0));
+    cr_assert(liveness_offer(&live, 10, 100, &seq));
+    cr_assert_eq(seq, 4);
+    cr_assert_not(liveness_offer(&live, 10, 100, &seq));
+    cr_assert_not(liveness_segment_recycled(&live, 2));
+    cr_assert(liveness_segment_recycled(&live, 4));
+    liveness_message_remove(&live, POS(1, 8), POS(3, 8));
+    for (uint64_t s = 1; s <= 3; s++) {
+        cr_assert(liveness_offer(&live, 10, 100, &seq));
+        cr_assert_eq(seq, s);
+    }
+    cr_assert_not(liveness_offer(&live, 10, 100, &seq));
+    live.dirty = true;
+    cr_assert_not(liveness_offer(&live, 50, 100, &seq));
+    live.dirty = true;
+    cr_assert(liveness_offer(&live, 110, 100, &seq)); /* not answered: again */
+    liveness_fini(&live);
+}
+
+Test(breaker, opens_probes_and_closes)
+{
+    struct breaker b = {.failures_max = 3, .probe_interval_ns = 100};
+    cr_assert_not(breaker_fail(&b, 0, false, false));
+    cr_assert_not(breaker_close(&b)); /* an answer in between begins the count anew */
+    cr_assert_not(breaker_fail(&b, 0, false, false));
+    cr_assert_not(breaker_fail(&b, 0, false, false));
+    cr_assert(breaker_fail(&b, 0, false, false));
+    cr_assert(!breaker_may_probe(&b, 99) && breaker_may_probe(&b, 100));
+    breaker_probe_begin(&b);
+    cr_assert_not(breaker_may_probe(&b, 1000));
+    cr_assert_not(breaker_fail(&b, 1000, false, false)); /* an older attempt, not the canary */
+    cr_assert_eq(b.state, BREAKER_PROBING);
+    cr_assert_not(breaker_fail(&b, 1000, false, true));
+    cr_assert(!breaker_may_probe(&b, 1099) && breaker_may_probe(&b, 1100));
+    cr_assert(breaker_close(&b));
+    cr_assert(breaker_fail(&b, 0, true, false)); /* 5xx greeting */
+}
+
+static bool parses(const char *term)
+{
+    struct select select;
+    char error[SELECT_ERROR_SIZE];
+    json_t *terms = json_pack("[s]", term);
+    bool good = select_parse(terms, &select, error);
+    json_decref(terms);
+    return good;
+}
+
+Test(select, refuses_what_it_does_not_fully_understand)
+{
+    static const char *const good[] = {"all",        "id=10",     "route=x",  "age>90s",
+                                       "age<7d",     "sender=<>", "rcpt=*@x", "class=policy",
+                                       "state=held", "rule=3",    "hop=h",    "domain=x.y"};
+    static const char *const bad[] = {"",
+                                      "ALL",
+                                      "id=",
+                                      "id=u!",
+                                      "age>",
+                                      "age>5",
+                                      "age>5w",
+                                      "age>-1s",
+                                      "rule=0",
+                                      "rule=x",
+                                      "state=x",
+                                      "class=nope",
+                                      "route=",
+                                      "foo=1",
+                                      "age=5s",
+                                      "age>5ss",
+                                      "rule=99999999999"};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        cr_assert(parses(good[i]), "%s", good[i]);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        cr_assert_not(parses(bad[i]), "%s", bad[i]);
+    }
+}
