@@ -157,7 +157,7 @@ struct abi_down {
     uint8_t kind;    /* STATE: enum abi_state_kind */
     uint8_t outcome; /* STATE FREEZE: its class */
     uint8_t reserved;
-    uint16_t flags;  /* enum abi_flag */
+    uint16_t flags;   /* enum abi_flag */
     uint16_t attempt; /* DELIVER: how many came before, picks the hop's address */
     union {
         struct {
@@ -190,13 +190,13 @@ struct abi_root {
     uint64_t magic;
     uint32_t version;
     uint32_t layout_hash;
-    uint32_t start;  /* the dataplane's start number: a change means another run */
+    uint32_t start; /* the dataplane's start number: a change means another run */
     uint32_t pid;
     uint32_t worker_count;
     uint32_t reserved;
-    alignas(64) _Atomic uint64_t heartbeat_ns;   /* CLOCK_MONOTONIC, by the dataplane */
-    _Atomic uint64_t attached_epoch;             /* by the dataplane: rings in use */
-    alignas(64) _Atomic uint64_t wanted_epoch;   /* by control: attach me with these rings */
+    alignas(64) _Atomic uint64_t heartbeat_ns; /* CLOCK_MONOTONIC, by the dataplane */
+    _Atomic uint64_t attached_epoch;           /* by the dataplane: rings in use */
+    alignas(64) _Atomic uint64_t wanted_epoch; /* by control: attach me with these rings */
 };
 
 struct abi_attach {

@@ -29,8 +29,8 @@ struct config_interface {
     char name[LIMIT_NAME_BYTES + 1];
     char device[CONFIG_TEXT_SIZE]; /* "net_af_packet0,iface=x" or a PCI address */
     struct ip_addr addr;
-    uint8_t prefix_bits;           /* of 128 */
-    struct ip_addr gateway;        /* zero: none */
+    uint8_t prefix_bits;    /* of 128 */
+    struct ip_addr gateway; /* zero: none */
     uint16_t mtu_bytes;
 };
 
@@ -59,8 +59,8 @@ struct config_route {
     uint32_t domain_count;
     char **domain; /* lower case */
     uint32_t recipient_count;
-    char **recipient;       /* full addresses that take this route whatever their domain's says */
-    bool recipients_only;   /* domain accepts only listed recipients: others are unknown users */
+    char **recipient;     /* full addresses that take this route whatever their domain's says */
+    bool recipients_only; /* domain accepts only listed recipients: others are unknown users */
     uint32_t hop_count;
     uint32_t hop_index[LIMIT_HOPS_PER_ROUTE]; /* into config.hop, in order of preference */
 };
@@ -75,13 +75,13 @@ struct config {
     char group[LIMIT_NAME_BYTES + 1];
 
     struct {
-        uint32_t lcore;        /* CPU of the worker */
-        uint32_t service_cpu;  /* CPU of the writer and the housekeeping thread */
-        bool hugepages;        /* false: --no-huge */
+        uint32_t lcore;       /* CPU of the worker */
+        uint32_t service_cpu; /* CPU of the writer and the housekeeping thread */
+        bool hugepages;       /* false: --no-huge */
         uint32_t memory_mib;
-        uint32_t idle_nap_us;  /* 0: never nap */
+        uint32_t idle_nap_us; /* 0: never nap */
         uint32_t eal_arg_count;
-        char **eal_arg;        /* passed to the EAL as they are */
+        char **eal_arg; /* passed to the EAL as they are */
     } dataplane;
 
     uint32_t interface_count;
@@ -100,9 +100,9 @@ struct config {
     struct {
         uint32_t message_bytes;
         uint32_t rcpts;
-        uint32_t connections;          /* all, in and out */
+        uint32_t connections;            /* all, in and out */
         uint32_t connections_per_client; /* per address */
-        uint32_t command_timeout_ms;   /* RFC 5321 section 4.5.3.2.7 */
+        uint32_t command_timeout_ms;     /* RFC 5321 section 4.5.3.2.7 */
         uint32_t data_timeout_ms;
     } limits;
 

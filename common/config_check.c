@@ -110,8 +110,7 @@ static int check_tables(struct config_reader *reader, const struct origins *reci
     int r = 0;
     for (uint32_t i = 0; r == 0 && i < config->route_count; i++) {
         const struct config_route *route = &config->route[i];
-        config_setting_t *entry =
-            config_setting_get_elem(config_lookup(reader->tree, "routes"), i);
+        config_setting_t *entry = config_setting_get_elem(config_lookup(reader->tree, "routes"), i);
         for (uint32_t j = 0; r == 0 && route->recipients_only && j < route->domain_count; j++) {
             if (bsearch(route->domain[j], listed.item, listed.count, sizeof *listed.item,
                         find_origin) == NULL) {
@@ -220,7 +219,8 @@ static int check_gateways(struct config_reader *reader)
 /* Between them: everything that is larger than what must hold it. */
 static int check_sizes(struct config_reader *reader)
 {
-    const struct config *config = reader->config;
+    struct config *config = reader->config;
+    config_setting_t *per_client = config_lookup(reader->tree, "limits.connections_per_client");
     const struct sockaddr_un *un = NULL;
     if (strlen(config->run_dir) + sizeof "/admin.sock" > sizeof un->sun_path) {
         return config_refuse(reader, config_lookup(reader->tree, "run_dir"),
@@ -242,8 +242,11 @@ static int check_sizes(struct config_reader *reader)
                              "limits.message is more than half of the spool (raise "
                              "spool.segments_max, or lower it)");
     }
+    if (per_client == NULL && config->limits.connections_per_client > config->limits.connections) {
+        config->limits.connections_per_client = config->limits.connections; /* the default gives */
+    }
     if (config->limits.connections_per_client > config->limits.connections) {
-        return config_refuse(reader, config_lookup(reader->tree, "limits.connections_per_client"),
+        return config_refuse(reader, per_client,
                              "connections_per_client is more than connections (%u)",
                              config->limits.connections);
     }

@@ -155,9 +155,8 @@ static int check_interface(struct config_reader *reader, const config_setting_t 
         }
     }
     struct ip_prefix prefix = {.addr = interface->addr, .bit_count = interface->prefix_bits};
-    if (!ip_is_zero(&interface->gateway) &&
-        (!ip_in_prefix(&interface->gateway, &prefix) ||
-         ip_equal(&interface->gateway, &interface->addr))) {
+    if (!ip_is_zero(&interface->gateway) && (!ip_in_prefix(&interface->gateway, &prefix) ||
+                                             ip_equal(&interface->gateway, &interface->addr))) {
         return config_refuse(reader, setting,
                              "the gateway of interface \"%s\" is not another host in its network",
                              interface->name);

@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-int config_refuse(struct config_reader *reader, const config_setting_t *setting,
-                  const char *format, ...)
+int config_refuse(struct config_reader *reader, const config_setting_t *setting, const char *format,
+                  ...)
 {
     char text[CONFIG_ERROR_SIZE];
     va_list args;
@@ -96,11 +96,7 @@ static const struct unit duration_units[] = {
 };
 
 static const struct unit size_units[] = {
-    {"B", 1},
-    {"KiB", 1024},
-    {"MiB", 1024 * 1024},
-    {"GiB", 1024 * 1024 * 1024},
-    {NULL, 0},
+    {"B", 1}, {"KiB", 1024}, {"MiB", 1024 * 1024}, {"GiB", 1024 * 1024 * 1024}, {NULL, 0},
 };
 
 /* "30s" by the table; false when it is not a whole number straight before a known unit. */

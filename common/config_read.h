@@ -54,9 +54,9 @@ struct config_key {
 #define CONFIG_FIELD(type, field) offsetof(type, field), sizeof(((type *)NULL)->field)
 
 /* Writes "path:line: ..." and returns -EINVAL. A NULL setting has no line. */
-__attribute__((format(printf, 3, 4))) must_check int
-config_refuse(struct config_reader *reader, const config_setting_t *setting, const char *format,
-              ...);
+__attribute__((format(printf, 3, 4))) must_check int config_refuse(struct config_reader *reader,
+                                                                   const config_setting_t *setting,
+                                                                   const char *format, ...);
 
 /* Keys are read in the order of the table; `into` is the structure, filled with its defaults. */
 must_check int config_read_group(struct config_reader *reader, config_setting_t *group,

@@ -18,7 +18,7 @@ static uint32_t plain_crc(uint32_t crc, const uint8_t *p, size_t len)
 
 #if defined(__x86_64__)
 __attribute__((target("sse4.2"))) static uint32_t sse_crc(uint32_t crc, const uint8_t *p,
-                                                           size_t len)
+                                                          size_t len)
 {
     uint64_t c = crc;
     for (; len >= 8; len -= 8, p += 8) {

@@ -217,11 +217,9 @@ enum policy_verdict policy_lookup(const struct policy *policy, struct bytes addr
         *route_id_out = policy->postmaster_route;
         return POLICY_ACCEPT;
     }
-    const struct policy_slot *slot =
-        policy_find(policy, &policy->recipients, bytes_of(text, len));
+    const struct policy_slot *slot = policy_find(policy, &policy->recipients, bytes_of(text, len));
     if (slot == NULL) {
-        slot = policy_find(policy, &policy->domains,
-                           bytes_from(bytes_of(text, len), domain_at));
+        slot = policy_find(policy, &policy->domains, bytes_from(bytes_of(text, len), domain_at));
     }
     if (slot == NULL) {
         return POLICY_NOT_RELAYED;

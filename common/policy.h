@@ -24,9 +24,9 @@
 
 enum policy_verdict {
     POLICY_ACCEPT,       /* route_id is set */
-    POLICY_UNKNOWN_USER, /* the domain has a recipient table, and it lacks the address: 550 5.1.1 */
+    POLICY_UNKNOWN_USER, /* the domain's recipient table lacks the address: 550 5.1.1 */
     POLICY_NOT_RELAYED,  /* not one of our domains: 550 5.7.1 */
-    POLICY_GRACE,        /* was accepted within the last days, now gone from the configuration: 451 */
+    POLICY_GRACE,        /* accepted within the last days, now gone from the configuration: 451 */
 };
 
 /* A hop as the client needs it; a copy, not a pointer. */
@@ -75,8 +75,8 @@ must_check int policy_build(const struct config *config, uint64_t generation,
 must_check int policy_save(const char *state_dir, const void *data, size_t len);
 /* Maps <state_dir>/policy.snap read-only and verifies it; -ENOENT when there is none, -EBADMSG
  * when it is damaged. *data_out, *len_out are for policy_unload. */
-must_check int policy_load(const char *state_dir, const struct policy **policy_out,
-                           void **data_out, size_t *len_out);
+must_check int policy_load(const char *state_dir, const struct policy **policy_out, void **data_out,
+                           size_t *len_out);
 void policy_unload(void *data, size_t len);
 
 #endif

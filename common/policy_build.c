@@ -297,9 +297,8 @@ static int lay_out_until_it_fits(struct build *b)
     }
 }
 
-int policy_build(const struct config *config, uint64_t generation,
-                 const struct policy_grace *grace, size_t grace_count, void **data_out,
-                 size_t *len_out)
+int policy_build(const struct config *config, uint64_t generation, const struct policy_grace *grace,
+                 size_t grace_count, void **data_out, size_t *len_out)
 {
     struct build b = {.config = config, .generation = generation};
     assert(config->hop_count <= LIMIT_HOPS && config->route_count <= LIMIT_ROUTES);

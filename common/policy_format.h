@@ -42,7 +42,7 @@ struct policy_slot {
 _Static_assert(sizeof(struct policy_slot) == 12, "no padding");
 
 struct policy_table {
-    uint64_t offset; /* of the first slot, from the header */
+    uint64_t offset;     /* of the first slot, from the header */
     uint32_t slot_count; /* a power of two */
     uint32_t used_count;
 };

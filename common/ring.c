@@ -55,8 +55,7 @@ bool ring_take(struct ring_end *consumer, void *message_out)
     if (ring_is_empty(consumer)) {
         return false;
     }
-    memcpy(message_out, consumer->ring->slot[consumer->own & consumer->mask].data,
-           RING_SLOT_BYTES);
+    memcpy(message_out, consumer->ring->slot[consumer->own & consumer->mask].data, RING_SLOT_BYTES);
     consumer->own++;
     atomic_store_explicit(&consumer->ring->head, consumer->own, memory_order_release);
     return true;

@@ -154,7 +154,9 @@ static void finish(struct worker *w, struct client_conn *c)
 /* Nothing of this delivery was said to the hop yet that it answered: a stale pooled connection. */
 static bool may_try_again(const struct client_conn *c)
 {
-    enum abi_phase phase = smtp_client_phase(&c->smtp);
+    enum abi_phase phase = c->smtp.state == SMTP_CLIENT_STATE_BROKEN
+                               ? (enum abi_phase)c->smtp.broken.phase
+                               : smtp_client_phase(&c->smtp);
     return c->delivery_count > 1 && !c->delivery->fresh_only &&
            (phase == ABI_PHASE_NONE || phase == ABI_PHASE_MAIL);
 }
@@ -166,7 +168,14 @@ static void end_delivery(struct worker *w, struct client_conn *c, enum outcome w
         return;
     }
     if (!c->open) {
-        delivery_fail(w, detach(c), why, ABI_PHASE_CONNECT, "");
+        struct delivery *d = detach(c);
+        /* RFC 5321 section 5.1: every address is tried before the attempt counts as failed. */
+        if (++d->addresses_tried < d->hop.address_count) {
+            d->attempt++;
+            open_new(w, d);
+        } else {
+            delivery_fail(w, d, why, ABI_PHASE_CONNECT, "");
+        }
         return;
     }
     if (c->delivery->damaged) {
@@ -359,12 +368,7 @@ void client_deadline(struct worker *w, struct client_conn *c)
         quit(w, c);
         return;
     }
-    if (c->delivery != NULL && !c->open) {
-        delivery_fail(w, detach(c), OUTCOME_CONNECT_TIMEOUT, ABI_PHASE_CONNECT,
-                      "no answer to our connection attempt");
-    } else {
-        end_delivery(w, c, OUTCOME_CONNECT_TIMEOUT);
-    }
+    end_delivery(w, c, OUTCOME_CONNECT_TIMEOUT);
     c->quitting = true;
     tcp_abort(c->conn.tcp);
 }

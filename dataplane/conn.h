@@ -120,6 +120,7 @@ struct delivery {
     bool dead;       /* finished while a read is under way: freed when it returns */
     bool fresh_only; /* a pooled connection failed it before it began: use a new one */
     bool damaged;
+    uint8_t addresses_tried;  /* of the hop, at this attempt */
     struct buffer *first;     /* pinned or owned: the envelope lies in it */
     struct buffer *record;    /* the record being sent */
     struct spool_record view; /* of `record` */

@@ -118,10 +118,10 @@ const char *text_clean(const char *text, char *out, size_t out_size);
 /* Columns that it takes, one per code point. */
 size_t text_width(const char *text);
 enum { TEXT_SHORT_SIZE = 40 };
-const char *text_age(int64_t ms, char out[TEXT_SHORT_SIZE]);   /* 3m12s */
+const char *text_age(int64_t ms, char out[TEXT_SHORT_SIZE]);     /* 3m12s */
 const char *text_size(int64_t bytes, char out[TEXT_SHORT_SIZE]); /* 2.1K */
-const char *text_time(int64_t ms, char out[TEXT_SHORT_SIZE]);  /* 2024-05-03 03:12:45 */
-const char *text_count(int64_t n, char out[TEXT_SHORT_SIZE]);  /* 12, or - for none */
+const char *text_time(int64_t ms, char out[TEXT_SHORT_SIZE]);    /* 2024-05-03 03:12:45 */
+const char *text_count(int64_t n, char out[TEXT_SHORT_SIZE]);    /* 12, or - for none */
 
 int64_t text_now_ms(void); /* wall clock, since 1970 */
 
@@ -137,7 +137,7 @@ enum { TABLE_COLUMNS_MAX = 12 };
 struct table {
     size_t column_count;
     const char *title[TABLE_COLUMNS_MAX];
-    bool right[TABLE_COLUMNS_MAX];  /* numbers */
+    bool right[TABLE_COLUMNS_MAX];       /* numbers */
     size_t width_max[TABLE_COLUMNS_MAX]; /* 0: as wide as it gets */
     size_t cell_count;
     size_t cell_capacity;

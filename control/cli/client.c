@@ -61,10 +61,10 @@ static int connect_to(struct cli *cli)
     if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0 ||
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) < 0 ||
         connect(fd, (const struct sockaddr *)&address, sizeof address) < 0) {
-        const char *advice =
-            errno == EACCES ? "you are not in control.admin_group"
-                            : "is holdfast-control running? The spool can be read without it: "
-                              "holdfast spool list";
+        const char *advice = errno == EACCES
+                                 ? "you are not in control.admin_group"
+                                 : "is holdfast-control running? The spool can be read without it: "
+                                   "holdfast spool list";
         int r = cli_fail(cli, CLI_EXIT_CRITICAL, "no control at %s: %s (%s)", address.sun_path,
                          strerror(errno), advice);
         close(fd);
@@ -192,8 +192,8 @@ json_t *client_request(struct cli *cli, json_t *request, int *exit_out)
     }
     if (!member_true(answer, "ok")) {
         int64_t code = member_number(answer, "exit");
-        int known = code == CLI_EXIT_USAGE || code == CLI_EXIT_WARNING ? (int)code
-                                                                       : CLI_EXIT_CRITICAL;
+        int known =
+            code == CLI_EXIT_USAGE || code == CLI_EXIT_WARNING ? (int)code : CLI_EXIT_CRITICAL;
         const char *error = member_text(answer, "error");
         *exit_out = cli_fail(cli, known, "%s", error[0] == '\0' ? "refused" : error);
         json_decref(answer);

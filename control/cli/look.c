@@ -71,7 +71,7 @@ static void add_delivery(struct table *table, const json_t *delivery)
 
 static void print_list(const json_t *answer)
 {
-    static const char *const titles[] = {"ID",     "STATE",  "ROUTE", ">AGE", ">TRIES",
+    static const char *const titles[] = {"ID",    "STATE", "ROUTE", ">AGE", ">TRIES",
                                          ">NEXT", ">SIZE", "FROM",  "TO"};
     struct table table;
     size_t i;
@@ -190,8 +190,7 @@ static void print_delivery(const json_t *answer)
     render_field("why", text[0] == '\0' ? "-" : text);
     snprintf(text, sizeof text, "%s, ", text_time(member_number(answer, "received_ms"), n));
     size_t len = strlen(text);
-    snprintf(text + len, sizeof text - len, "%s ago",
-             text_age(member_number(answer, "age_ms"), n));
+    snprintf(text + len, sizeof text - len, "%s ago", text_age(member_number(answer, "age_ms"), n));
     render_field("received", text);
     snprintf(text, sizeof text, "%s (HELO %s)", member_text(answer, "client"),
              member_text(answer, "helo"));
@@ -229,8 +228,8 @@ static void print_recipients(const json_t *answer)
 
 static void print_events(const json_t *answer)
 {
-    static const char *const titles[] = {"TIME", "EVENT", "CLASS", ">RCPTS", "HOP", ">CODE",
-                                         "REPLY"};
+    static const char *const titles[] = {"TIME", "EVENT", "CLASS", ">RCPTS",
+                                         "HOP",  ">CODE", "REPLY"};
     struct table table;
     char n[TEXT_SHORT_SIZE];
     size_t i;
@@ -263,8 +262,8 @@ static void print_body_text(const char *body, size_t len)
     while (body < end) {
         const char *stop = memchr(body, '\n', (size_t)(end - body));
         size_t line_len = (size_t)((stop == NULL ? end : stop) - body);
-        char *line = strndup(body, line_len > 0 && body[line_len - 1] == '\r' ? line_len - 1
-                                                                             : line_len);
+        char *line =
+            strndup(body, line_len > 0 && body[line_len - 1] == '\r' ? line_len - 1 : line_len);
         char *clean = malloc(line_len + 1);
         assert(line != NULL && clean != NULL);
         for (char *p = line; *p != '\0'; p++) {

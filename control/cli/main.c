@@ -134,12 +134,13 @@ int main(int argc, char **argv)
     bool wants_help = strcmp(name, "help") == 0;
     const struct command *command = find_command(wants_help ? argv[at + 1] : name);
     if (command == NULL) {
-        return name[0] == '\0' ? (print_usage(), CLI_EXIT_USAGE)
-                               : cli_fail(&cli, CLI_EXIT_USAGE, "unknown command %s (holdfast help)",
-                                          wants_help ? argv[at + 1] : name);
+        return name[0] == '\0'
+                   ? (print_usage(), CLI_EXIT_USAGE)
+                   : cli_fail(&cli, CLI_EXIT_USAGE, "unknown command %s (holdfast help)",
+                              wants_help ? argv[at + 1] : name);
     }
-    int r = wants_help ? print_help(command)
-                       : run_command(&cli, command, argc - at - 1, argv + at + 1);
+    int r =
+        wants_help ? print_help(command) : run_command(&cli, command, argc - at - 1, argv + at + 1);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "holdfast: the output could not be written\n");
         return r > CLI_EXIT_CRITICAL ? r : CLI_EXIT_CRITICAL;

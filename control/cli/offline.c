@@ -214,10 +214,9 @@ static int run_verify(struct cli *cli, struct spool_reader *reader)
     if (cli->json) {
         cli_print_json(json_pack("{sisbsIsIsIsIsIsIsIso}", "v", 1, "ok", (int)(r == 0), "segments",
                                  (json_int_t)c.segments, "records", (json_int_t)c.records,
-                                 "messages", (json_int_t)c.messages, "states",
-                                 (json_int_t)c.states, "damaged", (json_int_t)c.damaged, "torn",
-                                 (json_int_t)c.torn, "broken", (json_int_t)c.broken, "bad",
-                                 complaints.list));
+                                 "messages", (json_int_t)c.messages, "states", (json_int_t)c.states,
+                                 "damaged", (json_int_t)c.damaged, "torn", (json_int_t)c.torn,
+                                 "broken", (json_int_t)c.broken, "bad", complaints.list));
     } else {
         char size[TEXT_SHORT_SIZE];
         printf("%s: %" PRIu64 " segments, %" PRIu64 " records, %" PRIu64 " messages (%s), %" PRIu64

@@ -74,8 +74,7 @@ static int apply_global(struct cli *cli, const struct option *option, const char
     return 0;
 }
 
-static int apply(struct cli *cli, const struct option *option, const char *value,
-                 struct args *args)
+static int apply(struct cli *cli, const struct option *option, const char *value, struct args *args)
 {
     args->given |= option->flag;
     switch (option->flag) {
@@ -180,8 +179,10 @@ void options_print(const struct command *command)
             char left[32];
             const char *value = options[i].value;
             snprintf(left, sizeof left, "%s%s%s", options[i].name,
-                     value == NULL ? "" : value[0] == '[' ? "[=" : " ",
-                     value == NULL       ? ""
+                     value == NULL     ? ""
+                     : value[0] == '[' ? "[="
+                                       : " ",
+                     value == NULL     ? ""
                      : value[0] == '[' ? value + 1
                                        : value);
             printf("  %-18s %s\n", left, options[i].help);

@@ -28,8 +28,8 @@ static void format_select(const json_t *select, char out[CLI_TEXT_SIZE])
 
 static void print_rules(const json_t *answer)
 {
-    static const char *const titles[] = {"RULE", "KIND", ">MAIL", ">AGE", "REVIEW", "AUTHOR",
-                                         "SELECT"};
+    static const char *const titles[] = {"RULE",   "KIND",   ">MAIL", ">AGE",
+                                         "REVIEW", "AUTHOR", "SELECT"};
     struct table table;
     char n[TEXT_SHORT_SIZE];
     char select[CLI_TEXT_SIZE];
@@ -105,8 +105,7 @@ int command_rules(struct cli *cli, const struct args *args)
 
 static void print_audit(const json_t *answer)
 {
-    static const char *const titles[] = {"ID",      "TIME",    "WHO",   "DID",
-                                         ">COUNT", "RESULT", "SELECT"};
+    static const char *const titles[] = {"ID", "TIME", "WHO", "DID", ">COUNT", "RESULT", "SELECT"};
     struct table table;
     char n[TEXT_SHORT_SIZE];
     char select[CLI_TEXT_SIZE];
@@ -132,9 +131,9 @@ int command_audit(struct cli *cli, const struct args *args)
 {
     int r;
     json_t *request = client_command("audit");
-    json_object_set_new(request, "limit",
-                        json_integer((args->given & CLI_OPT_LIMIT) != 0 ? (json_int_t)args->limit
-                                                                        : 50));
+    json_object_set_new(
+        request, "limit",
+        json_integer((args->given & CLI_OPT_LIMIT) != 0 ? (json_int_t)args->limit : 50));
     json_t *answer = client_request(cli, request, &r);
     if (answer == NULL) {
         return r;

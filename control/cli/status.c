@@ -51,8 +51,9 @@ static void print_head(const json_t *answer, int level)
                  member_number(dataplane, "start"),
                  text_age(member_number(dataplane, "heartbeat_age_ms"), age));
     } else {
-        snprintf(text, sizeof text, "NOT ATTACHED: nothing is delivered; is holdfast-dataplane "
-                                    "running?");
+        snprintf(text, sizeof text,
+                 "NOT ATTACHED: nothing is delivered; is holdfast-dataplane "
+                 "running?");
     }
     render_field("dataplane", text);
     const char *effect = spool_is(answer, "full")     ? " (the outside gets 452)"
@@ -66,14 +67,16 @@ static void print_head(const json_t *answer, int level)
         snprintf(text, sizeof text, "not known (holdfast spool verify reads it alone)");
     }
     render_field("spool", text);
-    snprintf(text, sizeof text, "accepted %" PRId64 ", delivered %" PRId64 ", waiting %" PRId64
-                                ", frozen %" PRId64 ", held %" PRId64,
+    snprintf(text, sizeof text,
+             "accepted %" PRId64 ", delivered %" PRId64 ", waiting %" PRId64 ", frozen %" PRId64
+             ", held %" PRId64,
              member_number(totals, "accepted_rcpts"), member_number(totals, "delivered_rcpts"),
              member_number(totals, "waiting_rcpts"), member_number(totals, "frozen_rcpts"),
              member_number(totals, "held_rcpts"));
     render_field("recipients", text);
-    snprintf(text, sizeof text, "waiting %" PRId64 ", in flight %" PRId64 ", frozen %" PRId64
-                                ", held %" PRId64 "; possible duplicates %" PRId64,
+    snprintf(text, sizeof text,
+             "waiting %" PRId64 ", in flight %" PRId64 ", frozen %" PRId64 ", held %" PRId64
+             "; possible duplicates %" PRId64,
              member_number(totals, "waiting"), member_number(totals, "in_flight"),
              member_number(totals, "frozen"), member_number(totals, "held"),
              member_number(totals, "possible_duplicates"));
@@ -109,7 +112,7 @@ static bool route_is_quiet(const json_t *route)
 
 static void print_routes(const json_t *answer, bool all)
 {
-    static const char *const titles[] = {"ROUTE",  ">WAITING", ">IN FLIGHT", ">FROZEN",
+    static const char *const titles[] = {"ROUTE", ">WAITING", ">IN FLIGHT", ">FROZEN",
                                          ">HELD", ">OLDEST",  "OWNER"};
     struct table table;
     char n[TEXT_SHORT_SIZE];
@@ -139,7 +142,8 @@ static void print_routes(const json_t *answer, bool all)
 
 static bool hop_is_quiet(const json_t *hop)
 {
-    return strcmp(member_text(hop, "breaker"), "closed") == 0 && member_number(hop, "failures") == 0;
+    return strcmp(member_text(hop, "breaker"), "closed") == 0 &&
+           member_number(hop, "failures") == 0;
 }
 
 /* "timeout", "tempfail 451 4.3.0 try later": the class, then the hop's own words. */
@@ -158,7 +162,7 @@ static void format_reply(const json_t *object, const char *class_key, const char
 
 static void print_hops(const json_t *answer, bool all, int64_t now_ms)
 {
-    static const char *const titles[] = {"HOP",         "BREAKER",     ">FAILURES", ">FOR",
+    static const char *const titles[] = {"HOP",        "BREAKER",     ">FAILURES",  ">FOR",
                                          ">IN FLIGHT", ">NEXT PROBE", "LAST ANSWER"};
     struct table table;
     char n[TEXT_SHORT_SIZE];
@@ -176,8 +180,8 @@ static void print_hops(const json_t *answer, bool all, int64_t now_ms)
         table_cell(&table, member_text(hop, "name"));
         table_cell(&table, member_text(hop, "breaker"));
         table_cell(&table, text_count(member_number(hop, "failures"), n));
-        table_cell(&table, since_ms == 0 || now_ms < since_ms ? "-"
-                                                              : text_age(now_ms - since_ms, n));
+        table_cell(&table,
+                   since_ms == 0 || now_ms < since_ms ? "-" : text_age(now_ms - since_ms, n));
         table_cell(&table, text_count(member_number(hop, "in_flight"), n));
         table_cell(&table, open ? text_age(member_number(hop, "next_probe_ms"), n) : "-");
         format_reply(hop, "last_outcome", "last_code", "last_text", reply);

@@ -15,9 +15,13 @@ static void ack_sample_rtt(struct tcp_conn *conn, const struct tcp_segment *segm
         conn->is_timing = false;
     }
     if (conn->has_timestamps && segment->has_timestamps) {
-        /* RFC 7323 section 4.1; an echo from the future or of days ago is the peer's mistake. */
-        uint32_t rtt_ms = tcp_clock_ms(stack) + conn->ts_offset - segment->ts_echo;
-        if (rtt_ms <= TCP_RTO_MAX_NS / TCP_NS_PER_MS) {
+        /* RFC 7323 section 4.1; an echo from the future or of days ago is the peer's mistake. One
+         * from before a retransmission says that an ACK was lost, and counts that loss into the
+         * RTT: Karn's rule holds for it. */
+        uint32_t echo_ms = segment->ts_echo - conn->ts_offset;
+        uint32_t rtt_ms = tcp_clock_ms(stack) - echo_ms;
+        if (rtt_ms <= TCP_RTO_MAX_NS / TCP_NS_PER_MS && seq_upto(conn->resent_ms, echo_ms)) {
+            conn->resent_ms = echo_ms;
             tcp_recovery_sample(conn, rtt_ms * UINT64_C(1000));
         }
     } else if (timed) {

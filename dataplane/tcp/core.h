@@ -305,7 +305,8 @@ struct tcp_conn {
     uint64_t sent_ns;    /* last data */
     uint64_t timed_ns;
     uint32_t timed_seq;
-    uint32_t srtt_us; /* 0: no sample yet */
+    uint32_t resent_ms; /* last retransmission: an echo from before it measures nothing */
+    uint32_t srtt_us;   /* 0: no sample yet */
     uint32_t rttvar_us;
     uint32_t rto_us;
     uint32_t iss;

@@ -33,6 +33,7 @@ static void output_note_sent(struct tcp_conn *conn, uint32_t seq, uint32_t len)
     struct tcp_stack *stack = conn->stack;
     if (seq_before(seq, conn->snd_max)) {
         stack->stats.retransmits++;
+        conn->resent_ms = tcp_clock_ms(stack);
         conn->is_timing = conn->is_timing && seq_before(conn->timed_seq, seq);
     } else if (!conn->is_timing) {
         conn->is_timing = true;

@@ -198,6 +198,7 @@ struct tcp_conn *tcp_conn_begin(struct tcp_stack *stack, const struct tcp_tuple 
         .stack = stack,
         .hash = (uint32_t)tcp_tuple_hash(stack, tuple),
         .ts_offset = tcp_timestamp_offset(stack, tuple),
+        .resent_ms = tcp_clock_ms(stack),
         .rto_us = (uint32_t)(TCP_RTO_FIRST_NS / 1000),
     };
     list_init(&conn->ready);

@@ -32,13 +32,13 @@ struct tcp_conn;
 struct tcp_settings {
     uint32_t conn_count_max;
     uint32_t time_wait_count_max;
-    uint32_t block_count;       /* 2 KiB blocks for send queues and reassembly, shared by all */
+    uint32_t block_count;          /* 2 KiB blocks for send queues and reassembly, shared by all */
     uint32_t receive_window_bytes; /* per connection at most */
     uint32_t send_buffer_bytes;    /* per connection at most */
-    uint16_t mss_bytes;         /* of our links: MTU - 40 */
-    struct siphash_key isn_key; /* RFC 6528; also keys the flow table */
-    uint32_t time_wait_ms;      /* 0: the default, 2 MSL = 60 s */
-    uint32_t min_rto_ms;        /* 0: 200, as kernels do; RFC 6298 says 1 s, argued in the docs */
+    uint16_t mss_bytes;            /* of our links: MTU - 40 */
+    struct siphash_key isn_key;    /* RFC 6528; also keys the flow table */
+    uint32_t time_wait_ms;         /* 0: the default, 2 MSL = 60 s */
+    uint32_t min_rto_ms;         /* 0: 200, as kernels do; RFC 6298 says 1 s, argued in the docs */
     uint32_t give_up_ms;         /* no progress for so long: TIMEOUT (R2); 0: 300 s */
     uint32_t connect_give_up_ms; /* the same for a handshake; 0: 30 s */
     uint32_t linger_ms;          /* wait for the peer's FIN after ours is acknowledged; 0: 30 s */
@@ -125,8 +125,9 @@ size_t tcp_write(struct tcp_conn *conn, const void *data, size_t len);
 /* Bytes written and not yet acknowledged. */
 size_t tcp_unsent(const struct tcp_conn *conn);
 
-/* Orderly: FIN after what is queued; receiving goes on, CLOSED follows when both sides are done
- * (TIME_WAIT lives in its own table) or after the linger time. */
+/* Orderly: FIN after what is queued. Bytes that were not consumed and bytes that still arrive are
+ * acknowledged and discarded; CLOSED follows when both sides are done (TIME_WAIT lives in its own
+ * table) or, with a RST, after the linger time. So read to the end before closing on FIN. */
 void tcp_close(struct tcp_conn *conn);
 /* RST now; CLOSED follows. */
 void tcp_abort(struct tcp_conn *conn);
@@ -138,8 +139,8 @@ struct tcp_segment_out {
     const struct tcp_tuple *tuple;
     uint32_t seq;
     uint32_t ack;
-    uint16_t window; /* as it goes on the wire: scaled */
-    uint8_t flags;   /* TCP_FLAG_* */
+    uint16_t window;    /* as it goes on the wire: scaled */
+    uint8_t flags;      /* TCP_FLAG_* */
     uint8_t option_len; /* multiple of 4 */
     uint8_t option[40];
     struct bytes payload[2];

@@ -5,7 +5,7 @@
  *   resend_ns        RTO: something is in flight           back off, send again from snd_una;
  *                    (SYN and FIN included)                after give_up_ms without progress (SYN:
  *                                                          connect_give_up_ms): TIMEOUT
- *   resend_ns        early (is_early): at least two full   fast recovery from snd_una, then the RTO;
+ *   resend_ns        early (is_early): at least two full   fast recovery from snd_una, then RTO;
  *                    segments are in flight, once each     after RFC 8985 section 7, at
  *                    time snd_una moves                    max(2 SRTT, SRTT + 4 RTTVAR, 10 ms)
  *   resend_ns        persist (is_persisting): nothing is   send what fits, or one byte; back off;

@@ -13,9 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void look_into(const struct policy *policy, const uint8_t *data, size_t size)
 {
-    static const char *const fixed[] = {"x@staff.example", "rector@staff.example",
-                                        "postmaster",      "dean@law.example",
-                                        "x@gone.example",  "\"\\"};
+    static const char *const fixed[] = {"x@staff.example",  "rector@staff.example", "postmaster",
+                                        "dean@law.example", "x@gone.example",       "\"\\"};
     uint32_t route;
     struct policy_hop hop;
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {

@@ -134,6 +134,9 @@ static void reset_transaction(struct hop_conn *c)
 static void take(struct hop_conn *c, uint32_t id, uint32_t rcpt, bool answer_lost)
 {
     uint32_t copy = mail_take(c->hop->ledger, id, bytes_str(c->rcpt[rcpt]), c->begun_ns);
+    if (c->hop->lmtp && c->rcpt_count > 1) {
+        mail_copy_one_of_many(c->hop->ledger, copy);
+    }
     if (answer_lost) {
         mail_copy_lost(c->hop->ledger, copy);
         return;

@@ -275,9 +275,10 @@ static bool may_repeat(const struct mail_ledger *ledger, const struct mail_copy 
     if (copy->lost || known_ns - copy->taken_ns >= ledger->dot_timeout_ns / 2) {
         return true; /* the answer was lost, or came too late */
     }
+    uint64_t until_ns =
+        known_ns + outcome_ns_max + (copy->one_of_many ? ledger->dot_timeout_ns : 0);
     for (uint32_t i = 0; i < ledger->crash_count; i++) {
-        if (ledger->crash_ns[i] >= copy->begun_ns &&
-            ledger->crash_ns[i] <= known_ns + outcome_ns_max) {
+        if (ledger->crash_ns[i] >= copy->begun_ns && ledger->crash_ns[i] <= until_ns) {
             return true;
         }
     }
@@ -318,6 +319,12 @@ void mail_copy_acked(struct mail_ledger *ledger, uint32_t copy)
     if (ledger->copy[copy].acked_ns == 0 && !ledger->copy[copy].lost) {
         ledger->copy[copy].acked_ns = trace.now_ns;
     }
+}
+
+void mail_copy_one_of_many(struct mail_ledger *ledger, uint32_t copy)
+{
+    assert(copy < ledger->copy_count);
+    ledger->copy[copy].one_of_many = true;
 }
 
 void mail_copy_lost(struct mail_ledger *ledger, uint32_t copy)

@@ -70,6 +70,7 @@ struct mail_copy {
     uint32_t mail;
     uint8_t rcpt;
     bool lost; /* the hop's answer was not sent, or its connection ended before it was acked */
+    bool one_of_many;  /* LMTP: its outcome is reported with the last answer of the message */
     uint64_t begun_ns; /* the transaction */
     uint64_t taken_ns;
     uint64_t acked_ns; /* the relay's TCP has the 2xx; 0: never known */
@@ -112,6 +113,7 @@ uint32_t mail_check(struct mail_ledger *ledger, uint32_t hop, const struct mail_
 uint32_t mail_take(struct mail_ledger *ledger, uint32_t id, struct bytes rcpt, uint64_t begun_ns);
 /* What became of the hop's 2xx: it arrived, or it can't any more. The first word counts. */
 void mail_copy_acked(struct mail_ledger *ledger, uint32_t copy);
+void mail_copy_one_of_many(struct mail_ledger *ledger, uint32_t copy);
 void mail_copy_lost(struct mail_ledger *ledger, uint32_t copy);
 /* An accepted recipient of an accepted message that no hop has a copy for. */
 bool mail_is_missing(const struct mail *mail, uint32_t rcpt);

@@ -38,9 +38,9 @@ DOMAINS = ("staff.campus.example", "students.campus.example")
 
 def command(*argv, check=True, timeout=60, **more):
     """Runs it to its end, output captured; a failure raises with what it said."""
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, errors="replace", timeout=timeout,
-                          check=False, **more)
+    done = subprocess.run(argv, **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
+                                   "stderr": subprocess.STDOUT, "text": True, "errors": "replace",
+                                   "timeout": timeout, "check": False, **more})
     if check and done.returncode != 0:
         raise RuntimeError(f"{' '.join(argv)}: status {done.returncode}: {done.stdout.strip()}")
     return done
@@ -377,19 +377,20 @@ class Lab:
 
     # --- looking ---
 
-    def cli(self, *argv, check=True, timeout=60):
-        """The operator's command; its CompletedProcess."""
+    def cli(self, *argv, check=True, **more):
+        """The operator's command; its CompletedProcess, standard error with the output."""
         return command(os.path.join(self.build, "control", "cli", "holdfast"), "--config",
-                       self.config, *argv, check=check, timeout=timeout)
+                       self.config, *argv, check=check, **more)
 
     def cli_json(self, *argv):
         """Status 1 and 2 say "warning" and "critical" with an answer all the same."""
-        done = self.cli("--json", *argv, check=False)
+        done = self.cli("--json", *argv, check=False, stderr=subprocess.PIPE)
         try:
             return json.loads(done.stdout)
         except ValueError:
             raise RuntimeError(f"holdfast --json {' '.join(argv)}: status {done.returncode}, "
-                               f"not JSON: {done.stdout[:500]!r}") from None
+                               f"not JSON: {done.stdout[:500]!r} {done.stderr[:500]!r}"
+                               ) from None
 
     def totals(self):
         """The totals of `holdfast --json status`."""

@@ -4,6 +4,7 @@
 
 Promise: whatever was answered 250 arrives; what was not, the sender repeats; the hop may get a
          message twice only when a kill fell between its dot and the durable outcome.
+Trap:    one hop takes a second to answer the dot, so that kills do fall there.
 """
 import itertools
 import signal
@@ -31,7 +32,9 @@ def kills(lab, check, seconds):
 
 def test(lab, check):
     seconds = lab.options.minutes * 60 if lab.options.minutes else 40
-    lab.sinks_start()
+    lab.sink_start("staff-store")
+    # A second before each answer to the dot: kills fall into deliveries that the hop has taken.
+    lab.sink_start("student-store", "-W", ".:1")
     lab.bounce_sinks_start()
     lab.daemons_start()
     count = int(seconds * 20)

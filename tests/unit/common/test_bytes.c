@@ -62,8 +62,8 @@ Test(bytes, clean_copies_only_printable_ascii)
 
 Test(cursor, reads_both_byte_orders)
 {
-    static const uint8_t data[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,
-                                   17, 18, 19, 20, 21};
+    static const uint8_t data[] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11,
+                                   12, 13, 14, 15, 16, 17, 18, 19, 20, 21};
     struct cursor c = cursor_of(bytes_of(data, sizeof data));
     cr_assert_eq(cursor_u8(&c), 1);
     cr_assert_eq(cursor_be16(&c), 0x0203);

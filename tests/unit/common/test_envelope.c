@@ -69,10 +69,10 @@ Test(envelope, all_bounds_fit_the_limit)
     e->sender = bytes_of(text, LIMIT_ADDRESS_BYTES);
     e->rcpt_count = LIMIT_RCPTS;
     for (unsigned i = 0; i < LIMIT_RCPTS; i++) {
-        e->rcpt[i] = (struct envelope_rcpt){
-            .route_id = UINT32_MAX,
-            .route_index = (uint8_t)(i < LIMIT_ROUTES_PER_MESSAGE ? i : 0),
-            .address = bytes_of(text, LIMIT_ADDRESS_BYTES)};
+        e->rcpt[i] =
+            (struct envelope_rcpt){.route_id = UINT32_MAX,
+                                   .route_index = (uint8_t)(i < LIMIT_ROUTES_PER_MESSAGE ? i : 0),
+                                   .address = bytes_of(text, LIMIT_ADDRESS_BYTES)};
     }
     size_t len = envelope_encode(e, b, sizeof b);
     cr_assert_gt(len, 0);

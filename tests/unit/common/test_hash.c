@@ -22,9 +22,10 @@ Test(crc32c, has_the_vectors_of_iscsi)
         b[i] = (uint8_t)(31 - i);
     }
     cr_assert_eq(crc32c(0, b, 32), 0x113fdb5cu);
-    static const uint8_t read_pdu[48] = {
-        0x01, 0xc0, 0, 0, 0, 0, 0, 0, 0,    0, 0, 0, 0, 0, 0, 0, 0x14, 0, 0, 0, 0, 0, 0x04, 0,
-        0,    0,    0, 0x14, 0, 0, 0, 0x18, 0x28, 0, 0, 0, 0, 0, 0, 0, 0x02, 0, 0, 0, 0, 0, 0, 0};
+    static const uint8_t read_pdu[48] = {0x01, 0xc0, 0, 0,    0,    0, 0, 0,    0,    0, 0,    0,
+                                         0,    0,    0, 0,    0x14, 0, 0, 0,    0,    0, 0x04, 0,
+                                         0,    0,    0, 0x14, 0,    0, 0, 0x18, 0x28, 0, 0,    0,
+                                         0,    0,    0, 0,    0x02, 0, 0, 0,    0,    0, 0,    0};
     cr_assert_eq(crc32c(0, read_pdu, sizeof read_pdu), 0xd9963a56u);
     cr_assert_eq(crc32c(0, "123456789", 9), 0xe3069283u);
     cr_assert_eq(crc32c(0, NULL, 0), 0);
@@ -59,7 +60,7 @@ Test(crc32c, pieces_give_the_whole)
     }
 }
 
-/* Aumasson and Bernstein 2012: key 00..0f, message 00..len-1; appendix A has the one of 15 bytes. */
+/* Aumasson and Bernstein 2012: key 00..0f, message 00..len-1; 15 bytes are in appendix A. */
 Test(siphash, has_the_vectors_of_its_authors)
 {
     static const uint64_t expected[16] = {

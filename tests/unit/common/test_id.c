@@ -40,8 +40,8 @@ Test(id, text_round_trips)
 /* No I, L, O, U; nothing that overflows; nothing empty. */
 Test(id, refuses_what_format_does_not_write)
 {
-    static const char *const bad[] = {"",  "i", "l", "o", "u", " 1", "1 ", "-1",
-                                      "g000000000000", "00000000000000", "a\x80"};
+    static const char *const bad[] = {
+        "", "i", "l", "o", "u", " 1", "1 ", "-1", "g000000000000", "00000000000000", "a\x80"};
     uint64_t id;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         cr_assert(!id_parse(bad[i], &id), "%s", bad[i]);

@@ -36,8 +36,9 @@ Test(ip, v6_in_its_short_form)
 
 Test(ip, refuses_what_is_no_address)
 {
-    static const char *const bad[] = {"", "1.2.3", "1.2.3.4.5", "1.2.3.256", "01.2.3.4x", " 1.2.3.4",
-                                      "1.2.3.4 ", "::1%lo", "g::", "1.2.3.4/24"};
+    static const char *const bad[] = {"",          "1.2.3",     "1.2.3.4.5", "1.2.3.256",
+                                      "01.2.3.4x", " 1.2.3.4",  "1.2.3.4 ",  "::1%lo",
+                                      "g::",       "1.2.3.4/24"};
     struct ip_addr addr;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         cr_assert(!ip_parse(bad[i], &addr), "%s", bad[i]);
@@ -62,9 +63,17 @@ Test(ip, prefixes_count_bits_of_128)
 
 Test(ip, refuses_what_is_no_prefix)
 {
-    static const char *const bad[] = {"", "1.2.3.4", "1.2.3.4/", "1.2.3.4/33", "1.2.3.4/-1",
-                                      "1.2.3.4/+1", "1.2.3.4/ 1", "::/129", "1.2.3.4/24x",
-                                      "/24", "1.2.3.4/99999999999999999999"};
+    static const char *const bad[] = {"",
+                                      "1.2.3.4",
+                                      "1.2.3.4/",
+                                      "1.2.3.4/33",
+                                      "1.2.3.4/-1",
+                                      "1.2.3.4/+1",
+                                      "1.2.3.4/ 1",
+                                      "::/129",
+                                      "1.2.3.4/24x",
+                                      "/24",
+                                      "1.2.3.4/99999999999999999999"};
     struct ip_prefix p;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         cr_assert(!ip_parse_prefix(bad[i], &p), "%s", bad[i]);

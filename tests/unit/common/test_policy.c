@@ -18,7 +18,8 @@ static const char text[] =
     "interfaces=({name=\"a\";device=\"d\";address=\"198.51.100.10/24\";});"
     "listen=({address=\"198.51.100.10\";});"
     "hops=({name=\"one\";addresses=[\"198.51.100.75\"];port=2525;},"
-    "      {name=\"two\";addresses=[\"198.51.100.76\",\"198.51.100.77\"];protocol=\"lmtp\";port=24;});"
+    "      {name=\"two\";addresses=[\"198.51.100.76\",\"198.51.100.77\"];protocol=\"lmtp\";"
+    "       port=24;});"
     "routes=({name=\"staff\";domains=[\"staff.example\"];hops=[\"one\"];},"
     "        {name=\"students\";domains=[\"Students.Example\"];hops=[\"two\"];"
     "         recipients=[\"Rector@staff.example\"];},"
@@ -63,7 +64,7 @@ Test(policy, answers_for_each_kind_of_address)
         uint32_t route;
     } cases[] = {
         {"anyone@staff.example", POLICY_ACCEPT, 11},
-        {"Anyone@STAFF.example", POLICY_ACCEPT, 11}, /* RFC 5321 section 2.4: domains have no case */
+        {"Anyone@STAFF.example", POLICY_ACCEPT, 11}, /* RFC 5321 section 2.4: no case */
         {"rector@staff.example", POLICY_ACCEPT, 12}, /* a listed address goes before its domain */
         {"RECTOR@Staff.Example", POLICY_ACCEPT, 12},
         {"\"rector\"@staff.example", POLICY_ACCEPT, 12}, /* section 4.1.2: the same mailbox */
@@ -111,8 +112,7 @@ Test(policy, takes_addresses_of_any_length)
     memcpy(address + 100, "@staff.example", 14);
     for (size_t n = 0; n <= sizeof address; n++) {
         uint32_t route;
-        enum policy_verdict verdict =
-            policy_lookup(data, bytes_of(address, n), &route);
+        enum policy_verdict verdict = policy_lookup(data, bytes_of(address, n), &route);
         cr_assert_eq(verdict == POLICY_ACCEPT, n == 114);
     }
     free(data);

@@ -10,24 +10,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Line by line: the first is line 1, the route "r" is in line 10. */
 static const char good[] =
-    /* 1 */ "hostname = \"mx.campus.example\"; /* top */\n"
-    /* 2 */ "interfaces = (\n"
-    /* 3 */ "  { name = \"out\"; device = \"d0\"; address = \"198.51.100.10/26\"; },\n"
-    /* 4 */ "  { name = \"in\"; device = \"d1\"; address = \"198.51.100.74/26\"; } );\n"
-    /* 5 */ "listen = ( { address = \"198.51.100.10\"; port = 25; } );\n"
-    /* 6 */ "hops = (\n"
-    /* 7 */ "  { name = \"a\"; addresses = [ \"198.51.100.75\" ]; connections = 20; },\n"
-    /* 8 */ "  { name = \"b\"; addresses = [ \"198.51.100.76\" ]; port = 2526; } );\n"
-    /* 9 */ "routes = (\n"
-    /* 10 */ "  { name = \"r\"; domains = [ \"one.example\" ]; hops = [ \"a\", \"b\" ]; },\n"
-    /* 11 */ "  { name = \"s\"; domains = [ \"two.example\" ]; hops = [ \"b\" ];\n"
-    /* 12 */ "    recipients = [ \"rector@one.example\" ]; } );\n"
-    /* 13 */ "limits: { rcpts = 100; /* limits */ };\n"
-    /* 14 */ "retry: { first = \"2s\"; max = \"30s\"; };\n"
-    /* 15 */ "spool: { segments_max = 32; /* spool */ };\n"
-    /* 16 */ "control: { admin_mode = \"0660\"; /* control */ };\n"
-    /* 17 */ "dataplane: { lcore = 1; /* dataplane */ };\n";
+    "hostname = \"mx.campus.example\"; /* top */\n"
+    "interfaces = (\n"
+    "  { name = \"out\"; device = \"d0\"; address = \"198.51.100.10/26\"; },\n"
+    "  { name = \"in\"; device = \"d1\"; address = \"198.51.100.74/26\"; } );\n"
+    "listen = ( { address = \"198.51.100.10\"; port = 25; } );\n"
+    "hops = (\n"
+    "  { name = \"a\"; addresses = [ \"198.51.100.75\" ]; connections = 20; },\n"
+    "  { name = \"b\"; addresses = [ \"198.51.100.76\" ]; port = 2526; } );\n"
+    "routes = (\n"
+    "  { name = \"r\"; domains = [ \"one.example\" ]; hops = [ \"a\", \"b\" ]; "
+    "},\n"
+    "  { name = \"s\"; domains = [ \"two.example\" ]; hops = [ \"b\" ];\n"
+    "    recipients = [ \"rector@one.example\" ]; } );\n"
+    "limits: { rcpts = 100; /* limits */ };\n"
+    "retry: { first = \"2s\"; max = \"30s\"; };\n"
+    "spool: { segments_max = 32; /* spool */ };\n"
+    "control: { admin_mode = \"0660\"; /* control */ };\n"
+    "dataplane: { lcore = 1; /* dataplane */ };\n";
 
 struct refusal {
     const char *from;
@@ -53,8 +55,8 @@ static void check(const struct refusal *cases, size_t count)
         char *text = replaced(cases[i].from, cases[i].to);
         int r = config_parse("t", text, strlen(text), &config, error);
         cr_assert_eq(r, -EINVAL, "accepted: %s", cases[i].to);
-        cr_assert_not_null(strstr(error, cases[i].expected), "case %zu \"%s\": %s", i,
-                           cases[i].to, error);
+        cr_assert_not_null(strstr(error, cases[i].expected), "case %zu \"%s\": %s", i, cases[i].to,
+                           error);
         cr_assert_eq(strncmp(error, "t:", 2), 0, "%s", error);
         cr_assert_null(strpbrk(error, "\n\r\t"), "one line");
         free(text);
@@ -127,7 +129,7 @@ Test(refusals, wrong_types_units_and_ranges)
         {"100;", "1.5;", "t:13: rcpts must be a whole number"},
         {"100;", "99;", "t:13: rcpts: 99 is out of range (100 to 128)"},
         {"100;", "-1;", "t:13: rcpts: -1 is out of range"},
-        {"\"2s\"", "2;", "t:14: first must be a duration with its unit"},
+        {"\"2s\"", "2", "t:14: first must be a duration with its unit"},
         {"\"2s\"", "\"2\"", "t:14: first: \"2\" is not a duration"},
         {"\"2s\"", "\"2 s\"", "is not a duration"},
         {"\"2s\"", "\"2sec\"", "is not a duration"},
