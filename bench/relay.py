@@ -132,8 +132,8 @@ class Postfix:
         owner = pwd.getpwnam("postfix")
         os.chown(os.path.join(self.folder, "data"), owner.pw_uid, owner.pw_gid)
         hop = POSTFIX_INSIDE[0]
-        transports = " ".join(f"{{ {domain} = smtp:[{hop}]:{port} }}" + ("," if port == 2525 else "")
-                              for domain, port in zip(DOMAINS, (2525, 2526)))
+        transports = ", ".join(f"{{ {domain} = smtp:[{hop}]:{port} }}"
+                               for domain, port in zip(DOMAINS, (2525, 2526)))
         with open(os.path.join(conf, "main.cf"), "w", encoding="ascii") as file:
             file.write(MAIN_CF.format(queue=os.path.join(self.folder, "queue"),
                                       data=os.path.join(self.folder, "data"),
@@ -278,8 +278,8 @@ class Bench:
             seconds = sum(result["seconds"] for result in rounds)
             machine = sum(busy.values()) / seconds / os.cpu_count()
             most = max(busy, key=busy.get)
-            print(f"  {relay}: these processes used {machine * 100:.0f} % of the CPUs; most: {most} "
-                  f"({busy[most] / seconds * 100:.0f} % of one)")
+            print(f"  {relay}: these processes used {machine * 100:.0f} % of the CPUs; "
+                  f"most: {most} ({busy[most] / seconds * 100:.0f} % of one)")
 
 
 def machine_print(lab):

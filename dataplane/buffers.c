@@ -87,6 +87,11 @@ struct buffer *buffer_take(struct buffers *b, enum buffer_class class, uint32_t 
     return buffer;
 }
 
+uint32_t buffers_available(const struct buffers *b, enum buffer_class class)
+{
+    return b->memory[class].count - b->owned_count[class];
+}
+
 void buffer_give(struct buffers *b, struct buffer *buffer)
 {
     assert(buffer->pos == 0 && buffer->pin_count == 0);

@@ -51,6 +51,8 @@ void buffers_fini(struct buffers *buffers);
 /* A buffer of the class; NULL when taking it would leave fewer than `reserve` to be had. */
 must_check struct buffer *buffer_take(struct buffers *buffers, enum buffer_class class,
                                       uint32_t reserve);
+/* How many could be taken with no reserve. */
+uint32_t buffers_available(const struct buffers *buffers, enum buffer_class class);
 /* An owned buffer back, its content forgotten. */
 void buffer_give(struct buffers *buffers, struct buffer *buffer);
 /* An owned buffer whose record lies at `pos`, durable: from now on it is cache. */

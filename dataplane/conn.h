@@ -87,6 +87,7 @@ struct server_conn {
     struct conn conn;
     struct smtp_server smtp;
     struct intake *intake;
+    uint64_t touched_ns;  /* when the peer last sent something that we took */
     uint32_t client_slot; /* of the per-client count */
     bool awaiting_commit;
     bool wants_buffer; /* SMTP asked for one and there was none */
@@ -229,6 +230,8 @@ void server_open(struct worker *w, struct tcp_conn *tcp);
 void server_event(struct worker *w, struct server_conn *c, uint32_t kinds);
 void server_pump(struct worker *w, struct server_conn *c);
 void server_deadline(struct worker *w, struct server_conn *c);
+/* How long the peer has sent nothing that we took. */
+uint64_t server_silent_ns(const struct worker *w, const struct server_conn *c);
 void server_pump_stalled(struct worker *w);
 /* The message of this connection is durable, or will never be. */
 void server_committed(struct worker *w, struct server_conn *c, enum smtp_commit result);

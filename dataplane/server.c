@@ -26,6 +26,12 @@ static void touch(struct worker *w, struct server_conn *c)
     uint32_t ms = smtp_server_in_body(&c->smtp) ? w->config->limits.data_timeout_ms
                                                 : w->config->limits.command_timeout_ms;
     c->conn.deadline_ns = w->now_ns + ms * ns_per_ms;
+    c->touched_ns = w->now_ns;
+}
+
+uint64_t server_silent_ns(const struct worker *w, const struct server_conn *c)
+{
+    return w->now_ns > c->touched_ns ? w->now_ns - c->touched_ns : 0;
 }
 
 /* No room for a session: say so in one segment and close (RFC 5321 section 3.8). */

@@ -19,6 +19,7 @@ enum {
     SEND_BUFFER_BYTES = 256 * 1024,
     TCP_BLOCK_BYTES = 2048,
     TIME_WAITS = 65536,
+    RELIEF_SILENCE_MS = 2000, /* a sender silent this long while others wait for its buffer */
 };
 static const uint64_t ns_per_ms = 1000000;
 
@@ -417,6 +418,27 @@ static void begin_drain(struct worker *w)
     }
 }
 
+/* Memory is short and connections wait for it: of those that hold a large buffer, the one that was
+ * silent longest gives it back with a 421 (design: the slowest transaction pays). */
+static void relieve(struct worker *w)
+{
+    struct server_conn *slowest = NULL;
+    if (list_is_empty(&w->stalled) || buffers_available(&w->buffers, BUFFER_LARGE) > READ_RESERVE) {
+        return;
+    }
+    for (struct list *l = w->conns.next; l != &w->conns; l = l->next) {
+        struct server_conn *c = list_entry(l, struct server_conn, conn.link);
+        if (c->conn.kind == CONN_SERVER && c->intake != NULL && c->intake->buffer != NULL &&
+            c->intake->buffer->class == BUFFER_LARGE &&
+            (slowest == NULL || c->conn.deadline_ns < slowest->conn.deadline_ns)) {
+            slowest = c;
+        }
+    }
+    if (slowest != NULL && server_silent_ns(w, slowest) > RELIEF_SILENCE_MS * ns_per_ms) {
+        server_deadline(w, slowest);
+    }
+}
+
 /* Looks at every connection's deadline, a few times a second. */
 static void scan(struct worker *w)
 {
@@ -435,6 +457,7 @@ static void scan(struct worker *w)
         }
         deadline(w, conn);
     }
+    relieve(w);
     figures(w);
     bool drained = w->draining && list_is_empty(&w->conns) && w->in_flight_count == 0 &&
                    w->submissions.free_count == w->submissions.count;

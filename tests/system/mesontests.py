@@ -35,7 +35,7 @@ def main():
                        UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
     with open(os.path.join(build, "meson-test.log"), "wb") as out:
         subprocess.run(["nice", "meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs",
-                        "-j", "2", *names], stdout=out, stderr=out, check=False,
+                        "--num-processes", "2", *names], stdout=out, stderr=out, check=False,
                        stdin=subprocess.DEVNULL, env=environment)
     results = {}
     if os.path.exists(log):

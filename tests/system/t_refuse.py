@@ -102,8 +102,8 @@ def missing_rights(lab, check):
     with open(path, "w", encoding="utf-8") as file:
         file.write(re.sub(r"hugepages = (true|false)", "hugepages = true", good).replace(
             'memory = "512MiB"', 'memory = "900GiB"'))
-    refused(check, "more memory than there is", attempt(lab, "dataplane", config=path), "emory|huge",
-            lines=3)
+    refused(check, "more memory than there is", attempt(lab, "dataplane", config=path),
+            "emory|huge", lines=3)
 
 
 def second_instances(lab, check):

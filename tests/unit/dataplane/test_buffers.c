@@ -272,8 +272,9 @@ Test(buffers, any_order_of_steps_keeps_the_counts)
         } else {
             struct buffer *found = buffer_find(all, m->pos);
             cr_assert(found == m->buffer || (found == NULL && m->pins == 0));
-            *m = found == NULL ? (struct model){0}
-                               : (struct model){.pos = m->pos, .pins = m->pins + 1, .buffer = found};
+            *m = found == NULL
+                     ? (struct model){0}
+                     : (struct model){.pos = m->pos, .pins = m->pins + 1, .buffer = found};
         }
         if (step % 97 == 0) {
             check_counts(model, MODELS);

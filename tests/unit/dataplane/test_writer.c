@@ -568,17 +568,6 @@ Test(writer, the_doorbell_rings_for_a_sleeper_only)
     free(region);
 }
 
-/* Control may sleep before it is attached: HELLO wakes it too. */
-Test(writer, hello_rings_the_doorbell)
-{
-    struct abi_attach *region = make_region();
-    atomic_store(&region->control_sleeping, 1);
-    writer_attach(writer, region);
-    writer_turn(writer, false);
-    cr_assert_eq(doorbells, 1);
-    free(region);
-}
-
 /* --- against a worker's thread ---------------------------------------------------------------- */
 
 static _Atomic bool stop;
@@ -635,7 +624,6 @@ Test(writer, spool_figures_are_counted)
     cr_assert_eq(counter_get(&counters, COUNTER_spool_batches), 1);
     cr_assert_gt(counter_get(&counters, COUNTER_spool_bytes), BODY_BYTES);
     cr_assert_eq(counter_get(&counters, COUNTER_spool_errors), 0);
-    cr_assert_eq(counter_get(&counters, COUNTER_segments_free),
-                 spool_writer_free_segments(spool));
+    cr_assert_eq(counter_get(&counters, COUNTER_segments_free), spool_writer_free_segments(spool));
     cr_assert_eq(writer_spool_state(writer), ABI_SPOOL_OK);
 }
