@@ -102,7 +102,7 @@ static json_t *one_hop(struct control *c, const struct hop *h)
     admin_set_text(o, "last_outcome", bytes_str(outcome_text((enum outcome)h->last_outcome)));
     admin_set_number(o, "last_code", h->last_code);
     admin_set_text(o, "last_text", bytes_str(h->last_outcome == OUTCOME_NONE ? "" : text));
-    admin_set_number(o, "since_ms", h->since_ms == 0 ? 0 : c->now.wall_ms - h->since_ms);
+    admin_set_number(o, "since_ms", h->since_ms);
     admin_set_number(o, "in_flight", h->in_flight);
     admin_set_number(o, "window", h->window);
     admin_set_number(o, "next_probe_ms", probe_in_ms(c, h));

@@ -17,7 +17,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { FOLDER_MODE = 0750, BUSY_MS = 2000 };
+enum { FOLDER_MODE = 0750, RUN_MODE = 0755, BUSY_MS = 2000 };
 
 static int fail(char error[CONFIG_ERROR_SIZE], const char *what, int err)
 {
@@ -51,7 +51,8 @@ static int find_user(const struct config *config, uid_t *uid_out, gid_t *gid_out
     return 0;
 }
 
-static int make_folder(const char *path, uid_t uid, gid_t gid, char error[CONFIG_ERROR_SIZE])
+static int make_folder(const char *path, mode_t mode, uid_t uid, gid_t gid,
+                       char error[CONFIG_ERROR_SIZE])
 {
     char part[CONFIG_PATH_SIZE];
     snprintf(part, sizeof part, "%s", path);
@@ -62,7 +63,7 @@ static int make_folder(const char *path, uid_t uid, gid_t gid, char error[CONFIG
             *p = '/';
         }
     }
-    if (mkdir(path, FOLDER_MODE) < 0) {
+    if (mkdir(path, mode) < 0) {
         return errno == EEXIST ? 0 : fail(error, path, -errno);
     }
     if (geteuid() == 0 && (uid != (uid_t)-1 || gid != (gid_t)-1) && chown(path, uid, gid) < 0) {
@@ -77,9 +78,9 @@ int setup_folders(const struct config *config, char error[CONFIG_ERROR_SIZE])
     gid_t gid;
     int r = find_user(config, &uid, &gid, error);
     if (r == 0) {
-        r = make_folder(config->run_dir, uid, gid, error);
+        r = make_folder(config->run_dir, RUN_MODE, uid, gid, error);
     }
-    return r == 0 ? make_folder(config->state_dir, uid, gid, error) : r;
+    return r == 0 ? make_folder(config->state_dir, FOLDER_MODE, uid, gid, error) : r;
 }
 
 int setup_lock(const struct config *config, char error[CONFIG_ERROR_SIZE])

@@ -68,7 +68,7 @@ enum purpose {
     PURPOSE_INTAKE_COMMIT,
     PURPOSE_INTAKE_ABORT,
     PURPOSE_READ,    /* owner: struct delivery */
-    PURPOSE_NOTHING, /* fire and forget: control hears of it */
+    PURPOSE_NOTHING, /* control hears of it; a state record without room is submitted again */
 };
 
 struct intake {
@@ -178,6 +178,7 @@ struct worker {
     struct list stalled;
     struct list aborting;
     struct list reporting;
+    struct submission *refused; /* state records that found no room: again at the next scan */
     struct list idle[HOP_SLOTS];
     struct delivery *in_flight[DELIVERY_HASH_SLOTS];
     uint32_t in_flight_count;
@@ -205,6 +206,8 @@ struct worker {
 must_check struct submission *submission_take(struct worker *w, uint32_t reserve);
 void submission_send(struct worker *w, struct submission *s, enum spool_submit_kind kind,
                      void *owner, enum purpose purpose);
+/* State records that the full disk refused, once more. */
+void submission_retry_refused(struct worker *w);
 /* Hands finished submissions to their owners. Returns how many. */
 uint32_t submission_results(struct worker *w);
 /* A message to control that is put when everything submitted before it is durable. The caller saw

@@ -53,7 +53,7 @@ static int find_owner(const struct config *config, uid_t *uid_out, gid_t *gid_ou
 }
 
 /* mkdir -p; only a directory made here gets the owner. */
-static int make_directory(const char *path, uid_t uid, gid_t gid)
+static int make_directory(const char *path, mode_t mode, uid_t uid, gid_t gid)
 {
     char part[CONFIG_PATH_SIZE];
     size_t len = strlen(path);
@@ -64,7 +64,7 @@ static int make_directory(const char *path, uid_t uid, gid_t gid)
         }
         memcpy(part, path, i);
         part[i] = '\0';
-        if (mkdir(part, 0750) == 0) {
+        if (mkdir(part, i == len ? mode : 0755) == 0) {
             if (i == len && chown(part, uid, gid) < 0) {
                 return -errno;
             }
@@ -83,11 +83,15 @@ int setup_directories(const struct config *config, char error_out[CONFIG_ERROR_S
     if (r < 0) {
         return r;
     }
-    const char *dirs[] = {config->run_dir, config->state_dir, config->spool.dir};
+    /* Sockets have modes of their own; who may talk to them must be able to reach them. */
+    const struct {
+        const char *path;
+        mode_t mode;
+    } dirs[] = {{config->run_dir, 0755}, {config->state_dir, 0750}, {config->spool.dir, 0750}};
     for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
-        r = make_directory(dirs[i], uid, gid);
+        r = make_directory(dirs[i].path, dirs[i].mode, uid, gid);
         if (r < 0) {
-            return say(error_out, dirs[i], r);
+            return say(error_out, dirs[i].path, r);
         }
     }
     return 0;

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-/* Makes run_dir, state_dir and spool.dir (mode 0750, parents too), owned by config->user. */
+/* Makes run_dir (mode 0755), state_dir and spool.dir (0750), parents too, owned by config->user. */
 must_check int setup_directories(const struct config *config, char error_out[CONFIG_ERROR_SIZE]);
 /* Takes <run_dir>/dataplane.lock for the life of the process: one dataplane for an instance. */
 must_check int setup_lock(const struct config *config, char error_out[CONFIG_ERROR_SIZE]);

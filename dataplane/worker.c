@@ -458,6 +458,7 @@ static void scan(struct worker *w)
         deadline(w, conn);
     }
     relieve(w);
+    submission_retry_refused(w);
     figures(w);
     bool drained = w->draining && list_is_empty(&w->conns) && w->in_flight_count == 0 &&
                    w->submissions.free_count == w->submissions.count;

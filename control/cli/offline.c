@@ -275,6 +275,35 @@ static int find_dir(const struct cli *cli, const struct args *args, char dir[CON
     return 0;
 }
 
+static int count_segment(void *ctx, uint64_t seq)
+{
+    uint64_t *count = ctx;
+    (void)seq;
+    (*count)++;
+    return 0;
+}
+
+/* A directory without a segment is more likely the wrong one than a spool without mail: it must
+ * not be called good. */
+static int run(struct cli *cli, const struct args *args, const char *dir,
+               struct spool_reader *reader)
+{
+    uint64_t segments = 0;
+    int r = spool_list_segments(reader, count_segment, &segments);
+    if (r < 0) {
+        return cli_fail(cli, CLI_EXIT_CRITICAL, "%s: %s", dir, strerror(-r));
+    }
+    if (segments == 0) {
+        return cli_fail(cli, CLI_EXIT_WARNING, "%s: no segments (is it the spool's directory?)",
+                        dir);
+    }
+    if (strcmp(args->operand[0], "list") == 0) {
+        return run_list(cli, args, reader);
+    }
+    return args->operand_count == 2 ? run_export(cli, args->operand[1], reader)
+                                    : run_verify(cli, reader);
+}
+
 int command_spool(struct cli *cli, const struct args *args)
 {
     const char *verb = args->operand_count > 0 ? args->operand[0] : "";
@@ -299,9 +328,7 @@ int command_spool(struct cli *cli, const struct args *args)
     if (r < 0) {
         code = cli_fail(cli, CLI_EXIT_CRITICAL, "%s: no spool to be read: %s", dir, strerror(-r));
     } else {
-        code = is_list     ? run_list(cli, args, reader)
-               : is_export ? run_export(cli, args->operand[1], reader)
-                           : run_verify(cli, reader);
+        code = run(cli, args, dir, reader);
         spool_reader_close(reader);
     }
     io->ops->destroy(io);

@@ -201,6 +201,8 @@ look   {cli} --config {lab.config} status
        ls {lab.path('sink', 'staff-store')}        (what the hop received)
        tail -f {lab.path('log', 'dataplane')} {lab.path('log', 'control')}
 break  kill $(cut -d' ' -f1 {lab.path('pids', 'sink-staff-store')})        (the hop refuses)
+mend   ip netns exec {lab.namespace('inside')} smtp-sink -u nobody -d \\
+       {lab.path('sink', 'staff-store', 'm.')} {HOP}:2525 256 &
 Ctrl-C ends it and removes everything.""")
     while True:
         time.sleep(1)
@@ -222,6 +224,8 @@ def arguments():
 
 def main():
     options = arguments()
+    # Also where the shell that started us in the background had it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # SIGTERM and a closed terminal clean up as Ctrl-C does.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit("ended by a signal"))

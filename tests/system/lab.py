@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 
-from process import Process, leftovers_kill, listens
+from process import Process, leftovers_kill, listens, strays_kill
 
 HOUSE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HERE = os.path.join(HOUSE, "tests", "system")
@@ -128,6 +128,8 @@ class Lab:
             self.say(f"an earlier run was killed; ended its {', '.join(ended)}")
         for side in ("outside", "relay", "inside"):
             if os.path.exists(f"/run/netns/{self.namespace(side)}"):
+                listed = command("ip", "netns", "pids", self.namespace(side), check=False).stdout
+                strays_kill([int(pid) for pid in listed.split() if pid.isdigit()], self.work + "/")
                 command("ip", "netns", "del", self.namespace(side))
         for path in glob.glob(f"/dev/shm/holdfast-{self.instance}") + \
                 glob.glob(f"/dev/shm/holdfast-{self.instance}[.-]*") + \

@@ -99,6 +99,28 @@ class Process:
         return self.popen.returncode
 
 
+def kill_and_wait(pid, ticks):
+    """SIGKILL to exactly that process, and its end."""
+    os.kill(pid, signal.SIGKILL)
+    until = time.monotonic() + 10
+    while start_ticks(pid) == ticks and time.monotonic() < until:
+        time.sleep(0.02)
+
+
+def strays_kill(pids, mark):
+    """Those of `pids` whose command line names the directory `mark`: started by a lab that was
+    killed before it could write the pidfile."""
+    for pid in pids:
+        ticks = start_ticks(pid)
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                is_ours = mark.encode() in file.read()
+        except OSError:
+            continue
+        if ticks and is_ours:
+            kill_and_wait(pid, ticks)
+
+
 def leftovers_kill(directory):
     """Ends what the pidfiles in `directory` name, if it is still what they name. Returns names."""
     ended = []
@@ -112,10 +134,7 @@ def leftovers_kill(directory):
         except (OSError, ValueError):
             continue
         if ticks and start_ticks(pid) == ticks:
-            os.kill(pid, signal.SIGKILL)
-            until = time.monotonic() + 10
-            while start_ticks(pid) == ticks and time.monotonic() < until:
-                time.sleep(0.02)
+            kill_and_wait(pid, ticks)
             ended.append(name)
         os.unlink(path)
     return ended

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """tests/tidy/docs.py [ROOT]: the manuals against the tables they describe.
 
-    common/outcome.def    every class is a row of docs/OPERATING.md: text, name, disposition, meaning
+    common/outcome.def    every class is a row of docs/OPERATING.md: text, disposition, meaning
     common/counters.def   every counter is a row there: name, unit, meaning
-    common/config*.c      every key is an item of docs/man/holdfast.conf.5, in the section of its group
+    common/config*.c      every key is an item of docs/man/holdfast.conf.5, in its group's section
     docs/man/             mandoc has no warning about them (where mandoc is installed)
 
 Promise: prints one line "file:line: what" for every difference, in either direction, and exits 1
@@ -43,8 +43,8 @@ class Docs:
 
 
 def rows_under(text, first_cell):
-    """The table whose header begins with that cell: {name in backticks: (line, cells)}."""
-    rows = {}
+    """Rows of the tables whose header begins with that cell: (line, name in backticks, cells)."""
+    rows = []
     inside = False
     for number, line in enumerate(text.split("\n"), 1):
         cells = [cell.strip() for cell in line.strip("|").split("|")] if line[:1] == "|" else []
@@ -52,47 +52,48 @@ def rows_under(text, first_cell):
             inside = False
         elif cells[0] == first_cell:
             inside = True
-        elif inside and not re.fullmatch(r"-+", cells[0]):
-            rows[cells[0].strip("`")] = (number, cells)
+        elif inside and not re.fullmatch(r"-+:?", cells[0]):
+            rows.append((number, cells[0].strip("`"), cells))
     return rows
 
 
 def compare_rows(docs, what, wanted, rows):
-    if not wanted:
-        docs.complain(OPERATING, 1, f"no {what} found in its .def: this test cannot read it")
+    """Each name has a row in which of every set of words one is a cell."""
     for name, cells in wanted.items():
-        if name not in rows:
-            docs.complain(OPERATING, 1, f"the {what} `{name}` is missing")
-            continue
-        line, has = rows[name]
-        if has[:len(cells)] != cells:
-            docs.complain(OPERATING, line, f"the {what} `{name}` is \"{' | '.join(cells)}\"")
-    for name, (line, _) in rows.items():
+        if not any(row[1] == name and all(words & set(row[2]) for words in cells) for row in rows):
+            said = " | ".join(min(words) for words in cells)
+            docs.complain(OPERATING, 1, f"no row for the {what} `{name}` with: {said}")
+    for line, name, _ in rows:
         if name not in wanted:
             docs.complain(OPERATING, line, f"there is no {what} `{name}`")
 
 
+def entries(docs, path, macro, pattern):
+    text = docs.read(path)
+    found = re.findall(rf"(?m)^{macro}\({pattern}\)", text)
+    if not found or len(found) != len(re.findall(rf"(?m)^{macro}\(", text)):
+        docs.complain(path, 1, "an entry of a shape that this test cannot read")
+    return found
+
+
 def check_outcomes(docs, operating):
-    text = docs.read("common/outcome.def")
-    wanted = {match[1]: [f"`{match[1]}`", match[0], match[2], match[4]] for match in
-              re.findall(rf"(?m)^OUTCOME\((\w+),\s*{STRING},\s*(\w+),\s*(\w+),\s*{STRING}\)", text)}
-    if len(wanted) != len(re.findall(r"(?m)^OUTCOME\(", text)):
-        docs.complain("common/outcome.def", 1, "an entry of a shape this test cannot read")
+    said = {"WAIT": {"WAIT", "waits"}, "FREEZE": {"FREEZE", "frozen"},
+            "DONE": {"DONE", "delivered"}}
+    wanted = {text: [{meaning}, said[disposition]] for _, text, disposition, _, meaning in
+              entries(docs, "common/outcome.def", "OUTCOME",
+                      rf"(\w+),\s*{STRING},\s*(\w+),\s*(\w+),\s*{STRING}")}
     compare_rows(docs, "outcome class", wanted, rows_under(operating, "class"))
 
 
 def check_counters(docs, operating):
-    text = docs.read("common/counters.def")
-    wanted = {match[0]: [f"`{match[0]}`", match[1], match[2]] for match in
-              re.findall(rf"(?m)^COUNTER\((\w+),\s*{STRING},\s*{STRING}\)", text)}
-    if len(wanted) != len(re.findall(r"(?m)^COUNTER\(", text)):
-        docs.complain("common/counters.def", 1, "an entry of a shape this test cannot read")
+    wanted = {name: [{meaning}, {unit}] for name, unit, meaning in
+              entries(docs, "common/counters.def", "COUNTER", rf"(\w+),\s*{STRING},\s*{STRING}")}
     compare_rows(docs, "counter", wanted, rows_under(operating, "counter"))
 
 
 def config_keys(docs):
     """{section of the manual: keys that the reader accepts there}."""
-    sections = {"top": "TOP LEVEL", "interface": "INTERFACES", "hop": "HOPS", "route": "ROUTES"}
+    sections = {"top": "top level", "interface": "interfaces", "hop": "hops", "route": "routes"}
     groups = {}
     for path in sorted(glob.glob(os.path.join(docs.root, "common", "config*.c"))):
         text = docs.read(os.path.relpath(path, docs.root))
@@ -102,8 +103,8 @@ def config_keys(docs):
             if len(keys) != table.count("CONFIG_KIND_") or not keys:
                 docs.complain(os.path.relpath(path, docs.root), 1,
                               f"{group}_keys has a shape this test cannot read")
-            groups[sections.get(group, group.upper())] = keys
-    if "TOP LEVEL" not in groups:
+            groups[sections.get(group, group)] = keys
+    if "top level" not in groups:
         docs.complain("common/config.c", 1, "no top_keys: this test cannot read the tables")
     return groups
 
@@ -112,8 +113,8 @@ def check_config(docs):
     items = {}
     section = ""
     for number, line in enumerate(docs.read(CONF).split("\n"), 1):
-        if line.startswith(".Sh "):
-            section = line[4:].strip('"')
+        if line.startswith((".Sh ", ".Ss ")):
+            section = line[4:].strip('"').lower()
         elif line.startswith(".It Ic "):
             items.setdefault(section, {})[line.split()[2]] = number
     for group, keys in config_keys(docs).items():

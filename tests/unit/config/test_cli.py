@@ -281,6 +281,9 @@ class Cli(unittest.TestCase):
     def test_offline(self):
         empty = os.path.join(self.dir.name, "none")
         self.assertEqual(self.run_cli("spool", "list", "--dir", empty)[0], 2)
+        for verb in (["list"], ["verify"], ["export", empty]):
+            self.assertEqual(self.run_cli("spool", *verb, "--dir", self.dir.name)[0], 1)
+        self.assertFalse(os.path.exists(empty))
         self.assertEqual(self.run_cli("config", "check", empty)[0], 2)
         self.assertEqual(self.run_cli("--version")[0], 64) # only alone
         done = subprocess.run([HOLDFAST, "--version"], capture_output=True, timeout=30)
