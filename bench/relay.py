@@ -211,9 +211,9 @@ class Bench:
         """One round: (messages/s until the last arrived, messages/s accepted, cpu, cycles)."""
         count, sessions = self.options.messages, self.options.sessions
         before = self.arrived(sinks)
+        cycles = self.cycles() if relay == "holdfast" else 0
         watched = self.watched(relay)
         cpu = {name: sum(map(cpu_seconds, pids)) for name, pids in watched.items()}
-        cycles = self.cycles() if relay == "holdfast" else 0
         source_cpu = os.times().children_user + os.times().children_system
         begin = time.monotonic()
         options = ["-d"] if self.options.keep else []
@@ -305,7 +305,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--build", default=os.path.join(HOUSE, "build"))
     parser.add_argument("--instance", default="bench")
-    parser.add_argument("--messages", type=int, default=3000, help="a round")
+    parser.add_argument("--messages", type=int, default=5000, help="a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--sessions", type=int, default=50)
     parser.add_argument("--length", type=int, action="append", help="bytes, may be repeated")

@@ -16,6 +16,7 @@ uint32_t abi_layout_hash(void)
         sizeof(struct abi_attach),
         offsetof(struct abi_attach, policy_adopted),
         offsetof(struct abi_attach, counter),
+        offsetof(struct abi_attach, durable_state_pos),
         sizeof(struct abi_up),
         offsetof(struct abi_up, commit.rcpt_count),
         offsetof(struct abi_up, state.hop_id),

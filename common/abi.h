@@ -145,7 +145,7 @@ enum abi_down_type {
     ABI_DOWN_DELIVER = 1,
     /* Write a state record (kind RELEASE or FREEZE); answered by ABI_UP_STATE once durable. */
     ABI_DOWN_STATE,
-    /* Control holds nothing any more that lies in segment `seq`, having read all before seen_pos. */
+    /* Control holds nothing more that lies in segment `seq`, having read all before seen_pos. */
     ABI_DOWN_RECYCLE,
     /* A durable checkpoint covers the state log below segment `seq`. */
     ABI_DOWN_STATE_RECYCLE,
@@ -215,6 +215,9 @@ struct abi_attach {
     _Atomic uint32_t control_sleeping;
     alignas(64) _Atomic uint64_t policy_adopted; /* by the dataplane: every worker has it */
     _Atomic uint32_t spool_state;                /* enum abi_spool_state */
+    /* By the writer, before the up messages that go with them: to here the logs may be read. */
+    _Atomic uint64_t durable_message_pos;
+    _Atomic uint64_t durable_state_pos;
     /* By the dataplane; the index is the counter's place in counters.def. */
     alignas(64) _Atomic uint64_t counter[ABI_COUNTERS_MAX];
     /* Then: the up ring at abi_up_offset(), the down rings at abi_down_offset(worker). */

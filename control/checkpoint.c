@@ -21,6 +21,9 @@
 
 enum {
     CHECKPOINT_VERSION = 1,
+    /* State segments between checkpoints at most; the log has 64 files. */
+    CHECKPOINT_SEGMENTS = 4,
+    CHECKPOINT_PAUSE_NS = 200 * 1000 * 1000, /* between two that segments asked for */
     /* One more interval per this many deliveries: writing the table stays a small share. */
     DELIVERIES_PER_INTERVAL = 200000,
 };
@@ -281,9 +284,16 @@ int checkpoint_save(struct control *c)
 void checkpoint_turn(struct control *c)
 {
     struct checkpoint_facts *cp = &c->checkpoint;
-    if (!cp->dirty || c->now.now_ns < cp->due_ns) {
+    /* Every restart of the dataplane begins a segment of the state log. Only checkpoints give them
+     * back, so they must come by segments too, or a control that never lives for an interval would
+     * let the log run full. */
+    bool behind =
+        spool_pos_seq(seen_top(&c->states)) >= spool_pos_seq(cp->state_pos) + CHECKPOINT_SEGMENTS;
+    behind = behind && c->now.now_ns >= cp->tried_ns + CHECKPOINT_PAUSE_NS;
+    if (!cp->dirty || (c->now.now_ns < cp->due_ns && !behind)) {
         return;
     }
+    cp->tried_ns = c->now.now_ns;
     uint64_t interval_ns = (uint64_t)c->config->control.checkpoint_interval_ms * 1000000;
     interval_ns += interval_ns * (c->deliveries.count / DELIVERIES_PER_INTERVAL);
     cp->due_ns = c->now.now_ns + interval_ns;

@@ -195,6 +195,7 @@ struct store;
 
 struct checkpoint_facts {
     uint64_t due_ns;
+    uint64_t tried_ns;        /* the last time */
     uint64_t state_pos;       /* of the newest saved one */
     uint64_t older_state_pos; /* of the one before */
     uint64_t recycle_seq;     /* what STATE_RECYCLE is to say; 0: nothing */

@@ -148,7 +148,11 @@ static struct delivery *detach(struct client_conn *c)
 static void finish(struct worker *w, struct client_conn *c)
 {
     struct delivery *d = detach(c);
-    delivery_finish(w, d, &c->smtp);
+    if (d->step == DELIVERY_SENDING) {
+        delivery_finish(w, d, &c->smtp);
+    } else { /* the greeting failed: nothing was said of this delivery */
+        delivery_fail_all(w, d, &c->smtp.broken, c->smtp.text);
+    }
 }
 
 /* Nothing of this delivery was said to the hop yet that it answered: a stale pooled connection. */
@@ -179,13 +183,16 @@ static void end_delivery(struct worker *w, struct client_conn *c, enum outcome w
         return;
     }
     if (c->delivery->damaged) {
-        delivery_fail(w, detach(c), OUTCOME_DAMAGED, ABI_PHASE_BODY, "spool record damaged");
+        struct delivery *d = detach(c);
+        smtp_client_lost(&c->smtp, why);
+        delivery_fail(w, d, OUTCOME_DAMAGED, ABI_PHASE_BODY, "spool record damaged");
         return;
     }
     if (may_try_again(c)) {
         struct delivery *d = detach(c);
+        smtp_client_lost(&c->smtp, why);
+        delivery_rewind(w, d);
         d->fresh_only = true;
-        d->step = DELIVERY_READY;
         open_new(w, d);
         return;
     }
@@ -219,8 +226,12 @@ static void push_body(struct worker *w, struct client_conn *c)
             return;
         }
         bool given_all = c->delivery->record_index >= c->delivery->record_count;
-        if (space < 64 || (body.len == 0 && !given_all)) {
-            return; /* WRITABLE or a read will pump us */
+        if (space < 64) {
+            tcp_want_writable(c->conn.tcp);
+            return;
+        }
+        if (body.len == 0 && !given_all) {
+            return; /* the read will pump us */
         }
         size_t used = 0;
         size_t len = smtp_client_body(&c->smtp, body, wire,
@@ -254,6 +265,9 @@ static void ready(struct worker *w, struct client_conn *c)
     struct delivery *d = c->delivery;
     if (d == NULL) {
         go_idle(w, c);
+    } else if (writer_spool_state(w->settings.writer) == ABI_SPOOL_FENCED) {
+        /* No outcome could be recorded: better not begin. */
+        delivery_fail(w, detach(c), OUTCOME_CANCELLED, ABI_PHASE_NONE, "storage trouble here");
     } else if (d->step == DELIVERY_READY) {
         d->step = DELIVERY_SENDING;
         smtp_client_begin(&c->smtp, &d->smtp);
@@ -285,10 +299,12 @@ static bool act(struct worker *w, struct client_conn *c, enum smtp_client_action
             finish(w, c);
         }
         leave_pool(c);
-        c->quitting = true;
-        (void)flush(c);
-        tcp_close(c->conn.tcp);
-        c->conn.deadline_ns = w->now_ns + QUIT_TIMEOUT_MS * ns_per_ms;
+        if (!c->quitting) {
+            c->quitting = true;
+            (void)flush(c);
+            tcp_close(c->conn.tcp);
+            c->conn.deadline_ns = w->now_ns + QUIT_TIMEOUT_MS * ns_per_ms;
+        }
         return false;
     }
     assert(!"every action is handled above");
@@ -315,8 +331,9 @@ void client_pump(struct worker *w, struct client_conn *c)
             }
         }
         enum smtp_client_state before = c->smtp.state;
-        more = act(w, c, action) && (used > 0 || action == SMTP_CLIENT_DONE ||
-                                     (action == SMTP_CLIENT_READY && before != c->smtp.state));
+        bool moved = used > 0 || action == SMTP_CLIENT_DONE;
+        more = act(w, c, action) && (moved || (action == SMTP_CLIENT_READY &&
+                                               (before != c->smtp.state || c->smtp.done_pending)));
     }
     if (c->open && c->conn.tcp != NULL) {
         (void)flush(c);

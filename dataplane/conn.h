@@ -35,11 +35,11 @@ enum {
     INTAKES_MAX = 2048,
     /* Large buffers intake leaves for deliveries to read into. */
     READ_RESERVE = 64,
-    CLIENTS_MAX = LIMIT_DELIVERS_IN_FLIGHT,
+    CLIENTS_MAX = 2 * LIMIT_DELIVERS_IN_FLIGHT, /* busy ones, and as many idle or quitting */
     /* Records in a message at most: all large but the first. */
     RECORDS_MAX = LIMIT_MESSAGE_BYTES / (LIMIT_CHUNK_LARGE_BYTES - 1024) + 2,
-    /* Deliveries of many-record messages at a time. */
-    RECORD_LISTS = 64,
+    /* One for each delivery: pages that are touched only as far as a message is long. */
+    RECORD_LISTS = LIMIT_DELIVERS_IN_FLIGHT,
     DELIVERY_HASH_SLOTS = 4096,
     HOP_SLOTS = 1024,
     CLIENT_COUNT_SLOTS = 65536,
@@ -68,7 +68,7 @@ enum purpose {
     PURPOSE_INTAKE_COMMIT,
     PURPOSE_INTAKE_ABORT,
     PURPOSE_READ,    /* owner: struct delivery */
-    PURPOSE_NOTHING, /* control hears of it; a state record without room is submitted again */
+    PURPOSE_NOTHING, /* fire and forget: control hears of it */
 };
 
 struct intake {
@@ -121,6 +121,8 @@ struct delivery {
     bool dead;       /* finished while a read is under way: freed when it returns */
     bool fresh_only; /* a pooled connection failed it before it began: use a new one */
     bool damaged;
+    bool first_is_large;      /* its FIRST record did not fit a small buffer */
+    uint32_t body_left;       /* of what LAST says, less the records looked at */
     uint8_t addresses_tried;  /* of the hop, at this attempt */
     struct buffer *first;     /* pinned or owned: the envelope lies in it */
     struct buffer *record;    /* the record being sent */
@@ -178,7 +180,6 @@ struct worker {
     struct list stalled;
     struct list aborting;
     struct list reporting;
-    struct submission *refused; /* state records that found no room: again at the next scan */
     struct list idle[HOP_SLOTS];
     struct delivery *in_flight[DELIVERY_HASH_SLOTS];
     uint32_t in_flight_count;
@@ -196,6 +197,7 @@ struct worker {
     _Atomic(struct abi_attach *) region_used;
     struct ring_end down;
     _Atomic bool drain_wanted;
+    _Atomic bool abandon_wanted;
     _Atomic bool drained;
     bool draining;
     _Atomic uint64_t current_delivery;
@@ -206,8 +208,6 @@ struct worker {
 must_check struct submission *submission_take(struct worker *w, uint32_t reserve);
 void submission_send(struct worker *w, struct submission *s, enum spool_submit_kind kind,
                      void *owner, enum purpose purpose);
-/* State records that the full disk refused, once more. */
-void submission_retry_refused(struct worker *w);
 /* Hands finished submissions to their owners. Returns how many. */
 uint32_t submission_results(struct worker *w);
 /* A message to control that is put when everything submitted before it is durable. The caller saw
@@ -252,12 +252,17 @@ void client_abort(struct worker *w, struct client_conn *c);
 void delivery_begin(struct worker *w, const struct abi_down *down);
 struct delivery *delivery_find(struct worker *w, uint64_t id);
 void delivery_read_done(struct worker *w, struct submission *s);
+/* Back to READY: nothing of it was said yet, another connection will. */
+void delivery_rewind(struct worker *w, struct delivery *d);
 /* The next body bytes to send; empty: none now (a read is under way, or all was sent). */
 struct bytes delivery_peek(struct worker *w, struct delivery *d);
 void delivery_consume(struct delivery *d, size_t len);
 /* Reports the client's result for each recipient, and frees the delivery. */
 void delivery_finish(struct worker *w, struct delivery *d, const struct smtp_client *client);
-/* The same outcome for all. */
+/* The same result for all. */
+void delivery_fail_all(struct worker *w, struct delivery *d, const struct smtp_rcpt_result *result,
+                       const char *text);
+/* The same, with an outcome of ours. */
 void delivery_fail(struct worker *w, struct delivery *d, enum outcome outcome, enum abi_phase phase,
                    const char *text);
 

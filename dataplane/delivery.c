@@ -219,8 +219,8 @@ void delivery_finish(struct worker *w, struct delivery *d, const struct smtp_cli
     begin_reports(w, d, client, client->text);
 }
 
-void delivery_fail(struct worker *w, struct delivery *d, enum outcome outcome, enum abi_phase phase,
-                   const char *text)
+void delivery_fail_all(struct worker *w, struct delivery *d, const struct smtp_rcpt_result *result,
+                       const char *text)
 {
     /* It may not have its envelope yet: name the recipients by their place in the delivery. */
     d->smtp.rcpt_count = 0;
@@ -228,11 +228,17 @@ void delivery_fail(struct worker *w, struct delivery *d, enum outcome outcome, e
         if (rcptset_has(&d->rcpts, i)) {
             unsigned n = d->smtp.rcpt_count++;
             d->rcpt_index[n] = (uint8_t)i;
-            d->result[n] =
-                (struct smtp_rcpt_result){.outcome = (uint8_t)outcome, .phase = (uint8_t)phase};
+            d->result[n] = *result;
         }
     }
     begin_reports(w, d, NULL, text);
+}
+
+void delivery_fail(struct worker *w, struct delivery *d, enum outcome outcome, enum abi_phase phase,
+                   const char *text)
+{
+    struct smtp_rcpt_result result = {.outcome = (uint8_t)outcome, .phase = (uint8_t)phase};
+    delivery_fail_all(w, d, &result, text);
 }
 
 /* --- records -------------------------------------------------------------------------------- */
@@ -241,7 +247,11 @@ void delivery_fail(struct worker *w, struct delivery *d, enum outcome outcome, e
 static bool read_record(struct worker *w, struct delivery *d, uint64_t pos)
 {
     assert(!d->read_under_way);
-    struct buffer *b = buffer_take(&w->buffers, BUFFER_LARGE, 0);
+    /* A FIRST record fits a small buffer but for huge envelopes; intake too needs large ones. */
+    bool small = d->step == DELIVERY_FIRST && !d->first_is_large;
+    uint32_t reserve = w->buffers.memory[BUFFER_LARGE].count / 4;
+    struct buffer *b =
+        buffer_take(&w->buffers, small ? BUFFER_SMALL : BUFFER_LARGE, small ? 0 : reserve);
     struct submission *s = b == NULL ? NULL : submission_take(w, 0);
     if (s == NULL) {
         if (b != NULL) {
@@ -308,9 +318,17 @@ static bool take_envelope(struct delivery *d, const struct spool_record *record)
 
 static void have_all(struct worker *w, struct delivery *d)
 {
+    delivery_rewind(w, d);
+    client_assign(w, d);
+}
+
+void delivery_rewind(struct worker *w, struct delivery *d)
+{
+    drop_record(w, &d->record);
     d->step = DELIVERY_READY;
     d->record_index = 0;
-    client_assign(w, d);
+    d->view_sent = 0;
+    d->body_left = d->smtp.body_bytes;
 }
 
 /* Notes positions from the record at chain_index back; its own is known already. */
@@ -400,6 +418,12 @@ static void advance(struct worker *w, struct delivery *d)
 
 /* --- the body ------------------------------------------------------------------------------- */
 
+/* Whose bytes we are about to handle: should that be our undoing. */
+static void blame(struct worker *w, uint64_t id)
+{
+    atomic_store_explicit(&w->current_delivery, id, memory_order_relaxed);
+}
+
 static void damaged(struct worker *w, struct delivery *d)
 {
     d->damaged = true;
@@ -412,8 +436,10 @@ struct bytes delivery_peek(struct worker *w, struct delivery *d)
         if (d->record == NULL) {
             uint64_t pos = d->position == NULL ? d->first_pos : d->position[d->record_index];
             enum found found = find_record(w, d, pos, &d->record, &d->view);
-            if (found == FOUND && d->view.index == d->record_index) {
+            if (found == FOUND && d->view.index == d->record_index &&
+                d->view.body.len <= d->body_left) {
                 d->view_sent = 0;
+                d->body_left -= (uint32_t)d->view.body.len;
                 continue;
             }
             if (found == FOUND_DAMAGED || found == FOUND) {
@@ -427,6 +453,7 @@ struct bytes delivery_peek(struct worker *w, struct delivery *d)
         drop_record(w, &d->record);
         d->record_index++;
     }
+    d->damaged |= d->body_left != 0; /* the records are fewer bytes than LAST says */
     return bytes_of(NULL, 0);
 }
 
@@ -441,6 +468,7 @@ void delivery_read_done(struct worker *w, struct submission *s)
     struct delivery *d = s->owner;
     struct buffer *b = s->spool.cookie;
     bool good = s->spool.result == SPOOL_RESULT_OK;
+    bool was_small = b->class == BUFFER_SMALL;
     assert(d->read_under_way);
     d->read_under_way = false;
     if (good) {
@@ -455,17 +483,26 @@ void delivery_read_done(struct worker *w, struct submission *s)
     if (d->step == DELIVERY_REPORTING) {
         return;
     }
+    blame(w, d->id);
     if (d->step == DELIVERY_SENDING) {
         if (good) {
             client_pump(w, d->client);
+        } else if (s->spool.result == SPOOL_RESULT_UNREAD) {
+            client_abort(w, d->client); /* the disk's trouble of the moment: it waits */
         } else {
             damaged(w, d);
         }
     } else if (good) {
         advance(w, d);
+    } else if (s->spool.result == SPOOL_RESULT_UNREAD) {
+        delivery_fail(w, d, OUTCOME_NO_RESOURCE, ABI_PHASE_NONE, "spool not readable now");
+    } else if (was_small) {
+        d->first_is_large = true;
+        advance(w, d);
     } else {
         delivery_fail(w, d, OUTCOME_DAMAGED, ABI_PHASE_NONE, "spool record unreadable");
     }
+    blame(w, 0);
 }
 
 /* --- beginning ------------------------------------------------------------------------------ */
@@ -530,5 +567,7 @@ void delivery_begin(struct worker *w, const struct abi_down *down)
         delivery_fail(w, d, OUTCOME_LOOP, ABI_PHASE_NONE, "too many Received fields");
         return;
     }
+    blame(w, d->id);
     advance(w, d);
+    blame(w, 0);
 }

@@ -15,6 +15,7 @@
 
 static char fault_path[CONFIG_PATH_SIZE + 16];
 static const struct worker *fault_worker;
+static _Thread_local bool is_worker;
 
 static void make_path(const char *dir, char out[CONFIG_PATH_SIZE + 16])
 {
@@ -27,7 +28,7 @@ static void on_fault(int number)
     static const char line[] = "holdfast-dataplane: fault, see the core; no mail is lost by it\n";
     ssize_t said = write(STDERR_FILENO, line, sizeof line - 1);
     (void)said;
-    uint64_t id = worker_current_delivery(fault_worker);
+    uint64_t id = is_worker ? worker_current_delivery(fault_worker) : 0;
     if (id != 0) {
         int fd = open(fault_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         if (fd >= 0) {
@@ -50,6 +51,11 @@ void fault_init(const char *dir, const struct worker *worker)
         int r = sigaction(numbers[i], &action, NULL);
         assert(r == 0);
     }
+}
+
+void fault_enter_worker(void)
+{
+    is_worker = true;
 }
 
 int fault_read(const char *dir, uint64_t *id_out)

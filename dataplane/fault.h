@@ -14,6 +14,8 @@ struct worker;
 
 /* Installs the handlers; `dir` is the spool directory. */
 void fault_init(const char *dir, const struct worker *worker);
+/* The calling thread is the worker: only its faults are blamed on the delivery it is busy with. */
+void fault_enter_worker(void);
 /* The delivery named by the last run's fault, 0 for none. Returns 0 or -errno. */
 must_check int fault_read(const char *dir, uint64_t *id_out);
 /* It is durable in the state log now. */

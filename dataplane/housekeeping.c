@@ -11,40 +11,44 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HANDOVER_POLL_US = 100, HANDOVER_POLLS_MAX = 50000 };
+static const uint64_t policy_retry_ns = 1000000000;
 
-/* Waits until a thread has taken what it was given: its next turn, or the nap before it. */
-#define WAIT_UNTIL(condition)                                                                      \
-    for (int polls = 0; !(condition); polls++) {                                                   \
-        assert(polls < HANDOVER_POLLS_MAX); /* five seconds without a turn: it hangs */            \
-        usleep(HANDOVER_POLL_US);                                                                  \
-    }
-
-static void take_policy(struct housekeeping *h)
+/* Reads the newest snapshot and offers it to the workers. */
+static void load_policy(struct housekeeping *h, uint64_t now_ns)
 {
-    const struct policy *policy;
-    void *data;
-    size_t bytes;
-    int r = policy_load(h->config->state_dir, &policy, &data, &bytes);
+    struct snapshot *coming = &h->policy_coming;
+    int r = policy_load(h->config->state_dir, &coming->policy, &coming->data, &coming->bytes);
     if (r < 0) {
-        if (r != -ENOENT || h->policy != NULL) {
+        *coming = (struct snapshot){0};
+        if (h->policy_failed_ns == 0 && (r != -ENOENT || h->policy.policy != NULL)) {
             fprintf(stderr, "holdfast-dataplane: policy snapshot: %s; keeping the last good one\n",
                     strerror(-r));
         }
+        h->policy_failed_ns = now_ns;
+        return;
+    }
+    h->policy_failed_ns = 0;
+    for (uint32_t i = 0; i < h->worker_count; i++) {
+        worker_set_policy(h->worker[i], coming->policy);
+    }
+}
+
+/* Once every worker uses the new snapshot, the old one goes. */
+static void adopt_policy(struct housekeeping *h)
+{
+    if (h->policy_coming.policy == NULL) {
         return;
     }
     for (uint32_t i = 0; i < h->worker_count; i++) {
-        worker_set_policy(h->worker[i], policy);
-    }
-    if (h->policy != NULL) {
-        for (uint32_t i = 0; i < h->worker_count; i++) {
-            WAIT_UNTIL(worker_policy(h->worker[i]) == policy);
+        if (worker_policy(h->worker[i]) != h->policy_coming.policy) {
+            return;
         }
-        policy_unload(h->policy_data, h->policy_bytes);
     }
-    h->policy = policy;
-    h->policy_data = data;
-    h->policy_bytes = bytes;
+    if (h->policy.policy != NULL) {
+        policy_unload(h->policy.data, h->policy.bytes);
+    }
+    h->policy = h->policy_coming;
+    h->policy_coming = (struct snapshot){0};
 }
 
 int housekeeping_init(struct housekeeping *h)
@@ -61,10 +65,11 @@ int housekeeping_init(struct housekeeping *h)
     h->root->start = h->start;
     h->root->pid = (uint32_t)getpid();
     h->root->worker_count = h->worker_count;
-    take_policy(h);
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    atomic_store(&h->root->heartbeat_ns, (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec);
+    uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    load_policy(h, now_ns);
+    atomic_store(&h->root->heartbeat_ns, now_ns);
     atomic_thread_fence(memory_order_seq_cst);
     h->root->magic = ABI_MAGIC_ROOT; /* last: from here on it is complete */
     return 0;
@@ -80,8 +85,14 @@ void housekeeping_fini(struct housekeeping *h)
     if (h->region != NULL) {
         shm_detach(h->region, abi_attach_size(h->worker_count));
     }
-    if (h->policy != NULL) {
-        policy_unload(h->policy_data, h->policy_bytes);
+    if (h->coming != NULL) {
+        shm_detach(h->coming, abi_attach_size(h->worker_count));
+    }
+    if (h->policy.policy != NULL) {
+        policy_unload(h->policy.data, h->policy.bytes);
+    }
+    if (h->policy_coming.policy != NULL) {
+        policy_unload(h->policy_coming.data, h->policy_coming.bytes);
     }
 }
 
@@ -93,44 +104,49 @@ static bool region_is_sound(const struct housekeeping *h, const struct abi_attac
            region->worker_count == h->worker_count;
 }
 
-/* Writer first: its HELLO must come before anything a worker has to say. */
-static void hand_over(struct housekeeping *h, struct abi_attach *region)
+/* Writer first: its HELLO must come before anything a worker has to say. Goes on at each turn until
+ * all have the new region. */
+static void hand_over(struct housekeeping *h)
 {
-    writer_attach(h->writer, region);
-    WAIT_UNTIL(writer_attached(h->writer) == region);
+    if (h->coming == NULL || writer_attached(h->writer) != h->coming) {
+        return;
+    }
     for (uint32_t i = 0; i < h->worker_count; i++) {
-        worker_attach(h->worker[i], region);
-        WAIT_UNTIL(worker_attached(h->worker[i]) == region);
+        worker_attach(h->worker[i], h->coming);
+        if (worker_attached(h->worker[i]) != h->coming) {
+            return;
+        }
     }
     if (h->region != NULL) {
         shm_detach(h->region, abi_attach_size(h->worker_count));
     }
-    h->region = region;
+    h->region = h->coming;
+    h->coming = NULL;
+    atomic_store(&h->root->attached_epoch, h->epoch);
+    fprintf(stderr, "holdfast-dataplane: control attached\n");
 }
 
 static void take_attach(struct housekeeping *h)
 {
     uint64_t epoch = atomic_load(&h->root->wanted_epoch);
-    if (epoch == 0 || epoch == h->epoch) {
+    if (h->coming != NULL || epoch == 0 || epoch == h->epoch) {
         return;
     }
-    h->epoch = epoch;
     char name[ABI_NAME_SIZE];
     void *mem;
     int r = shm_attach(abi_attach_name(h->config->instance, epoch, name),
                        abi_attach_size(h->worker_count), &mem);
     if (r < 0) {
-        fprintf(stderr, "holdfast-dataplane: attach %016" PRIx64 ": %s\n", epoch, strerror(-r));
-        return;
+        return; /* control is not done making it, or gone; it offers another before long */
     }
+    h->epoch = epoch;
     if (!region_is_sound(h, mem, epoch)) {
         fprintf(stderr, "holdfast-dataplane: control of another version asked to attach\n");
         shm_detach(mem, abi_attach_size(h->worker_count));
         return;
     }
-    hand_over(h, mem);
-    atomic_store(&h->root->attached_epoch, epoch);
-    fprintf(stderr, "holdfast-dataplane: control attached\n");
+    h->coming = mem;
+    writer_attach(h->writer, h->coming);
 }
 
 static void sum_counters(struct housekeeping *h)
@@ -144,19 +160,25 @@ static void sum_counters(struct housekeeping *h)
     }
 }
 
+static void follow_policy(struct housekeeping *h, uint64_t now_ns)
+{
+    adopt_policy(h);
+    uint64_t generation = h->policy.policy == NULL ? 0 : policy_generation(h->policy.policy);
+    uint64_t published = atomic_load(&h->region->policy_published);
+    bool wait = h->policy_failed_ns != 0 && now_ns < h->policy_failed_ns + policy_retry_ns;
+    if (published > generation && h->policy_coming.policy == NULL && !wait) {
+        load_policy(h, now_ns);
+    }
+    atomic_store(&h->region->policy_adopted, generation);
+}
+
 void housekeeping_turn(struct housekeeping *h, uint64_t now_ns)
 {
     atomic_store(&h->root->heartbeat_ns, now_ns);
     take_attach(h);
-    if (h->region == NULL) {
-        return;
+    hand_over(h);
+    if (h->region != NULL) {
+        follow_policy(h, now_ns);
+        sum_counters(h);
     }
-    uint64_t published = atomic_load(&h->region->policy_published);
-    if (published != 0 && (h->policy == NULL || policy_generation(h->policy) < published)) {
-        take_policy(h);
-    }
-    if (h->policy != NULL) {
-        atomic_store(&h->region->policy_adopted, policy_generation(h->policy));
-    }
-    sum_counters(h);
 }

@@ -5,6 +5,8 @@
  * Promise: a control that dies, restarts or writes nonsense changes nothing for the workers but
  *          that they hear less.
  * Trap:    memory of a region or a snapshot is unmapped only after every thread uses its successor.
+ *          A thread may take its time (the writer waits for the disk): handing over goes on over
+ *          many turns, and the heartbeat with it.
  */
 #ifndef HOLDFAST_DATAPLANE_HOUSEKEEPING_H
 #define HOLDFAST_DATAPLANE_HOUSEKEEPING_H
@@ -26,11 +28,15 @@ struct housekeeping {
     uint32_t start;
 
     struct abi_root *root;
-    struct abi_attach *region;
-    uint64_t epoch;
-    const struct policy *policy;
-    void *policy_data;
-    size_t policy_bytes;
+    struct abi_attach *region; /* in use by all threads */
+    struct abi_attach *coming; /* being handed over */
+    uint64_t epoch;            /* of the last attach that was taken or refused */
+    struct snapshot {
+        const struct policy *policy;
+        void *data;
+        size_t bytes;
+    } policy, policy_coming;
+    uint64_t policy_failed_ns; /* when the snapshot could not be read; 0: it could */
 };
 
 /* Makes the root region and loads the last policy snapshot, if there is one. 0 or -errno. */

@@ -170,6 +170,7 @@ static enum smtp_commit commit_result(enum spool_result result)
     case SPOOL_RESULT_FULL:
         return SMTP_COMMIT_FULL;
     case SPOOL_RESULT_FAILED:
+    case SPOOL_RESULT_UNREAD: /* of reads only */
         return SMTP_COMMIT_FAILED;
     }
     assert(!"a result is one of the three");

@@ -35,6 +35,8 @@ enum {
     HOUSEKEEPING_INTERVAL_MS = 20,
     DRAIN_MS_MAX = 10000,
     IDLE_TURNS_BEFORE_NAP = 64,
+    ABANDON_MS_MAX = 2000,
+    WRITER_STOP_MS_MAX = 5000, /* a disk that does not answer must not keep us from ending */
     WRITER_SPINS = 20,
     WRITER_NAP_US_MIN = 20,
     WRITER_NAP_US_MAX = 500,
@@ -78,6 +80,7 @@ static int run_worker(void *arg)
     uint32_t idle = 0;
     uint32_t nap = dp->config->dataplane.idle_nap_us;
     prctl(PR_SET_TIMERSLACK, 1000);
+    fault_enter_worker();
     uint64_t before = nic_cycles();
     while (!atomic_load_explicit(&dp->stop_worker, memory_order_relaxed)) {
         uint64_t now_ns = nic_now_ns();
@@ -102,8 +105,14 @@ static void *run_writer(void *arg)
     uint32_t nap = WRITER_NAP_US_MIN;
     prctl(PR_SET_TIMERSLACK, 1000);
     setup_pin_thread(dp->config->dataplane.service_cpu);
-    while (!atomic_load_explicit(&dp->stop_writer, memory_order_relaxed) ||
-           !writer_idle(dp->writer)) {
+    uint64_t stop_ns = UINT64_MAX;
+    while (clock_ns(CLOCK_MONOTONIC) < stop_ns) {
+        if (stop_ns == UINT64_MAX && atomic_load_explicit(&dp->stop_writer, memory_order_relaxed)) {
+            stop_ns = clock_ns(CLOCK_MONOTONIC) + WRITER_STOP_MS_MAX * UINT64_C(1000000);
+        }
+        if (stop_ns != UINT64_MAX && writer_idle(dp->writer)) {
+            break;
+        }
         if (writer_turn(dp->writer, true)) {
             idle = 0;
             nap = WRITER_NAP_US_MIN;
@@ -136,14 +145,21 @@ static void keep_house(struct dataplane *dp, const sigset_t *signals)
     }
 }
 
-static void drain(struct dataplane *dp)
+static void wait_drained(struct dataplane *dp, uint64_t ms_max)
 {
-    uint64_t until = clock_ns(CLOCK_MONOTONIC) + DRAIN_MS_MAX * UINT64_C(1000000);
-    worker_drain(dp->worker);
+    uint64_t until = clock_ns(CLOCK_MONOTONIC) + ms_max * 1000000;
     while (!worker_is_drained(dp->worker) && clock_ns(CLOCK_MONOTONIC) < until) {
         housekeeping_turn(&dp->housekeeping, clock_ns(CLOCK_MONOTONIC));
         nap_us(HOUSEKEEPING_INTERVAL_MS * 1000);
     }
+}
+
+static void drain(struct dataplane *dp)
+{
+    worker_drain(dp->worker);
+    wait_drained(dp, DRAIN_MS_MAX);
+    worker_abandon(dp->worker);
+    wait_drained(dp, ABANDON_MS_MAX);
 }
 
 /* --- start ---------------------------------------------------------------------------------- */
@@ -168,7 +184,11 @@ static int record_fault(struct dataplane *dp)
     s.state.outcome = OUTCOME_SUSPECT;
     s.state.time_ms = clock_ns(CLOCK_REALTIME) / 1000000;
     spool_writer_submit(dp->spool, &s);
+    uint64_t until = clock_ns(CLOCK_MONOTONIC) + WRITER_STOP_MS_MAX * UINT64_C(1000000);
     while (spool_writer_turn(dp->spool, true) == NULL) {
+        if (clock_ns(CLOCK_MONOTONIC) > until) {
+            return -ENOSPC; /* no room for one record: nothing else would work either */
+        }
         nap_us(WRITER_NAP_US_MIN);
     }
     if (s.result != SPOOL_RESULT_OK) {

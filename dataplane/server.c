@@ -5,7 +5,7 @@
  * Promise: input is consumed only while everything it may ask for (a submission, room for replies,
  *          a bounded number of records at the disk) is there; else it stays in TCP and the window
  *          closes.
- * Trap:    a connection is freed only by its CLOSED event; until then tcp may be pumped at any time.
+ * Trap:    a connection is freed only by its CLOSED event; till then tcp may be pumped at any time.
  */
 #include "dataplane/conn.h"
 
@@ -235,6 +235,12 @@ void server_pump(struct worker *w, struct server_conn *c)
         }
     }
     count_mistakes(w, c);
+    if (c->closing && !c->awaiting_commit && c->intake != NULL) {
+        /* SMTP is not fed any more: its buffer and transaction are of use to others. */
+        intake_abort(w, c->intake);
+        c->intake = NULL;
+        c->wants_buffer = false;
+    }
     if (c->conn.tcp != NULL && flush(c) && c->closing && !c->shut) {
         c->shut = true;
         tcp_close(c->conn.tcp);

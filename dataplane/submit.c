@@ -37,17 +37,6 @@ void submission_note(struct worker *w, const struct abi_up *up)
     submission_send(w, s, SPOOL_SUBMIT_NOTE, NULL, PURPOSE_NOTHING);
 }
 
-void submission_retry_refused(struct worker *w)
-{
-    struct submission *s = w->refused;
-    w->refused = NULL;
-    while (s != NULL) {
-        struct submission *next = s->next;
-        submission_send(w, s, SPOOL_SUBMIT_STATE, NULL, PURPOSE_NOTHING);
-        s = next;
-    }
-}
-
 uint32_t submission_results(struct worker *w)
 {
     uint32_t count = 0;
@@ -66,11 +55,6 @@ uint32_t submission_results(struct worker *w)
             delivery_read_done(w, s);
             break;
         case PURPOSE_NOTHING:
-            if (s->spool.kind == SPOOL_SUBMIT_STATE && s->spool.result == SPOOL_RESULT_FULL) {
-                s->next = w->refused; /* an outcome is never dropped: the disk gets room again */
-                w->refused = s;
-                continue;
-            }
             break;
         }
         pool_give(&w->submissions, s);

@@ -80,7 +80,7 @@ static int create_tcp(struct worker *w)
         mtu = port_mtu < mtu ? port_mtu : mtu;
     }
     struct tcp_settings settings = {
-        .conn_count_max = connections,
+        .conn_count_max = connections + CLIENTS_MAX, /* so that intake cannot starve deliveries */
         .time_wait_count_max = TIME_WAITS,
         .block_count = w->settings.buffer_mib * (1024 * 1024 / TCP_BLOCK_BYTES) / 2,
         .receive_window_bytes = RECEIVE_WINDOW_BYTES,
@@ -189,6 +189,11 @@ struct abi_attach *worker_attached(const struct worker *w)
 void worker_drain(struct worker *w)
 {
     atomic_store_explicit(&w->drain_wanted, true, memory_order_relaxed);
+}
+
+void worker_abandon(struct worker *w)
+{
+    atomic_store_explicit(&w->abandon_wanted, true, memory_order_relaxed);
 }
 
 bool worker_is_drained(const struct worker *w)
@@ -344,6 +349,16 @@ static void input(struct worker *w, const struct nic_frame *frame)
     }
 }
 
+/* Connections from outside stay below their limit: the rest of the table is for deliveries. */
+static void set_accepting(struct worker *w)
+{
+    struct tcp_stats stats;
+    tcp_stack_stats(w->tcp, &stats);
+    uint32_t outgoing = w->clients.count - w->clients.free_count;
+    tcp_set_accepting(w->tcp,
+                      !w->draining && stats.conn_count < w->config->limits.connections + outgoing);
+}
+
 static uint32_t frames_in(struct worker *w)
 {
     uint32_t total = 0;
@@ -406,7 +421,6 @@ static void figures(struct worker *w)
 static void begin_drain(struct worker *w)
 {
     w->draining = true;
-    tcp_set_accepting(w->tcp, false);
     for (struct list *l = w->conns.next; l != &w->conns; l = l->next) {
         struct conn *conn = list_entry(l, struct conn, link);
         if (conn->kind == CONN_CLIENT && ((struct client_conn *)conn)->idle) {
@@ -418,19 +432,22 @@ static void begin_drain(struct worker *w)
     }
 }
 
-/* Memory is short and connections wait for it: of those that hold a large buffer, the one that was
- * silent longest gives it back with a 421 (design: the slowest transaction pays). */
+/* Memory is short and connections wait for it: of those that hold a large buffer (or one of the
+ * transactions, when these are short), the one that was silent longest gives it back with a 421. */
 static void relieve(struct worker *w)
 {
     struct server_conn *slowest = NULL;
-    if (list_is_empty(&w->stalled) || buffers_available(&w->buffers, BUFFER_LARGE) > READ_RESERVE) {
+    bool short_of_buffers =
+        !list_is_empty(&w->stalled) && buffers_available(&w->buffers, BUFFER_LARGE) <= READ_RESERVE;
+    if (!short_of_buffers && w->intakes.free_count > 0) {
         return;
     }
     for (struct list *l = w->conns.next; l != &w->conns; l = l->next) {
         struct server_conn *c = list_entry(l, struct server_conn, conn.link);
-        if (c->conn.kind == CONN_SERVER && c->intake != NULL && c->intake->buffer != NULL &&
-            c->intake->buffer->class == BUFFER_LARGE &&
-            (slowest == NULL || c->conn.deadline_ns < slowest->conn.deadline_ns)) {
+        bool holds = c->conn.kind == CONN_SERVER && c->intake != NULL && !c->awaiting_commit &&
+                     (!short_of_buffers ||
+                      (c->intake->buffer != NULL && c->intake->buffer->class == BUFFER_LARGE));
+        if (holds && (slowest == NULL || c->touched_ns < slowest->touched_ns)) {
             slowest = c;
         }
     }
@@ -449,16 +466,19 @@ static void scan(struct worker *w)
     if (atomic_load_explicit(&w->drain_wanted, memory_order_relaxed)) {
         begin_drain(w);
     }
+    bool abandon = atomic_load_explicit(&w->abandon_wanted, memory_order_relaxed);
     for (struct list *l = w->conns.next, *next; l != &w->conns; l = next) {
         struct conn *conn = list_entry(l, struct conn, link);
         next = l->next; /* deadlines close connections, CLOSED events come later: l stays linked */
         if (conn->kind == CONN_CLIENT && conn->tcp != NULL) {
             client_pump(w, (struct client_conn *)conn); /* one that found no buffer tries again */
+            if (abandon) {
+                client_abort(w, (struct client_conn *)conn);
+            }
         }
         deadline(w, conn);
     }
     relieve(w);
-    submission_retry_refused(w);
     figures(w);
     bool drained = w->draining && list_is_empty(&w->conns) && w->in_flight_count == 0 &&
                    w->submissions.free_count == w->submissions.count;
@@ -482,6 +502,7 @@ bool worker_turn(struct worker *w, uint64_t now_ns, uint64_t wall_ms)
     intake_abort_waiting(w);
     delivery_report_waiting(w);
     work += commands(w);
+    set_accepting(w);
     work += frames_in(w);
     net_tick(w->net, now_ns);
     unreachable(w);

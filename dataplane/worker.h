@@ -55,6 +55,9 @@ struct abi_attach *worker_attached(const struct worker *worker);
 
 /* Any thread: no new connections; transactions and deliveries under way may finish. */
 void worker_drain(struct worker *worker);
+/* Any thread, after worker_drain: what is still under way at next hops is given up and reported, so
+ * that a reply we did not wait for is counted as a possible duplicate. */
+void worker_abandon(struct worker *worker);
 /* Nothing is under way any more (after worker_drain). Any thread. */
 bool worker_is_drained(const struct worker *worker);
 

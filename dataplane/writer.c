@@ -113,6 +113,30 @@ static void up_put(struct writer *w, struct abi_up *up)
     }
 }
 
+/* Published before what the ring says of them, so that whoever sees a gap may read as far. */
+static void publish_positions(struct writer *w)
+{
+    if (w->region != NULL) {
+        atomic_store_explicit(&w->region->durable_message_pos,
+                              spool_writer_message_pos(w->settings.spool), memory_order_release);
+        atomic_store_explicit(&w->region->durable_state_pos,
+                              spool_writer_state_pos(w->settings.spool), memory_order_release);
+    }
+}
+
+static void wake_control(struct writer *w)
+{
+    if (w->region == NULL || w->settings.doorbell == NULL) {
+        return;
+    }
+    /* Sequentially consistent, against the put above it: see abi.h. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load(&w->region->control_sleeping) != 0 &&
+        atomic_exchange(&w->region->control_sleeping, 0) != 0) {
+        w->settings.doorbell(w->settings.doorbell_ctx);
+    }
+}
+
 static void take_region(struct writer *w)
 {
     struct abi_attach *wanted = atomic_load_explicit(&w->region_wanted, memory_order_acquire);
@@ -125,11 +149,15 @@ static void take_region(struct writer *w)
         ring_open(&w->up, (struct ring *)((uint8_t *)wanted + abi_up_offset()),
                   LIMIT_RING_UP_SLOTS);
         struct abi_up hello = {.type = ABI_UP_HELLO};
+        publish_positions(w);
         hello.hello.message_pos = spool_writer_message_pos(w->settings.spool);
         hello.hello.state_pos = spool_writer_state_pos(w->settings.spool);
         hello.hello.start = spool_writer_start(w->settings.spool);
         hello.hello.credits = LIMIT_DELIVERS_IN_FLIGHT;
         up_put(w, &hello);
+        atomic_store_explicit(&wanted->spool_state, spool_writer_state(w->settings.spool),
+                              memory_order_relaxed);
+        wake_control(w);
     }
     atomic_store_explicit(&w->region_attached, wanted, memory_order_release);
 }
@@ -234,19 +262,6 @@ static uint32_t give_back(struct writer *w, struct spool_submit *done)
     return count;
 }
 
-static void wake_control(struct writer *w)
-{
-    if (w->region == NULL || w->settings.doorbell == NULL) {
-        return;
-    }
-    /* Sequentially consistent, against the put above it: see abi.h. */
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load(&w->region->control_sleeping) != 0 &&
-        atomic_exchange(&w->region->control_sleeping, 0) != 0) {
-        w->settings.doorbell(w->settings.doorbell_ctx);
-    }
-}
-
 static void publish_figures(struct writer *w)
 {
     struct spool_writer_stats stats;
@@ -270,6 +285,9 @@ bool writer_turn(struct writer *w, bool wait)
     uint64_t up_before = w->up_number;
     uint32_t taken = take_submissions(w);
     struct spool_submit *done = spool_writer_turn(w->settings.spool, wait && taken == 0);
+    if (done != NULL) {
+        publish_positions(w);
+    }
     uint32_t given = give_back(w, done);
     publish_recycled(w);
     if (w->up_number != up_before) {

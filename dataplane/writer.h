@@ -25,9 +25,8 @@ enum { WRITER_QUEUE_SLOTS = 16384 };
 struct submission {
     struct spool_submit spool;
     uint32_t worker;
-    void *owner;             /* the worker's */
-    uint32_t purpose;        /* the worker's */
-    struct submission *next; /* the worker's */
+    void *owner;      /* the worker's */
+    uint32_t purpose; /* the worker's */
     /* COMMIT: one up message for each delivery. */
     uint32_t delivery_count;
     struct {

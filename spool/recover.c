@@ -396,11 +396,9 @@ int recover_open(struct spool_writer *w, const struct spool_settings *settings)
     for (unsigned i = 0; err == 0 && i < LOG_COUNT * LOG_READY_WANTED; i++) {
         err = prepare_now(&w->log[i < LOG_READY_WANTED ? LOG_STATE : LOG_MESSAGE]);
     }
-    /* All that was recovered lies before the first fresh segment: control may let go of segments
-     * up to there, also of those no message ever reached. */
     for (unsigned i = 0; err == 0 && i < LOG_COUNT; i++) {
         if (w->log[i].ready_count > 0) {
-            w->log[i].durable_pos = format_pos(w->log[i].ready[0]->seq, FORMAT_SEGMENT_START);
+            w->log[i].fresh_pos = format_pos(w->log[i].ready[0]->seq, FORMAT_SEGMENT_START);
         }
     }
     return err;

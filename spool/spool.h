@@ -57,7 +57,8 @@ struct spool_settings {
 enum spool_result {
     SPOOL_RESULT_OK = 1, /* durable */
     SPOOL_RESULT_FULL,   /* no free segment: 452 */
-    SPOOL_RESULT_FAILED, /* the volume is fenced: 421 */
+    SPOOL_RESULT_FAILED, /* the volume is fenced: 421; READ: damaged, or gone */
+    SPOOL_RESULT_UNREAD, /* READ: the device gave nothing now; nothing is known of the bytes */
 };
 
 /* One message being received: made by the worker, zeroed but for its id, given with each of its

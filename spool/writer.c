@@ -100,7 +100,8 @@ static void finish_read(struct spool_writer *w, struct writer_op *op)
     }
     op->next_free = w->read_op_free;
     w->read_op_free = op;
-    writer_finish(w, s, good ? SPOOL_RESULT_OK : SPOOL_RESULT_FAILED);
+    enum spool_result bad = op->io.result < 0 ? SPOOL_RESULT_UNREAD : SPOOL_RESULT_FAILED;
+    writer_finish(w, s, good ? SPOOL_RESULT_OK : bad);
     segment_try_free(&w->log[LOG_MESSAGE], segment);
 }
 
@@ -274,14 +275,19 @@ uint32_t spool_writer_start(const struct spool_writer *w)
     return w->meta.start;
 }
 
+static uint64_t log_end(const struct log *log)
+{
+    return log->durable_pos > log->fresh_pos ? log->durable_pos : log->fresh_pos;
+}
+
 uint64_t spool_writer_message_pos(const struct spool_writer *w)
 {
-    return w->log[LOG_MESSAGE].durable_pos;
+    return log_end(&w->log[LOG_MESSAGE]);
 }
 
 uint64_t spool_writer_state_pos(const struct spool_writer *w)
 {
-    return w->log[LOG_STATE].durable_pos;
+    return log_end(&w->log[LOG_STATE]);
 }
 
 uint32_t spool_writer_free_segments(const struct spool_writer *w)

@@ -145,6 +145,9 @@ struct log {
     uint64_t submitted_count;
     uint64_t done_count;
     uint64_t durable_pos;
+    /* Start of the first segment of this run: all that was recovered lies before it, so control may
+     * let go of earlier segments that no record ever reached. */
+    uint64_t fresh_pos;
     uint64_t next_seq;
     uint64_t batch_number;
     uint64_t recycle_below; /* state log: STATE_RECYCLE */

@@ -212,14 +212,23 @@ size_t tcp_write(struct tcp_conn *conn, const void *data, size_t len)
         taken = tcp_queue_append(stack, &conn->queue, bytes_of(data, len < space ? len : space));
         tcp_conn_dirty(conn);
     }
-    if (taken < len && conn->state != TCP_STATE_CLOSED && !conn->is_closed) {
-        conn->is_write_short = true;
-        /* With something in flight an ACK makes room; without, only the pool can. */
-        if (tcp_queue_room(stack, &conn->queue) == 0 && list_is_empty(&conn->short_of_blocks)) {
-            list_append(&stack->short_of_blocks, &conn->short_of_blocks);
-        }
+    if (taken < len) {
+        tcp_want_writable(conn);
     }
     return taken;
+}
+
+void tcp_want_writable(struct tcp_conn *conn)
+{
+    struct tcp_stack *stack = conn->stack;
+    if (conn->state == TCP_STATE_CLOSED || conn->is_closed) {
+        return;
+    }
+    conn->is_write_short = true;
+    /* With something in flight an ACK makes room; without, only the pool can. */
+    if (tcp_queue_room(stack, &conn->queue) == 0 && list_is_empty(&conn->short_of_blocks)) {
+        list_append(&stack->short_of_blocks, &conn->short_of_blocks);
+    }
 }
 
 size_t tcp_unsent(const struct tcp_conn *conn)

@@ -122,6 +122,8 @@ void tcp_consume(struct tcp_conn *conn, size_t len);
 size_t tcp_write_space(const struct tcp_conn *conn);
 /* Copies up to len bytes into the send queue; returns how many. */
 size_t tcp_write(struct tcp_conn *conn, const void *data, size_t len);
+/* Asks for WRITABLE when there is more space than now, as a tcp_write that fell short does. */
+void tcp_want_writable(struct tcp_conn *conn);
 /* Bytes written and not yet acknowledged. */
 size_t tcp_unsent(const struct tcp_conn *conn);
 

@@ -247,8 +247,11 @@ class Lab:
         return process
 
     def daemons_start(self):
+        """Both, and until they have found each other."""
         self.daemon_start("control")
         self.daemon_start("dataplane")
+        if not wait_until(lambda: self.cli_json("status")["dataplane"]["attached"], 20):
+            raise RuntimeError("control has not attached to the dataplane within 20 s")
 
     def kill(self, name, number=15):
         return self.processes[name].kill(number)

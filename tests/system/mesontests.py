@@ -13,6 +13,10 @@ import subprocess
 import sys
 
 
+SUPPRESSIONS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                            "lsan.supp")
+
+
 def chosen(build, pattern):
     """Names as `meson test` takes them; the command line tells where a test comes from."""
     out = subprocess.run(["meson", "introspect", "--tests", build], stdout=subprocess.PIPE,
@@ -32,6 +36,7 @@ def main():
         print(f"0 1 no-tests:{pattern}")
         return
     environment = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:abort_on_error=0",
+                       LSAN_OPTIONS=f"suppressions={SUPPRESSIONS}:print_suppressions=0",
                        UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1")
     with open(os.path.join(build, "meson-test.log"), "wb") as out:
         subprocess.run(["nice", "meson", "test", "-C", build, "--no-rebuild", "--print-errorlogs",

@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* --- shm ------------------------------------------------------------------- */
+/* --- shm -------------------------------------------------------------------------------------- */
 
 static char name[ABI_NAME_SIZE];
 
@@ -138,7 +138,7 @@ Test(shm, more_than_there_is_fails_at_once)
     cr_assert_eq(shm_attach(name, 1, &mem), -ENOENT);
 }
 
-/* --- layout ------------------------------------------------------------------- */
+/* --- layout ----------------------------------------------------------------------------------- */
 
 Test(abi, slots_hold_one_message_each)
 {
@@ -186,7 +186,7 @@ Test(abi, names_are_of_the_instance_and_the_epoch)
     cr_assert_eq(strlen(out), strlen("/holdfast-") + LIMIT_NAME_BYTES + 17);
 }
 
-/* --- a ring between two processes ------------------------------------------------------------------- */
+/* --- a ring between two processes ------------------------------------------------------------- */
 
 enum { SLOTS = 256 };
 
@@ -346,7 +346,7 @@ Test(shm, garbled_indexes_move_nobody_out)
     free(memory);
 }
 
-/* --- counters ------------------------------------------------------------------- */
+/* --- counters --------------------------------------------------------------------------------- */
 
 Test(counters, add_set_get)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/dataplane/test_attach.c: up rings: their beginning, their bounds, their reader asleep. */
+/* tests/unit/dataplane/test_attach.c: up rings: how they begin, their bounds, a sleeping reader. */
 #include "tests/unit/dataplane/bed.h"
 
 #include <criterion/criterion.h>
@@ -25,6 +25,8 @@ Test(attach, hello_comes_first_with_the_durable_ends)
     cr_assert_eq(hello.number, 0);
     cr_assert_eq(hello.hello.message_pos, spool_writer_message_pos(bed.spool));
     cr_assert_eq(hello.hello.state_pos, spool_writer_state_pos(bed.spool));
+    cr_assert_eq(atomic_load(&region->durable_message_pos), hello.hello.message_pos);
+    cr_assert_eq(atomic_load(&region->durable_state_pos), hello.hello.state_pos);
     cr_assert_eq(hello.hello.start, spool_writer_start(bed.spool));
     cr_assert_eq(hello.hello.credits, LIMIT_DELIVERS_IN_FLIGHT);
     bed_no_more_up();
@@ -79,7 +81,7 @@ Test(attach, hello_parts_the_log_from_the_ring_at_any_moment)
     for (uint32_t worker = 0; worker < BED_WORKERS; worker++) {
         struct submission *s;
         while ((s = bed_take_back(worker)) != NULL) {
-            uint64_t counter = (s->spool.txn->id >> ID_INDEX_BITS) % (UINT64_C(1) << 20);
+            uint64_t counter = bed_counter(s->spool.txn->id);
             cr_assert_eq(s->spool.result, SPOOL_RESULT_OK);
             if (counter < COMMITS) {
                 pos[counter] = s->spool.pos;
@@ -93,7 +95,7 @@ Test(attach, hello_parts_the_log_from_the_ring_at_any_moment)
         if (message.type == ABI_UP_HELLO) {
             hello_pos = message.hello.message_pos;
         } else {
-            uint64_t counter = (message.commit.id >> ID_INDEX_BITS) % (UINT64_C(1) << 20);
+            uint64_t counter = bed_counter(message.commit.id);
             cr_assert_geq(message.commit.commit_pos, hello_pos);
             cr_assert(counter == COMMITS || !seen[counter]);
             seen[counter % COMMITS] |= counter < COMMITS;
@@ -195,5 +197,31 @@ Test(attach, the_doorbell_rings_for_a_sleeper_only)
     bed_give(bed_make_note(3, 0));
     bed_finish();
     cr_assert_eq(bed.doorbells, 1);
+    free(region);
+}
+/* abi.h: the doorbell after the next put; HELLO is one, and control may sleep already. */
+Test(attach, hello_rings_the_doorbell)
+{
+    struct abi_attach *region = bed_make_region();
+    atomic_store(&region->control_sleeping, 1);
+    writer_attach(bed.writer, region);
+    writer_turn(bed.writer, false);
+    cr_assert_eq(bed.doorbells, 1);
+    free(region);
+}
+
+/* A control that comes back to a full (or fenced) spool sees it at once, though no mail moves. */
+Test(attach, hello_comes_with_the_spool_state)
+{
+    for (uint64_t i = 0; writer_spool_state(bed.writer) == ABI_SPOOL_OK; i++) {
+        cr_assert_lt(i, 10000);
+        bed_give(bed_make_commit(i, 0, 1));
+        bed_finish();
+    }
+    struct abi_attach *region = bed_make_region();
+    writer_attach(bed.writer, region);
+    writer_turn(bed.writer, false);
+    cr_assert_eq(writer_attached(bed.writer), region);
+    cr_assert_eq(atomic_load(&region->spool_state), ABI_SPOOL_FULL);
     free(region);
 }

@@ -85,8 +85,9 @@ static void be_terminated(void)
     (void)raise(SIGTERM);
 }
 
-/* A child that installs the handlers, is at `current`, and ends by `fault`. Returns its signal. */
-static int child_faults(uint64_t current, void (*fault)(void))
+/* A child that installs the handlers, is at `current`, and ends by `fault`, in the worker's thread
+ * or in another one. Returns its signal. */
+static int thread_faults(uint64_t current, void (*fault)(void), bool in_worker)
 {
     pid_t pid = fork();
     cr_assert_geq(pid, 0);
@@ -98,6 +99,9 @@ static int child_faults(uint64_t current, void (*fault)(void))
         int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
         (void)dup2(null, STDERR_FILENO);
         fault_init(dir, &worker);
+        if (in_worker) {
+            fault_enter_worker();
+        }
         fault();
         _exit(0);
     }
@@ -105,6 +109,11 @@ static int child_faults(uint64_t current, void (*fault)(void))
     cr_assert_eq(waitpid(pid, &status, 0), pid);
     cr_assert(WIFSIGNALED(status), "it must die of its fault, not live on");
     return WTERMSIG(status);
+}
+
+static int child_faults(uint64_t current, void (*fault)(void))
+{
+    return thread_faults(current, fault, true);
 }
 
 static uint64_t read_back(void)
@@ -145,6 +154,14 @@ Test(fault, being_killed_names_nothing)
 Test(fault, a_fault_outside_of_any_delivery_names_nothing)
 {
     cr_assert_eq(child_faults(0, abort_plainly), SIGABRT);
+    cr_assert_eq(read_back(), 0);
+    cr_assert_neq(access(path, F_OK), 0);
+}
+
+/* The writer's or the housekeeping thread's fault is not that of the mail under way. */
+Test(fault, a_fault_in_another_thread_names_nothing)
+{
+    cr_assert_eq(thread_faults(77, abort_plainly, false), SIGABRT);
     cr_assert_eq(read_back(), 0);
     cr_assert_neq(access(path, F_OK), 0);
 }

@@ -378,7 +378,8 @@ Test(writer, recovered_segments_are_not_written)
     uint64_t end = spool_writer_message_pos(writer);
     crash();
     reopen();
-    cr_assert_eq(spool_writer_message_pos(writer), end);
+    /* The end is now the start of this run's first segment: all that was recovered is before. */
+    cr_assert_gt(spool_pos_seq(spool_writer_message_pos(writer)), spool_pos_seq(end));
     cr_assert_eq(helper_message(writer, 32, 1, 1000, NULL), SPOOL_RESULT_OK);
     cr_assert_gt(spool_pos_seq(spool_writer_message_pos(writer)), spool_pos_seq(end));
     /* And only control's word, after it has read them, frees them. */
