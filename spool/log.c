@@ -68,6 +68,9 @@ static enum choice place(struct log *log, struct spool_submit *s, uint32_t bytes
             if (prepare_possible(log)) {
                 return CHOICE_LATER;
             }
+            if (log->kind == LOG_STATE) {
+                return CHOICE_LATER; /* an outcome is never refused: it waits for room */
+            }
             refuse_full(log, s);
             return CHOICE_TAKEN;
         }

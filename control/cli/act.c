@@ -65,7 +65,7 @@ static bool ask(void)
 static int confirm(const struct cli *cli, const struct args *args, int64_t count)
 {
     if (args->has_yes_count && (int64_t)args->yes_count != count) {
-        return cli_fail(cli, CLI_EXIT_WARNING,
+        return cli_fail(cli, CLI_EXIT_USAGE,
                         "the plan has %" PRId64 " deliveries, not %" PRIu64 ": nothing was changed",
                         count, args->yes_count);
     }

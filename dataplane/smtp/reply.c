@@ -2,7 +2,7 @@
 /* dataplane/smtp/reply.c: the class of a reply that refuses.
  *
  * Promise: mail is frozen only by a 5xx that speaks about this message or recipient. What
- *          contradicts itself, or speaks about the conversation (500, 502, 503), waits.
+ *          contradicts itself, or speaks about the conversation (500, 502, 503; RFC 3463 X.5), waits.
  * Trap:    552 at RCPT without a status code may be an old server's "too many recipients" and is
  *          to be taken as temporary (RFC 5321 section 4.5.3.1.10).
  *
@@ -28,10 +28,13 @@ struct rule {
 };
 
 static const struct rule rules[] = {
-    /* about the conversation, not the mail */
-    {AT_ALL, 500, ANY, ANY, OUTCOME_REPLY_INVALID},
-    {AT_ALL, 502, ANY, ANY, OUTCOME_REPLY_INVALID},
-    {AT_ALL, 503, ANY, ANY, OUTCOME_REPLY_INVALID},
+    /* about the conversation, not the mail; another status code says that it is about the mail */
+    {AT_ALL, 500, NO_STATUS, ANY, OUTCOME_REPLY_INVALID},
+    {AT_ALL, 500, 5, ANY, OUTCOME_REPLY_INVALID},
+    {AT_ALL, 502, NO_STATUS, ANY, OUTCOME_REPLY_INVALID},
+    {AT_ALL, 502, 5, ANY, OUTCOME_REPLY_INVALID},
+    {AT_ALL, 503, NO_STATUS, ANY, OUTCOME_REPLY_INVALID},
+    {AT_ALL, 503, 5, ANY, OUTCOME_REPLY_INVALID},
     /* the recipient; 5.1.7 and 5.1.8 are about the sender */
     {AT_ALL, ANY, 1, 7, OUTCOME_REJECTED},
     {AT_ALL, ANY, 1, 8, OUTCOME_REJECTED},

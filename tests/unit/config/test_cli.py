@@ -223,7 +223,7 @@ class Cli(unittest.TestCase):
         self.assertNotIn("yes_count", self.control.asked[1])
 
     def test_yes_with_a_count_holds_the_plan_to_it(self):
-        self.assertEqual(self.run_cli("release", "all", "--reason", "x", "--yes=4")[0], 1)
+        self.assertEqual(self.run_cli("release", "all", "--reason", "x", "--yes=4")[0], 64)
         self.assertEqual(len(self.control.asked), 1)
         self.assertEqual(self.run_cli("release", "all", "--reason", "x", "--yes=3")[0], 0)
         self.assertEqual(self.control.asked[-1]["yes_count"], 3)

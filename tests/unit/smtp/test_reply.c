@@ -72,6 +72,8 @@ Test(smtp_reply, classes)
         {ABI_PHASE_DOT, 550, "5.1.1 unknown", OUTCOME_USER_UNKNOWN},
         {ABI_PHASE_RCPT, 503, "5.5.1 MAIL first", OUTCOME_REPLY_INVALID}, /* waits */
         {ABI_PHASE_MAIL, 500, "what", OUTCOME_REPLY_INVALID},
+        {ABI_PHASE_RCPT, 500, "5.5.2 what", OUTCOME_REPLY_INVALID},
+        {ABI_PHASE_RCPT, 500, "5.3.0 Error: command failed", OUTCOME_REJECTED}, /* smtp-sink -f */
         {ABI_PHASE_MAIL, 502, "not here", OUTCOME_REPLY_INVALID},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
