@@ -7,8 +7,9 @@
 #include <stdlib.h>
 
 enum {
-    EVENTS_MAX = 200,
-    EVENT_RECORDS_MAX = 200000, /* read at most: about a tenth of a second of the loop */
+    EVENTS_MAX = 200,             /* the newest ones */
+    EVENT_RECORDS_MAX = 200000,   /* no further back then: about a tenth of a second of the loop */
+    EVENT_CLOCK_MS = 3600 * 1000, /* the clock may have been set: so far it is not trusted */
 };
 
 /* A recipient that is not done shares the state of its delivery. */
@@ -65,6 +66,8 @@ struct history {
     uint64_t id;
     json_t *events;
     uint32_t read;
+    uint64_t first_ms; /* of the first record */
+    bool cut;
 };
 
 static int on_state(void *ctx, const struct spool_scan_item *item)
@@ -76,12 +79,13 @@ static int on_state(void *ctx, const struct spool_scan_item *item)
         [ABI_STATE_FAULT] = "fault",
     };
     struct history *h = ctx;
-    if (++h->read > EVENT_RECORDS_MAX) {
-        return 1;
-    }
     const struct spool_state_entry *e = item->state;
-    if (item->verdict != SPOOL_SCAN_RECORD || e->id != h->id || e->kind < ABI_STATE_OUTCOME ||
-        e->kind > ABI_STATE_FAULT || !outcome_valid(e->outcome)) {
+    if (item->verdict != SPOOL_SCAN_RECORD) {
+        return 0;
+    }
+    h->first_ms = h->read++ == 0 ? e->time_ms : h->first_ms;
+    if (e->id != h->id || e->kind < ABI_STATE_OUTCOME || e->kind > ABI_STATE_FAULT ||
+        !outcome_valid(e->outcome)) {
         return 0;
     }
     const struct hop *hop = routes_find_hop(h->c, e->hop_id);
@@ -96,19 +100,38 @@ static int on_state(void *ctx, const struct spool_scan_item *item)
     admin_set_text(o, "hop", bytes_str(hop == NULL ? "" : hop->name));
     admin_set_number(o, "rcpts", rcptset_count(&e->rcpts));
     json_array_append_new(h->events, o);
-    return json_array_size(h->events) >= EVENTS_MAX;
+    if (json_array_size(h->events) > EVENTS_MAX) {
+        json_array_remove(h->events, 0);
+        h->cut = true;
+    }
+    return 0;
 }
 
-static json_t *history(struct control *c, uint64_t id)
+/* From the newest segment of the state log on, then from twice as far back, until what is read
+ * begins before the mail came, or is enough. `truncated`: older events may be missing. */
+static void add_history(struct control *c, const struct delivery *d, json_t *o)
 {
-    struct history h = {.c = c, .id = id, .events = json_array()};
-    struct spool_reader *reader;
-    if (spool_reader_open(c->io, &reader) == 0) {
-        int r = spool_scan_states(reader, 0, UINT64_MAX, on_state, &h);
-        (void)r; /* what was read is shown; the logs' health is told by status */
+    struct history h = {.c = c, .id = d->id, .events = json_array()};
+    uint64_t top_pos = seen_top(&c->states);
+    uint64_t back = 0;
+    bool whole = false;
+    struct spool_reader *reader = NULL;
+    int r = spool_reader_open(c->io, &reader);
+    while (r == 0 && !whole && h.read < EVENT_RECORDS_MAX) {
+        uint64_t seq = spool_pos_seq(top_pos);
+        bool bottom = seq <= back || seq - back <= c->checkpoint.told_seq;
+        json_array_clear(h.events);
+        h.read = 0;
+        h.cut = false;
+        r = spool_scan_states(reader, bottom ? 0 : (seq - back) << 32, top_pos, on_state, &h);
+        whole = bottom || (h.read > 0 && h.first_ms + EVENT_CLOCK_MS < d->received_ms);
+        back = back * 2 + 1;
+    }
+    if (reader != NULL) {
         spool_reader_close(reader);
     }
-    return h.events;
+    json_object_set_new(o, "events", h.events);
+    json_object_set_new(o, "truncated", json_boolean(r < 0 || !whole || h.cut));
 }
 
 struct body {
@@ -204,7 +227,7 @@ json_t *admin_show(struct control *c, struct admin_request *request)
     add_recipients(c, d, readable ? &e : NULL, recipients);
     json_object_set(o, "rcpts", recipients); /* in full here, unlike in a list */
     json_object_set_new(o, "recipients", recipients);
-    json_object_set_new(o, "events", history(c, d->id));
+    add_history(c, d, o);
     if (json_is_true(json_object_get(request->json, "body"))) {
         add_body(c, d, o);
     }

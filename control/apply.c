@@ -47,7 +47,7 @@ static void back_off(struct control *c, struct delivery *d)
 }
 
 /* The attempt is over. What is left of the delivery waits: behind a broken hop without a mark
- * against it, else by its own count. The delivery is lifted. */
+ * against it, for us a moment without one, else by its own count. The delivery is lifted. */
 static void end_attempt(struct control *c, struct delivery *d, struct flight *flight)
 {
     bool broken = flight->hop != NULL && flight->hop->breaker.state != BREAKER_CLOSED;
@@ -56,9 +56,8 @@ static void end_attempt(struct control *c, struct delivery *d, struct flight *fl
             back_off(c, d);
         } else if (flight->saw_hop) {
             d->due_ns = c->now.now_ns;
-        } else {
-            d->due_ns = c->now.now_ns + scheduler_backoff_ns(d->id, 1, c->config->retry.first_ms,
-                                                             c->config->retry.max_ms);
+        } else { /* it was us: no buffer, or given back; that is over soon */
+            d->due_ns = c->now.now_ns + CONTROL_SELF_PAUSE_NS;
         }
     }
     if (d != NULL) {

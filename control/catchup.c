@@ -3,7 +3,8 @@
  * envelope or reply.
  *
  * Promise: every good record is applied; a damaged one is alarmed and, where it was a message's
- *          envelope, shown as a frozen delivery. Nothing is passed over in silence.
+ *          envelope, shown as a frozen delivery. Nothing is passed over in silence, and a segment
+ *          of the message log with damage in it is kept.
  * Trap:    a read beyond what is known durable may meet a batch being written. What it finds good
  *          is applied, but the floor stays below the first place that was not good: it is read
  *          again, or comes through the ring.
@@ -17,16 +18,34 @@
 struct scan {
     struct control *c;
     const char *log;
+    bool messages; /* the message log */
     uint64_t *damage_top;
+    enum { HEADERS_UNASKED, HEADERS_GOOD, HEADERS_DAMAGED } headers;
     uint64_t not_good; /* the first such position, UINT64_MAX without */
     uint64_t last;     /* the last good one */
     bool any;
 };
 
+/* What is damaged may be mail that nobody can find any more: its segment is kept, for a person. */
+static void pin(struct control *c, uint64_t seq)
+{
+    if (seq == 0 || !liveness_pin(&c->liveness, seq)) {
+        return; /* no segment has 0: a header, no place */
+    }
+    c->checkpoint.dirty = true;
+    control_say(c, 3, "segment %llu holds damage and is kept", (unsigned long long)seq);
+}
+
 static void note_bad(struct scan *scan, const struct spool_scan_item *item)
 {
     struct control *c = scan->c;
+    if (scan->messages && item->pos == 0) {
+        return; /* no place: a header. catchup_headers tells of it at each start */
+    }
     scan->not_good = item->pos < scan->not_good ? item->pos : scan->not_good;
+    if (item->verdict == SPOOL_SCAN_DAMAGE && scan->messages) {
+        pin(c, spool_pos_seq(item->pos));
+    }
     if (item->verdict == SPOOL_SCAN_DAMAGE && item->pos >= *scan->damage_top) {
         *scan->damage_top = item->pos + 1;
         c->totals.damaged++;
@@ -36,16 +55,57 @@ static void note_bad(struct scan *scan, const struct spool_scan_item *item)
     }
 }
 
-/* The envelope of a message whose last record the scan gave. 0, -ENOENT: its first segment is
- * gone, which only a completely delivered message's is; -EBADMSG: damaged. */
-static int read_envelope(struct control *c, const struct spool_record *last,
+static int on_header(void *ctx, const struct spool_scan_item *item)
+{
+    bool *damaged = ctx;
+    *damaged |= item->verdict == SPOOL_SCAN_DAMAGE;
+    return 0;
+}
+
+/* Whether a file of the message log has an unreadable header: a scan of nothing but position 0,
+ * where the reader tells of those. On c->reader, for a scan may be under way on another one. */
+static int headers_damaged(struct control *c, bool *damaged_out)
+{
+    int r = 0;
+    *damaged_out = true;
+    for (int tries = 0; tries < 2 && r == 0 && *damaged_out;
+         tries++) { /* one may be half written */
+        *damaged_out = false;
+        r = spool_scan_messages(c->reader, 0, 1, on_header, damaged_out);
+    }
+    return r;
+}
+
+/* A segment is not there. It was recycled, unless it is in a file whose header is unreadable:
+ * 0: recycled; 1: perhaps not; or -errno. */
+static int is_lost(struct scan *scan)
+{
+    if (scan->headers == HEADERS_UNASKED) {
+        bool damaged;
+        int r = headers_damaged(scan->c, &damaged);
+        if (r < 0) {
+            return r;
+        }
+        scan->headers = damaged ? HEADERS_DAMAGED : HEADERS_GOOD;
+    }
+    return scan->headers == HEADERS_DAMAGED;
+}
+
+/* The envelope of a message whose last record the scan gave. 0, -ENOENT: its first segment was
+ * recycled, which only a completely delivered message's is; -EBADMSG: damaged. */
+static int read_envelope(struct scan *scan, const struct spool_record *last,
                          struct envelope *envelope)
 {
+    struct control *c = scan->c;
     if (last->is_first) {
         return envelope_decode(last->envelope, envelope) ? 0 : -EBADMSG;
     }
     struct spool_record first;
     int r = spool_read_record(c->reader, last->first_pos, last->id, &first);
+    if (r == -ENOENT) {
+        int lost = is_lost(scan);
+        return lost < 0 ? lost : lost > 0 ? -EBADMSG : -ENOENT;
+    }
     if (r < 0) {
         return r;
     }
@@ -67,11 +127,19 @@ static void show_damaged(struct control *c, struct commit_fact *fact)
         delivery_set_rcpt(d, 0, RCPT_FROZEN);
         d->rcpt[0].outcome = OUTCOME_DAMAGED;
         delivery_settle(c, d);
+    } else if (!index_has_message(c, fact->id)) {
+        for (uint64_t pos = fact->first_pos;; pos += UINT64_C(1) << 32) {
+            pin(c, spool_pos_seq(pos));
+            if (spool_pos_seq(pos) >= spool_pos_seq(fact->commit_pos)) {
+                break;
+            }
+        }
     }
 }
 
-static int take_message(struct control *c, const struct spool_record *record)
+static int take_message(struct scan *scan, const struct spool_record *record)
 {
+    struct control *c = scan->c;
     struct envelope *envelope = &c->scan_envelope;
     struct commit_fact fact = {
         .id = id_message(record->id),
@@ -83,7 +151,10 @@ static int take_message(struct control *c, const struct spool_record *record)
     if (fact.first_pos > fact.commit_pos) {
         return -EBADMSG;
     }
-    int r = read_envelope(c, record, envelope);
+    if (seen_has(&c->messages, record->pos, SEEN_READ_INDEX)) {
+        return 0; /* all of its deliveries were taken before */
+    }
+    int r = read_envelope(scan, record, envelope);
     if (r == -EBADMSG) {
         show_damaged(c, &fact);
     } else if (r == 0) {
@@ -114,7 +185,7 @@ static int on_message(void *ctx, const struct spool_scan_item *item)
     }
     scan->any = true;
     scan->last = item->pos;
-    return item->record->is_last ? take_message(scan->c, item->record) : 0;
+    return item->record->is_last ? take_message(scan, item->record) : 0;
 }
 
 static int on_state(void *ctx, const struct spool_scan_item *item)
@@ -175,6 +246,7 @@ static int run(struct control *c, struct seen *seen, uint64_t to, scan_fn how, s
     bool messages = seen == &c->messages;
     struct scan scan = {.c = c,
                         .log = messages ? "message log" : "state log",
+                        .messages = messages,
                         .damage_top = messages ? &c->message_damage_top : &c->state_damage_top,
                         .not_good = UINT64_MAX};
     r = how(reader, seen->floor, to, fn, &scan);
@@ -194,6 +266,33 @@ int catchup_messages(struct control *c, uint64_t to)
 int catchup_states(struct control *c, uint64_t to)
 {
     return run(c, &c->states, to, spool_scan_states, on_state);
+}
+
+int catchup_headers(struct control *c)
+{
+    bool damaged;
+    int r = headers_damaged(c, &damaged);
+    if (r == 0 && damaged) {
+        c->totals.damaged++;
+        control_say(c, 3, "message log: a segment's header is damaged, what is in it is unknown");
+    }
+    return r;
+}
+
+static int on_old(void *ctx, const struct spool_scan_item *item)
+{
+    if (item->verdict == SPOOL_SCAN_DAMAGE) {
+        pin(ctx, spool_pos_seq(item->pos));
+    }
+    return 0;
+}
+
+int catchup_pin_old(struct control *c)
+{
+    if (c->messages.floor == 0) {
+        return 0;
+    }
+    return spool_scan_messages(c->reader, 0, c->messages.floor, on_old, c);
 }
 
 bool catchup_envelope(struct control *c, const struct delivery *d, struct envelope *envelope)

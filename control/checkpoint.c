@@ -3,8 +3,8 @@
  * only what came since.
  *
  *   u32 version, totals, the two lists of seen positions, count, then per delivery its fields and
- *   per recipient { state, outcome, code, state_pos }.  All little-endian. The checksum is the
- *   spool's.
+ *   per recipient { state, outcome, code, state_pos }; then, since version 2, count and sequences
+ *   of the segments kept for the damage in them.  All little-endian. The checksum is the spool's.
  *
  * Promise: a table saved and loaded, with the logs read on from its positions, is the table.
  * Trap:    the state log below the older checkpoint goes once the next is durable; replies of mail
@@ -16,11 +16,13 @@
 #include "control/store.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    CHECKPOINT_VERSION = 1,
+    CHECKPOINT_VERSION = 2,
+    CHECKPOINT_VERSION_UNPINNED = 1, /* read, not written: does not tell which segments to keep */
     /* State segments between checkpoints at most; the log has 64 files. */
     CHECKPOINT_SEGMENTS = 4,
     CHECKPOINT_PAUSE_NS = 200 * 1000 * 1000, /* between two that segments asked for */
@@ -82,6 +84,20 @@ static void put_delivery(const struct control *c, struct writer *w, const struct
     }
 }
 
+static void put_pins(const struct liveness *live, struct writer *w)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < live->count; i++) {
+        count += live->segment[i].pinned;
+    }
+    put(w, count, 8);
+    for (size_t i = 0; i < live->count; i++) {
+        if (live->segment[i].pinned) {
+            put(w, live->segment[i].seq, 8);
+        }
+    }
+}
+
 static void encode(const struct control *c, struct writer *w)
 {
     put(w, CHECKPOINT_VERSION, 4);
@@ -101,6 +117,7 @@ static void encode(const struct control *c, struct writer *w)
             put_delivery(c, w, list_entry(l, struct delivery, route_node));
         }
     }
+    put_pins(&c->liveness, w);
 }
 
 static bool get_seen(struct cursor *in, struct seen *seen)
@@ -167,12 +184,25 @@ static bool get_delivery(struct cursor *in, struct control *c)
     return good;
 }
 
-static bool decode(struct control *c, struct bytes blob)
+static void get_pins(struct cursor *in, struct control *c)
+{
+    uint64_t count = cursor_le64(in);
+    for (uint64_t i = 0; i < count && !in->failed; i++) {
+        uint64_t seq = cursor_le64(in);
+        if (!in->failed && liveness_pin(&c->liveness, seq)) {
+            control_say(c, 4, "segment %" PRIu64 " holds damage and is kept", seq);
+        }
+    }
+}
+
+static bool decode(struct control *c, struct bytes blob, uint32_t *version_out)
 {
     struct cursor in = cursor_of(blob);
-    if (cursor_le32(&in) != CHECKPOINT_VERSION) {
+    uint32_t version = cursor_le32(&in);
+    if (version != CHECKPOINT_VERSION && version != CHECKPOINT_VERSION_UNPINNED) {
         return false;
     }
+    *version_out = version;
     c->totals.accepted_rcpts = cursor_le64(&in);
     c->totals.delivered_rcpts = cursor_le64(&in);
     c->totals.possible_duplicates = cursor_le64(&in);
@@ -188,6 +218,9 @@ static bool decode(struct control *c, struct bytes blob)
         if (!get_delivery(&in, c)) {
             return false;
         }
+    }
+    if (version >= CHECKPOINT_VERSION) {
+        get_pins(&in, c);
     }
     return !in.failed && in.rest.len == 0;
 }
@@ -206,7 +239,8 @@ int checkpoint_load(struct control *c)
     if (r < 0) {
         return r;
     }
-    bool good = decode(c, bytes_of(blob, len)) && c->messages.floor == message_pos &&
+    uint32_t version = 0;
+    bool good = decode(c, bytes_of(blob, len), &version) && c->messages.floor == message_pos &&
                 c->states.floor == state_pos;
     free(blob);
     if (!good) {
@@ -216,7 +250,8 @@ int checkpoint_load(struct control *c)
     c->checkpoint.state_pos = state_pos;
     c->checkpoint.older_state_pos = older_state_pos;
     c->checkpoint.dirty = false;
-    return 0;
+    bool may_miss = version == CHECKPOINT_VERSION_UNPINNED && c->message_damage_top > 0;
+    return may_miss ? catchup_pin_old(c) : 0;
 }
 
 static int keep_reply(struct control *c, uint64_t pos, uint64_t below_seq)

@@ -172,6 +172,9 @@ int control_recover(struct control *c, struct control_time time)
     c->now = time;
     int r = checkpoint_load(c);
     if (r == 0) {
+        r = catchup_headers(c);
+    }
+    if (r == 0) {
         r = catchup_messages(c, UINT64_MAX);
     }
     if (r == 0) {
@@ -259,6 +262,25 @@ static void flush_store(struct control *c)
     }
 }
 
+/* Nothing is sent until the dataplane has the policy: it must not be so for long in silence. */
+static void watch_policy(struct control *c)
+{
+    if (c->attach.phase != ATTACH_RUNNING || scheduler_policy_adopted(c)) {
+        c->policy_told_ns = 0;
+        return;
+    }
+    if (c->policy_told_ns != 0 && c->now.now_ns >= c->policy_told_ns) {
+        control_say(c, 3,
+                    "the dataplane has not taken policy generation %" PRIu64
+                    ": nothing is delivered until it has",
+                    c->policy_generation);
+        c->policy_told_ns = 0;
+    }
+    if (c->policy_told_ns == 0) {
+        c->policy_told_ns = c->now.now_ns + CONTROL_POLICY_TELL_NS;
+    }
+}
+
 bool control_turn(struct control *c, struct control_time time)
 {
     assert(time.now_ns >= c->now.now_ns);
@@ -267,6 +289,7 @@ bool control_turn(struct control *c, struct control_time time)
     worked = scheduler_turn(c) || worked;
     worked = down_turn(c) || worked;
     checkpoint_turn(c);
+    watch_policy(c);
     if (c->attach.phase == ATTACH_RUNNING && c->now.now_ns >= c->relist_ns) {
         c->relist_ns = c->now.now_ns + CONTROL_RELIST_NS;
         down_list_segments(c);

@@ -35,6 +35,8 @@ enum {
 #define CONTROL_RECYCLE_AGAIN_NS (5 * UINT64_C(1000000000))
 #define CONTROL_ALONE_NS_MAX     (10 * UINT64_C(1000000000))
 #define CONTROL_ALONE_PAUSE_NS   UINT64_C(1000000000)
+#define CONTROL_SELF_PAUSE_NS    UINT64_C(1000000000)
+#define CONTROL_POLICY_TELL_NS   (10 * UINT64_C(1000000000)) /* it is taken in milliseconds */
 #define CONTROL_RELIST_NS        (60 * UINT64_C(1000000000))
 #define CONTROL_REPUBLISH_NS     (3600 * UINT64_C(1000000000)) /* grace is counted in days */
 #define CONTROL_STORE_FLUSH_NS   (UINT64_C(500) * 1000000)
@@ -269,6 +271,7 @@ struct control {
     void *policy;
     size_t policy_len;
     uint64_t policy_generation;
+    uint64_t policy_told_ns; /* when to say that it is not adopted; 0: it is */
 };
 
 /* One line for the operator's log. level: 3 error, 4 warning, 6 notice (syslog numbers). */
@@ -290,6 +293,8 @@ uint64_t scheduler_backoff_ns(uint64_t id, uint32_t attempts, uint32_t first_ms,
 void scheduler_wait(struct control *c, struct delivery *d);
 void scheduler_drop(struct control *c, struct delivery *d);
 bool scheduler_turn(struct control *c);
+/* Every worker has the policy that was published: it knows all hops. */
+bool scheduler_policy_adopted(const struct control *c);
 uint64_t scheduler_next_ns(const struct control *c);
 
 /* flight.c */
@@ -343,6 +348,10 @@ void pending_fini(struct control *c);
 /* catchup.c: reading the logs. */
 must_check int catchup_messages(struct control *c, uint64_t to);
 must_check int catchup_states(struct control *c, uint64_t to);
+/* Says what of the message log is unreadable without a position: segments whose header is. */
+must_check int catchup_headers(struct control *c);
+/* Pins what is damaged below where we stand: for a checkpoint that does not tell. */
+must_check int catchup_pin_old(struct control *c);
 must_check bool catchup_envelope(struct control *c, const struct delivery *d,
                                  struct envelope *envelope_out);
 size_t catchup_reply(struct control *c, uint64_t state_pos, char *out, size_t out_size);

@@ -3,6 +3,7 @@
  *
  *   root region there, fresh, alive? ──▶ make an attach region with fresh rings, set wanted_epoch
  *     ──▶ the dataplane sets attached_epoch ──▶ remove the name, control_attach
+ *   not taken within 3 s ──▶ drop it, offer another
  *   heartbeat older than 3 s, pid gone, another start ──▶ control_detach, begin again
  *
  * Promise: rings are never used across two attaches.
@@ -22,6 +23,8 @@
 #include <sys/random.h>
 
 #define HEARTBEAT_NS_MAX (UINT64_C(3) * 1000000000)
+/* The dataplane takes an offer in milliseconds. One that it could not map it never will. */
+#define OFFER_NS_MAX (UINT64_C(3) * 1000000000)
 
 struct region {
     struct abi_attach *mem;
@@ -40,6 +43,7 @@ struct link {
     uint32_t worker_count;
     struct region offered; /* mem NULL: none */
     struct region used;
+    uint64_t offered_ns;
     uint64_t look_ns;
     bool told_unfit;
 };
@@ -202,6 +206,7 @@ static void offer(struct link *link, struct control *control, uint64_t now_ns)
         return;
     }
     region->mem = mem;
+    link->offered_ns = now_ns;
     (void)control_policy(control, &len, &generation);
     fill(region, generation, now_ns);
     atomic_store_explicit(&link->root->wanted_epoch, region->epoch, memory_order_release);
@@ -247,6 +252,11 @@ void link_turn(struct link *link, struct control *control, uint64_t now_ns)
         region_drop(&link->used);
         root_drop(link);
         return;
+    }
+    if (link->offered.mem != NULL && now_ns - link->offered_ns >= OFFER_NS_MAX) {
+        log_line(4, "the dataplane did not take the shared region %s: another is offered",
+                 link->offered.name);
+        region_drop(&link->offered);
     }
     bool needed = link->used.mem == NULL || control_wants_attach(control);
     if (needed && link->offered.mem == NULL) {

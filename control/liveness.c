@@ -66,7 +66,7 @@ void liveness_restart(struct liveness *live)
 {
     size_t kept = 0;
     for (size_t i = 0; i < live->count; i++) {
-        if (live->segment[i].live > 0) {
+        if (live->segment[i].live > 0 || live->segment[i].pinned) {
             live->segment[kept] = live->segment[i];
             live->segment[kept].exists = false;
             live->segment[kept++].offered_ns = 0;
@@ -93,6 +93,14 @@ void liveness_message_remove(struct liveness *live, uint64_t first_pos, uint64_t
         segment->live--;
         live->dirty |= segment->live == 0;
     }
+}
+
+bool liveness_pin(struct liveness *live, uint64_t seq)
+{
+    struct liveness_segment *segment = take(live, seq);
+    bool news = !segment->pinned;
+    segment->pinned = true;
+    return news;
 }
 
 void liveness_advance(struct liveness *live, uint64_t pos)
@@ -123,7 +131,7 @@ bool liveness_segment_recycled(struct liveness *live, uint64_t seq)
     if (segment == NULL) {
         return true;
     }
-    if (segment->live > 0) {
+    if (segment->live > 0 || segment->pinned) {
         return false;
     }
     drop(live, segment);
@@ -138,7 +146,7 @@ bool liveness_offer(struct liveness *live, uint64_t now_ns, uint64_t again_ns, u
             break;
         }
         bool rested = segment->offered_ns == 0 || now_ns - segment->offered_ns >= again_ns;
-        if (segment->exists && segment->live == 0 && rested) {
+        if (segment->exists && segment->live == 0 && !segment->pinned && rested) {
             segment->offered_ns = now_ns == 0 ? 1 : now_ns;
             *seq_out = segment->seq;
             return true;

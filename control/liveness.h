@@ -5,7 +5,10 @@
  * its last record. A sealed segment without live messages is offered to the writer, which decides
  * with its own count (open transactions, running reads) and answers ABI_UP_RECYCLED when it did.
  *
- * Promise: a segment with a live message is never offered.
+ * A segment in which something is damaged is pinned: what cannot be read may be mail, so it is kept
+ * for a person, for ever.
+ *
+ * Promise: a segment with a live message, or a pinned one, is never offered.
  * Trap:    what control has not read yet it cannot know: an offer carries how far it has read.
  */
 #ifndef HOLDFAST_CONTROL_LIVENESS_H
@@ -21,6 +24,7 @@ struct liveness_segment {
     uint64_t seq;
     uint64_t live;       /* messages */
     bool exists;         /* listed, or holds a commit that we saw: may be offered */
+    bool pinned;         /* holds damage: never offered */
     uint64_t offered_ns; /* 0: not offered on this attach */
 };
 
@@ -37,10 +41,12 @@ void liveness_fini(struct liveness *live);
 void liveness_restart(struct liveness *live);
 void liveness_message_add(struct liveness *live, uint64_t first_pos, uint64_t last_pos);
 void liveness_message_remove(struct liveness *live, uint64_t first_pos, uint64_t last_pos);
+/* false: it was pinned before. */
+bool liveness_pin(struct liveness *live, uint64_t seq);
 /* The log reaches `pos` now: every segment before its own is sealed. */
 void liveness_advance(struct liveness *live, uint64_t pos);
 void liveness_segment_exists(struct liveness *live, uint64_t seq);
-/* The writer took it. false when it holds live mail: a contradiction worth an alarm. */
+/* The writer took it. false when it holds live mail or damage: a contradiction worth an alarm. */
 must_check bool liveness_segment_recycled(struct liveness *live, uint64_t seq);
 /* The next segment to offer, at most once in `again_ns` each. false: none now. */
 must_check bool liveness_offer(struct liveness *live, uint64_t now_ns, uint64_t again_ns,

@@ -188,11 +188,18 @@ static bool run_suspects(struct control *c, bool *worked)
     return true;
 }
 
+bool scheduler_policy_adopted(const struct control *c)
+{
+    assert(c->attach.region != NULL);
+    return atomic_load_explicit(&c->attach.region->policy_adopted, memory_order_acquire) >=
+           c->policy_generation;
+}
+
 static bool may_send(const struct control *c)
 {
     const struct attach *a = &c->attach;
-    if (a->phase != ATTACH_RUNNING) {
-        return false;
+    if (a->phase != ATTACH_RUNNING || !scheduler_policy_adopted(c)) {
+        return false; /* a worker with an older policy does not know a new hop */
     }
     uint32_t spool = atomic_load_explicit(&a->region->spool_state, memory_order_relaxed);
     return spool != ABI_SPOOL_FENCED; /* no delivery whose outcome can't be recorded */

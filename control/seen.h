@@ -17,6 +17,8 @@
 
 enum {
     SEEN_ALL = 0xffff,
+    /* No delivery has this index: only SEEN_ALL sets it. */
+    SEEN_READ_INDEX = 15,
     /* Listed positions kept behind the newest one: more than a batch can hold out of order. */
     SEEN_KEEP = 1024,
 };

@@ -25,15 +25,19 @@ static void wrong(struct control *c, const struct abi_up *up, const char *what)
                 up->type, what);
 }
 
-/* Both logs, as far as they go. */
+/* Both logs, as far as they are durable: what is newer comes through the ring, or is in the next
+ * gap. The state log's bound first: what it holds speaks of mail that the other's then covers. */
 static void read_gap(struct control *c)
 {
     struct attach *a = &c->attach;
     a->dropped_seen =
         atomic_load_explicit(&a->region->counter[COUNTER_ring_dropped], memory_order_relaxed);
-    int r = catchup_messages(c, UINT64_MAX);
+    uint64_t state_pos = atomic_load_explicit(&a->region->durable_state_pos, memory_order_acquire);
+    uint64_t message_pos =
+        atomic_load_explicit(&a->region->durable_message_pos, memory_order_acquire);
+    int r = catchup_messages(c, message_pos);
     if (r == 0) {
-        r = catchup_states(c, UINT64_MAX);
+        r = catchup_states(c, state_pos);
     }
     if (r < 0) {
         control_say(c, 3, "cannot read the logs after dropped ring entries: %s", strerror(-r));

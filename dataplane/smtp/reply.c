@@ -2,7 +2,7 @@
 /* dataplane/smtp/reply.c: the class of a reply that refuses.
  *
  * Promise: mail is frozen only by a 5xx that speaks about this message or recipient. What
- *          contradicts itself, or speaks about the conversation (500, 502, 503; RFC 3463 X.5), waits.
+ *          contradicts itself, or speaks about the conversation (RFC 3463 X.5), waits.
  * Trap:    552 at RCPT without a status code may be an old server's "too many recipients" and is
  *          to be taken as temporary (RFC 5321 section 4.5.3.1.10).
  *

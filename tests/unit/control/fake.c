@@ -3,9 +3,11 @@
 #include "tests/unit/control/fake.h"
 
 #include "common/crc32c.h"
+#include "spool/reader.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -181,6 +183,14 @@ void fake_attach(struct fake *f, const uint64_t *in_flight, uint32_t count)
     fake_put(f, (struct abi_up){.type = ABI_UP_INFLIGHT_END});
 }
 
+static void publish(struct fake *f)
+{
+    if (f->region != NULL && !f->unpublished) {
+        atomic_store(&f->region->durable_message_pos, spool_writer_message_pos(f->writer));
+        atomic_store(&f->region->durable_state_pos, spool_writer_state_pos(f->writer));
+    }
+}
+
 static void run_writer(struct fake *f, struct spool_submit *submit)
 {
     spool_writer_submit(f->writer, submit);
@@ -190,6 +200,7 @@ static void run_writer(struct fake *f, struct spool_submit *submit)
     }
     cr_assert_eq(done, submit);
     cr_assert_eq(submit->result, SPOOL_RESULT_OK);
+    publish(f);
 }
 
 static size_t lay_payload(struct fake *f, const struct fake_mail *mail, uint8_t *out,
@@ -272,6 +283,96 @@ uint64_t fake_simple(struct fake *f, uint32_t route)
     return fake_mail(f, &mail);
 }
 
+static void split_part(struct fake *f, struct spool_txn *txn, const uint8_t *data, size_t len,
+                       uint32_t envelope_bytes)
+{
+    uint8_t *buffer = aligned_alloc(SPOOL_BLOCK_BYTES, BUFFER);
+    memset(buffer, 0, BUFFER);
+    struct spool_submit *s = calloc(1, sizeof *s);
+    uint8_t *payload = buffer + spool_record_prefix(txn->record_count);
+    memcpy(payload, data, len);
+    s->kind = txn->record_count++ == 0 ? SPOOL_SUBMIT_RECORD : SPOOL_SUBMIT_COMMIT;
+    s->txn = txn;
+    s->buffer = buffer;
+    s->buffer_size = BUFFER;
+    s->envelope_bytes = envelope_bytes;
+    s->body_bytes = (uint32_t)len - envelope_bytes;
+    s->body_crc = crc32c(0, payload, len);
+    s->total_bytes = (uint32_t)txn->written_bytes + s->body_bytes;
+    s->received_ms = f->time.wall_ms;
+    run_writer(f, s);
+    free(buffer);
+    free(s);
+}
+
+uint64_t fake_split_begin(struct fake *f, uint32_t route, struct spool_txn *txn)
+{
+    static struct envelope e;
+    struct fake_mail mail = {
+        .sender = "a@from.test", .count = 1, .route = {route}, .rcpt = {"user@one.test"}};
+    uint8_t *data = calloc(1, BUFFER);
+    uint32_t envelope_bytes;
+    size_t len = lay_payload(f, &mail, data, &envelope_bytes, &e);
+    *txn = (struct spool_txn){.id = id_make(spool_writer_start(f->writer), ++f->counter, 0)};
+    split_part(f, txn, data, len, envelope_bytes);
+    free(data);
+    return txn->first_pos;
+}
+
+void fake_split_end(struct fake *f, struct spool_txn *txn)
+{
+    static const uint8_t rest[] = "the rest\r\n";
+    split_part(f, txn, rest, sizeof rest - 1, 0);
+    f->number++; /* COMMIT, dropped */
+}
+
+/* The path of the file that holds a segment of the message log. */
+static void segment_path(struct fake *f, uint64_t seq, char *out, size_t out_size)
+{
+    struct spool_reader *reader;
+    char name[FORMAT_NAME_SIZE];
+    cr_assert_eq(spool_reader_open(f->control_io, &reader), 0);
+    const struct segment_table *table = &reader->table[LOG_MESSAGE];
+    size_t i = reader_table_at(table, seq);
+    cr_assert(i < table->count && table->file[i].seq == seq);
+    (void)format_segment_name(LOG_MESSAGE, table->file[i].file_number, name);
+    snprintf(out, out_size, "%s/%s", f->dir, name);
+    spool_reader_close(reader);
+}
+
+static void flip(const char *path, off_t offset)
+{
+    uint8_t byte;
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(pread(fd, &byte, 1, offset), 1);
+    byte ^= 1;
+    cr_assert_eq(pwrite(fd, &byte, 1, offset), 1);
+    close(fd);
+}
+
+void fake_damage_record(struct fake *f, uint64_t pos)
+{
+    char path[256];
+    segment_path(f, spool_pos_seq(pos), path, sizeof path);
+    flip(path, (off_t)spool_pos_offset(pos) + SPOOL_RECORD_HEADER_BYTES + 8);
+}
+
+void fake_damage_header(struct fake *f, uint64_t seq)
+{
+    char path[256];
+    segment_path(f, seq, path, sizeof path);
+    flip(path, 16);
+    flip(path, FORMAT_SEGMENT_COPY_BYTES + 16);
+}
+
+void fake_remove_segment(struct fake *f, uint64_t seq)
+{
+    char path[256];
+    segment_path(f, seq, path, sizeof path);
+    cr_assert_eq(unlink(path), 0);
+}
+
 void fake_state(struct fake *f, uint64_t id, enum abi_state_kind kind, enum outcome outcome,
                 uint64_t rcpts, uint16_t flags, const char *text)
 {
@@ -346,6 +447,12 @@ void fake_turn(struct fake *f, uint64_t ms)
     f->time.now_ns += ms * 1000000;
     f->time.wall_ms += ms;
     bool worked = true;
+    size_t len;
+    uint64_t generation;
+    (void)control_policy(f->control, &len, &generation);
+    if (f->region != NULL && !f->old_policy) {
+        atomic_store(&f->region->policy_adopted, generation);
+    }
     for (int i = 0; worked && i < 1000; i++) {
         worked = control_turn(f->control, f->time);
         while (f->region != NULL && ring_take(&f->down, &down)) {

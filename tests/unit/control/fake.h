@@ -30,6 +30,8 @@ struct fake {
     struct ring_end down;
     uint64_t number;
     bool deaf;
+    bool unpublished; /* the durable positions of the region stay as they are */
+    bool old_policy;  /* the dataplane adopts no policy */
     uint64_t counter; /* of message ids */
     uint64_t last_state_pos;
     uint64_t last_commit_pos;
@@ -71,10 +73,19 @@ struct fake_mail {
 uint64_t fake_mail(struct fake *f, const struct fake_mail *mail);
 /* One recipient on that route. */
 uint64_t fake_simple(struct fake *f, uint32_t route);
+/* A message in two records, the second (and COMMIT, untold) by fake_split_end: what comes between
+ * may fill segments. Returns the position of the first. */
+uint64_t fake_split_begin(struct fake *f, uint32_t route, struct spool_txn *txn);
+void fake_split_end(struct fake *f, struct spool_txn *txn);
 /* A state record, durable and told. Recipients as a mask. */
 void fake_state(struct fake *f, uint64_t id, enum abi_state_kind kind, enum outcome outcome,
                 uint64_t rcpts, uint16_t flags, const char *text);
 void fake_attempt(struct fake *f, uint64_t id, enum outcome outcome, uint16_t flags);
+/* A bit of the message log is not what it was: in the payload of the record at that position, or
+ * in both copies of a segment's header; or its whole file is gone. */
+void fake_damage_record(struct fake *f, uint64_t pos);
+void fake_damage_header(struct fake *f, uint64_t seq);
+void fake_remove_segment(struct fake *f, uint64_t seq);
 /* Turns control until it rests, moving the clock by ms first; takes what it sent. */
 void fake_turn(struct fake *f, uint64_t ms);
 void fake_forget_sent(struct fake *f);

@@ -311,6 +311,38 @@ Test(delivery, nothing_is_sent_on_a_fenced_spool)
     cr_assert(fake_was_sent(f, id));
 }
 
+/* A hop that the workers do not know yet would fail what is sent there. */
+Test(delivery, nothing_is_sent_before_the_policy_is_adopted)
+{
+    f->old_policy = true;
+    atomic_store(&f->region->policy_adopted, 0);
+    uint64_t id = fake_simple(f, 1);
+    fake_turn(f, 30000);
+    cr_assert_not(fake_was_sent(f, id));
+    f->old_policy = false;
+    fake_turn(f, 100);
+    cr_assert_eq(fake_times_sent(f, id), 1);
+}
+
+/* outcome.def, scope SELF: says nothing of the message; neither counted nor waited for long. */
+Test(delivery, our_own_trouble_is_tried_again_after_a_second_without_a_mark)
+{
+    static const enum outcome ours[] = {OUTCOME_NO_RESOURCE, OUTCOME_CANCELLED};
+    f->config->retry.first_ms = 30000;
+    uint64_t id = fake_simple(f, 1);
+    fake_turn(f, 0);
+    for (int i = 0; i < 6; i++) {
+        fake_attempt(f, id, ours[i % 2], ABI_FLAG_LAST);
+        fake_turn(f, 0);
+        fake_forget_sent(f);
+        fake_turn(f, 900);
+        cr_assert_eq(f->deliver_count, 0);
+        fake_turn(f, 100);
+        cr_assert_eq(f->deliver_count, 1);
+        cr_assert_eq(f->deliver[0].attempt, 0);
+    }
+}
+
 /* design section 4: a delivery whose route no longer exists is held: orphan. */
 Test(delivery, of_an_unknown_route_is_an_orphan_until_the_route_returns)
 {

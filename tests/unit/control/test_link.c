@@ -79,6 +79,29 @@ static struct abi_attach *accept_offer(char name[ABI_NAME_SIZE])
     return region;
 }
 
+/* An offer that could not be mapped never will be: another, with other rings and another name. */
+Test(link, an_offer_that_is_not_taken_is_made_anew)
+{
+    char name[ABI_NAME_SIZE];
+    void *mem;
+    pass(300, true);
+    uint64_t first = atomic_load(&root->wanted_epoch);
+    cr_assert_neq(first, 0);
+    pass(2500, true);
+    cr_assert_eq(atomic_load(&root->wanted_epoch), first);
+    pass(1000, true);
+    cr_assert_neq(atomic_load(&root->wanted_epoch), first);
+    (void)abi_attach_name(instance, first, name);
+    cr_assert_lt(shm_attach(name, abi_attach_size(1), &mem), 0);
+    atomic_store(&root->attached_epoch, first); /* too late */
+    pass(300, true);
+    cr_assert_not(control_is_attached(f->control));
+    struct abi_attach *region = accept_offer(name);
+    pass(300, true);
+    cr_assert(control_is_attached(f->control));
+    shm_detach(region, abi_attach_size(1));
+}
+
 /* abi.h: the name is removed as soon as both have it mapped. */
 Test(link, attaches_with_fresh_rings_and_removes_the_name)
 {

@@ -329,6 +329,33 @@ Test(operator, show_tells_everything_about_one)
     json_decref(o);
 }
 
+/* The newest events are what a person asks for; that older ones are missing is said. */
+Test(operator, show_gives_the_newest_events_and_says_what_is_cut)
+{
+    char request[128];
+    char text[ID_TEXT_SIZE];
+    uint64_t id = fake_simple(f, 1);
+    fake_turn(f, 0);
+    snprintf(request, sizeof request, "{'cmd':'show','id':'%s'}", id_format(id, text));
+    fake_state(f, id, ABI_STATE_OUTCOME, OUTCOME_REPLY_4XX, 1, 0, "the oldest");
+    fake_turn(f, 0);
+    json_t *answer = fake_admin(f, request);
+    cr_assert_eq(json_array_size(json_object_get(answer, "events")), 1);
+    cr_assert(json_is_false(json_object_get(answer, "truncated")));
+    json_decref(answer);
+    for (int i = 0; i < 300; i++) {
+        fake_state(f, id, ABI_STATE_OUTCOME, OUTCOME_REPLY_4XX, 1, 0, i < 299 ? "" : "the newest");
+    }
+    fake_turn(f, 0);
+    answer = fake_admin(f, request);
+    json_t *events = json_object_get(answer, "events");
+    cr_assert_eq(json_array_size(events), 200);
+    cr_assert_str_eq(json_string_value(json_object_get(json_array_get(events, 199), "reply")),
+                     "the newest");
+    cr_assert(json_is_true(json_object_get(answer, "truncated")));
+    json_decref(answer);
+}
+
 /* pitfall 13: a domain that vanished gets 451 for a while, not 550. */
 Test(operator, domain_dropped_from_the_configuration_is_graced)
 {

@@ -84,6 +84,30 @@ Test(liveness, message_keeps_all_its_segments)
     liveness_fini(&live);
 }
 
+Test(liveness, pinned_segment_is_never_offered)
+{
+    struct liveness live = {0};
+    uint64_t seq;
+    liveness_advance(&live, UINT64_C(1) << 32);
+    cr_assert(liveness_pin(&live, 2));
+    cr_assert_not(liveness_pin(&live, 2));
+    liveness_advance(&live, UINT64_C(4) << 32);
+    for (int attach = 0; attach < 2; attach++) {
+        int offered = 0;
+        while (liveness_offer(&live, 1, 1000, &seq)) {
+            cr_assert_neq(seq, 2);
+            offered++;
+        }
+        cr_assert_eq(offered, 2);
+        cr_assert_not(liveness_segment_recycled(&live, 2));
+        liveness_restart(&live);
+        for (seq = 1; seq <= 4; seq++) {
+            liveness_segment_exists(&live, seq);
+        }
+    }
+    liveness_fini(&live);
+}
+
 Test(breaker, opens_probes_and_closes)
 {
     struct breaker b = {.failures_max = 3, .probe_interval_ns = 100};

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tests/unit/control/test_damage.c: what becomes unreadable is shown and kept, not overwritten. */
+#include "tests/unit/control/fake.h"
+
+#include "control/core.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+static struct fake *f;
+static uint64_t ids[24];
+static uint32_t id_count;
+
+static void set_up(void)
+{
+    f = fake_create();
+    id_count = 0;
+}
+
+static void tear_down(void)
+{
+    fake_destroy(f);
+}
+
+TestSuite(damage, .init = set_up, .fini = tear_down);
+
+/* Mail until the log is in a later segment than `seq`. Nothing of it comes through the ring. */
+static void fill(uint64_t seq)
+{
+    struct fake_mail mail = {.sender = "a@from.test",
+                             .count = 1,
+                             .route = {1},
+                             .rcpt = {"a@one.test"},
+                             .padding = 200 * 1024};
+    do {
+        cr_assert_lt(id_count, 24);
+        ids[id_count++] = fake_mail(f, &mail);
+    } while (spool_pos_seq(f->last_commit_pos) <= seq);
+}
+
+static void deliver_all(void)
+{
+    for (uint32_t i = 0; i < id_count; i++) {
+        fake_turn(f, 0);
+        fake_state(f, ids[i], ABI_STATE_OUTCOME, OUTCOME_DELIVERED, 1, ABI_FLAG_LAST, "ok");
+    }
+    fake_turn(f, 0);
+}
+
+static bool was_offered(uint64_t seq)
+{
+    cr_assert_leq(f->recycle_count, 64);
+    for (uint32_t i = 0; i < f->recycle_count; i++) {
+        if (f->recycle[i] == seq) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A mail whose only record is damaged, all other mail of two segments delivered. */
+static uint64_t damage_one(void)
+{
+    (void)fake_simple(f, 1);
+    uint64_t seq = spool_pos_seq(f->last_commit_pos);
+    fake_damage_record(f, f->last_commit_pos);
+    fill(seq);
+    fill(seq + 1);
+    fake_restart_control(f, false);
+    fake_attach(f, NULL, 0);
+    deliver_all();
+    return seq;
+}
+
+/* pitfall: a 250'd mail that cannot be read is not free space. */
+Test(damage, segment_of_an_unreadable_record_is_kept)
+{
+    uint64_t seq = damage_one();
+    cr_assert_gt(fake_total(f, "damaged"), 0);
+    cr_assert_eq(fake_total(f, "waiting") + fake_total(f, "in_flight"), 0);
+    cr_assert_not(was_offered(seq));
+    cr_assert(was_offered(seq + 1)); /* and only that one */
+    for (int i = 0; i < 2; i++) {
+        fake_restart_control(f, true); /* the log is not read again: the checkpoint tells */
+        cr_assert_eq(fake_total(f, "damaged"), 0);
+        fake_forget_sent(f);
+        fake_attach(f, NULL, 0);
+        fake_turn(f, 10000);
+        cr_assert_not(was_offered(seq));
+        cr_assert(was_offered(seq + 1));
+    }
+}
+
+/* A checkpoint of the version before does not tell what is kept: it is found again. */
+Test(damage, checkpoint_that_does_not_tell_the_kept_segments_is_read)
+{
+    uint64_t seq = damage_one();
+    uint64_t message_pos;
+    uint64_t state_pos;
+    uint64_t older_pos;
+    void *blob;
+    size_t len;
+    cr_assert_eq(control_checkpoint(f->control, f->time), 0);
+    cr_assert_eq(
+        spool_checkpoint_load(f->control_io, &message_pos, &state_pos, &older_pos, &blob, &len), 0);
+    uint8_t *bytes = blob;
+    cr_assert_eq(bytes[0], 2);
+    cr_assert_eq(bytes[len - 16], 1); /* count, then the sequence */
+    cr_assert_eq(bytes[len - 8], seq);
+    bytes[0] = 1;
+    cr_assert_eq(
+        spool_checkpoint_save(f->control_io, message_pos, state_pos, bytes_of(bytes, len - 16)), 0);
+    free(blob);
+    fake_restart_control(f, false);
+    fake_forget_sent(f);
+    fake_attach(f, NULL, 0);
+    fake_turn(f, 10000);
+    cr_assert_not(was_offered(seq));
+    cr_assert(was_offered(seq + 1));
+}
+
+/* A message whose first record lies in a segment of its own, before two others. */
+static uint64_t split_mail(uint64_t *id_out)
+{
+    struct spool_txn txn;
+    uint64_t first_pos = fake_split_begin(f, 1, &txn);
+    fill(spool_pos_seq(first_pos));
+    fake_split_end(f, &txn);
+    cr_assert_gt(spool_pos_seq(txn.last_pos), spool_pos_seq(first_pos));
+    *id_out = txn.id;
+    return spool_pos_seq(first_pos);
+}
+
+Test(damage, mail_with_an_unreadable_segment_header_is_not_taken_for_delivered)
+{
+    char state[32];
+    uint64_t id;
+    uint64_t seq = split_mail(&id);
+    fake_damage_header(f, seq);
+    fake_restart_control(f, false);
+    cr_assert_str_eq(fake_state_of(f, id, state), "frozen");
+    cr_assert_gt(fake_total(f, "damaged"), 0);
+    fake_restart_control(f, true);
+    cr_assert_str_eq(fake_state_of(f, id, state), "frozen");
+    cr_assert_gt(fake_total(f, "damaged"), 0); /* that lasts: said at each start */
+}
+
+Test(damage, mail_whose_first_segment_was_recycled_is_delivered)
+{
+    char state[32];
+    uint64_t id;
+    fake_remove_segment(f, split_mail(&id));
+    fake_restart_control(f, false);
+    cr_assert_str_eq(fake_state_of(f, id, state), "");
+    cr_assert_eq(fake_total(f, "frozen"), 0);
+    cr_assert_eq(fake_total(f, "damaged"), 0);
+}
+
+/* abi.h: the logs may be read as far as the writer says that they are durable. */
+Test(damage, after_a_gap_only_what_is_durable_is_read)
+{
+    fake_attach(f, NULL, 0);
+    fake_turn(f, 0);
+    f->deaf = true;
+    uint64_t durable = fake_simple(f, 1);
+    f->unpublished = true;
+    uint64_t written = fake_simple(f, 1);
+    f->deaf = false;
+    uint64_t told = fake_simple(f, 1);
+    fake_turn(f, 0);
+    cr_assert(fake_was_sent(f, durable) && fake_was_sent(f, told));
+    cr_assert_not(fake_was_sent(f, written));
+    f->unpublished = false;
+    f->number++; /* the next gap */
+    (void)fake_simple(f, 1);
+    fake_turn(f, 0);
+    cr_assert_eq(fake_times_sent(f, written), 1);
+    cr_assert_eq(fake_total(f, "accepted_rcpts"), 4);
+}
