@@ -3,14 +3,15 @@
  * fit into minutes; none is shorter than what the network may take. */
 #include "tests/sim/campus.h"
 
+#include "tests/sim/feature.h"
 #include "tests/sim/node.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-void campus_make(struct campus *c, struct rng *rng)
+void campus_make(struct campus *c, struct rng *rng, uint32_t features)
 {
-    *c = (struct campus){0};
+    *c = (struct campus){.features = features};
     c->hop_count = (uint32_t)rng_range(rng, 1, CAMPUS_HOPS_MAX);
     c->route_count = c->hop_count;
     for (uint32_t i = 0; i < c->hop_count; i++) {
@@ -37,6 +38,9 @@ void campus_make(struct campus *c, struct rng *rng)
     c->mtu = rng_percent(rng, 50) ? 1500 : (uint16_t)rng_range(rng, 576, 1500);
     c->spool.segment_bytes = UINT64_C(1) << 20;
     c->spool.segments_max = (uint32_t)rng_spread(rng, 5, 24);
+    if ((features & FEATURE_VOLUME) != 0) {
+        c->spool.segments_max = (uint32_t)rng_range(rng, 6, 9);
+    }
     c->spool.state_segment_bytes = UINT64_C(1) << 20;
     c->spool.batch_bytes_max = rng_percent(rng, 50) ? 0 : 128 * 1024;
 }
@@ -91,14 +95,14 @@ static void fill_limits(struct config *config, const struct campus *c)
     config->retry.max_ms = c->retry_max_ms;
     config->control.admin_mode = 0660;
     config->control.checkpoint_interval_ms = c->checkpoint_interval_ms;
-    config->control.domain_grace_ms = 3600000;
+    config->control.domain_grace_ms = 7 * 86400000u; /* beyond every jump of the clock */
     config->spool.segment_bytes = c->spool.segment_bytes;
     config->spool.segments_max = c->spool.segments_max;
     config->spool.state_segment_bytes = c->spool.state_segment_bytes;
     config->dataplane.memory_mib = c->buffer_mib * 4;
 }
 
-struct config *campus_config(const struct campus *c)
+struct config *campus_config(const struct campus *c, uint32_t removed)
 {
     struct config *config = calloc(1, sizeof *config);
     assert(config != NULL);
@@ -117,14 +121,15 @@ struct config *campus_config(const struct campus *c)
     fill_limits(config, c);
     config->hop_count = c->hop_count;
     config->hop = calloc(c->hop_count, sizeof *config->hop);
-    config->route_count = c->route_count;
     config->route = calloc(c->route_count, sizeof *config->route);
     assert(config->hop != NULL && config->route != NULL);
     for (uint32_t i = 0; i < c->hop_count; i++) {
         fill_hop(&config->hop[i], c, i);
     }
     for (uint32_t i = 0; i < c->route_count; i++) {
-        fill_route(&config->route[i], c, i);
+        if ((removed >> i & 1) == 0) {
+            fill_route(&config->route[config->route_count++], c, i);
+        }
     }
     return config;
 }

@@ -23,6 +23,7 @@ enum {
 };
 
 struct campus {
+    uint32_t features;
     uint32_t hop_count;
     uint32_t route_count;
     uint32_t route_hops[CAMPUS_HOPS_MAX]; /* a bit for each hop */
@@ -45,8 +46,9 @@ struct campus {
     struct spool_settings spool;
 };
 
-void campus_make(struct campus *campus, struct rng *rng);
+void campus_make(struct campus *campus, struct rng *rng, uint32_t features);
 /* Lives as long as the process. */
-struct config *campus_config(const struct campus *campus);
+/* `removed`: a bit for each route that it lacks. */
+struct config *campus_config(const struct campus *campus, uint32_t removed);
 
 #endif

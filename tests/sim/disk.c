@@ -272,6 +272,16 @@ void simdisk_inode_write(struct simdisk *disk, struct simdisk_inode *inode, cons
     }
 }
 
+void simdisk_inode_rot(struct simdisk_inode *inode, uint64_t offset, unsigned bit)
+{
+    struct simdisk_page *page = page_make(inode, offset / SIMDISK_PAGE_BYTES);
+    size_t within = offset % SIMDISK_PAGE_BYTES;
+    page->current[within] ^= (uint8_t)(1u << bit);
+    if (page->durable != NULL) {
+        page->durable[within] ^= (uint8_t)(1u << bit);
+    }
+}
+
 void simdisk_sync_begin(const struct simdisk_inode *inode, struct simdisk_sync *sync_out)
 {
     *sync_out = (struct simdisk_sync){.size = inode->size};

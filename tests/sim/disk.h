@@ -144,6 +144,8 @@ void simdisk_sync_names(struct simdisk *disk);
 void simdisk_inode_read(const struct simdisk_inode *inode, void *out, size_t len, uint64_t offset);
 void simdisk_inode_write(struct simdisk *disk, struct simdisk_inode *inode, const void *data,
                          size_t len, uint64_t offset);
+/* Flips a bit of what the disk has, behind everybody's back. */
+void simdisk_inode_rot(struct simdisk_inode *inode, uint64_t offset, unsigned bit);
 void simdisk_sync_begin(const struct simdisk_inode *inode, struct simdisk_sync *sync_out);
 /* `percent` of the snapshot's sectors become durable (100: a good sync); of a failed one the
  * others fall back to what was durable. */

@@ -175,6 +175,7 @@ static void on_event(void *ctx, const struct tcp_event *event)
         end(c);
         return;
     }
+    c->heard_ns = (event->kinds & TCP_EVENT_READABLE) != 0 ? trace.now_ns : c->heard_ns;
     input(c);
     if ((event->kinds & TCP_EVENT_FIN) != 0) {
         hop_conn_close(c, false);

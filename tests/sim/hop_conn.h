@@ -38,6 +38,7 @@ struct hop_conn {
     uint64_t answer_ns; /* a slow answer: output waits until then */
     uint64_t deadline_ns;
     uint64_t begun_ns; /* MAIL of this transaction */
+    uint64_t heard_ns; /* the network brought something */
     char sender[MAIL_ADDRESS_SIZE];
     uint32_t rcpt_count;
     char rcpt[MAIL_RCPTS_MAX][MAIL_ADDRESS_SIZE];

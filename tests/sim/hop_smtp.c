@@ -133,7 +133,8 @@ static void reset_transaction(struct hop_conn *c)
 
 static void take(struct hop_conn *c, uint32_t id, uint32_t rcpt, bool answer_lost)
 {
-    uint32_t copy = mail_take(c->hop->ledger, id, bytes_str(c->rcpt[rcpt]), c->begun_ns);
+    uint32_t copy =
+        mail_take(c->hop->ledger, id, bytes_str(c->rcpt[rcpt]), c->begun_ns, c->heard_ns);
     if (c->hop->lmtp && c->rcpt_count > 1) {
         mail_copy_one_of_many(c->hop->ledger, copy);
     }

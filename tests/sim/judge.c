@@ -39,12 +39,12 @@ static uint64_t number(const json_t *object, const char *key)
     return (uint64_t)json_integer_value(json_object_get(object, key));
 }
 
-/* Control is there and has taken all there is to hear. */
-static bool control_knows_all(struct world *w)
+bool judge_knows_all(struct world *w)
 {
     const struct relay *r = w->relay;
     if (!relay_is_up(r) || !control_is_attached(r->control.control) || r->hand_over_ns != 0 ||
-        r->control.dataplane_gone || !control_ring_is_empty(r->control.control)) {
+        r->control.dataplane_gone || r->deaf_until_ns != 0 || trace.now_ns < r->heard_ns ||
+        !control_ring_is_empty(r->control.control)) {
         return false;
     }
     json_t *status = ask(w, "{\"v\":1,\"cmd\":\"status\"}");
@@ -60,23 +60,22 @@ static void mark(struct world *w, uint8_t *present, const json_t *delivery)
     const json_t *rcpt;
     json_array_foreach(json_object_get(delivery, "rcpts"), index, rcpt)
     {
-        unsigned n;
-        unsigned id;
+        uint32_t n;
+        struct mail *mail;
         const char *address = json_string_value(rcpt);
-        if (address == NULL || sscanf(address, "r%u.m%u@", &n, &id) != 2 || id == 0 ||
-            id > w->ledger->mail_count || n >= MAIL_RCPTS_MAX) {
+        if (!mail_find_address(w->ledger, address, &mail, &n)) {
             trace_break(BREACH_FABRICATED, "control lists a delivery to %s",
                         address == NULL ? "?" : address);
             continue;
         }
-        present[id - 1] |= (uint8_t)(1u << n);
+        present[mail->id - 1] |= (uint8_t)(1u << n);
     }
 }
 
 void judge_presence(struct world *w)
 {
     static uint8_t present[MAIL_COUNT_MAX];
-    if (mail_missing(w->ledger) == 0 || !control_knows_all(w)) {
+    if (mail_missing(w->ledger) == 0 || !judge_knows_all(w)) {
         return;
     }
     memset(present, 0, sizeof present);
@@ -117,12 +116,21 @@ static void say_all(struct world *w)
     }
 }
 
+/* Of the rotten mail it says that it is damaged, or that something in the log is. */
+static uint64_t count_damaged(struct world *w)
+{
+    json_t *answer = ask(w, "{\"v\":1,\"cmd\":\"count\",\"select\":[\"class=damaged\"]}");
+    uint64_t count = number(answer, "deliveries");
+    json_decref(answer);
+    return w->ledger->rotten_count > 0 ? count : 0;
+}
+
 static uint64_t deliveries_left(struct world *w)
 {
     json_t *answer = ask(w, "{\"v\":1,\"cmd\":\"count\"}");
     uint64_t count = number(answer, "deliveries");
     json_decref(answer);
-    return count;
+    return count - count_damaged(w);
 }
 
 bool judge_is_over(struct world *w)
@@ -132,7 +140,7 @@ bool judge_is_over(struct world *w)
             return false;
         }
     }
-    return mail_missing(w->ledger) == 0 && control_knows_all(w) && deliveries_left(w) == 0;
+    return mail_missing(w->ledger) == 0 && judge_knows_all(w) && deliveries_left(w) == 0;
 }
 
 void judge_release(struct world *w)
@@ -140,6 +148,7 @@ void judge_release(struct world *w)
     if (!relay_is_up(w->relay)) {
         return;
     }
+    mail_pardon_loops(w->ledger);
     json_t *answer =
         ask(w, "{\"v\":1,\"cmd\":\"release\",\"select\":[\"all\"],\"reason\":\"all is well\"}");
     if (number(answer, "released") > 0) {
@@ -175,11 +184,15 @@ static void say_item(const struct spool_scan_item *item)
 
 static int count_damage(void *ctx, const struct spool_scan_item *item)
 {
-    (void)ctx;
     if (trace.verbose) {
         say_item(item);
     }
-    if (item->verdict == SPOOL_SCAN_DAMAGE) {
+    struct world *w = ctx;
+    for (uint32_t m = 0; item->verdict == SPOOL_SCAN_DAMAGE && m < w->ledger->mail_count; m++) {
+        struct mail *mail = &w->ledger->mail[m];
+        mail->rot_found |= mail->rotten && mail->rotten_pos == item->pos;
+    }
+    if (item->verdict == SPOOL_SCAN_DAMAGE && w->ledger->rotten_count == 0) {
         trace_break(BREACH_OTHER, "the spool is damaged at %" PRIx64 ": %s", item->pos,
                     item->why == NULL ? "?" : item->why);
     }
@@ -196,8 +209,8 @@ static void scan(struct world *w)
         trace_break(BREACH_OTHER, "the spool cannot be read: %s", strerror(-error));
         return;
     }
-    error = spool_scan_messages(reader, 0, UINT64_MAX, count_damage, NULL);
-    error = error != 0 ? error : spool_scan_states(reader, 0, UINT64_MAX, count_damage, NULL);
+    error = spool_scan_messages(reader, 0, UINT64_MAX, count_damage, w);
+    error = error != 0 ? error : spool_scan_states(reader, 0, UINT64_MAX, count_damage, w);
     if (error != 0) {
         trace_break(BREACH_OTHER, "scanning the spool: %s", strerror(-error));
     }
@@ -209,9 +222,49 @@ static void judge_space(struct world *w)
     uint32_t in_use =
         w->campus.spool.segments_max - spool_writer_free_segments(w->relay->dataplane.spool);
     /* One that is written to, two made ready, one whose last mail control has just let go. */
-    if (in_use > 4 && !w->disk_errors) { /* a full disk counts as in use until it is tried again */
+    if (in_use > 4 && !w->disk_errors &&
+        w->ledger->rotten_count == 0) { /* a full disk counts as in use until it is tried again */
         trace_break(BREACH_OTHER, "%" PRIu32 " of %" PRIu32 " segments are in use for no mail",
                     in_use, w->campus.spool.segments_max);
+    }
+}
+
+/* Deliveries of the message that did not arrive and that control does not name. */
+static uint32_t unseen_routes(const struct mail *mail, uint8_t seen)
+{
+    uint32_t routes = 0;
+    for (uint32_t i = 0; i < mail->rcpt_count; i++) {
+        bool missing = mail->rcpt[i].state == MAIL_RCPT_ACCEPTED && mail->rcpt[i].copies == 0;
+        if (missing && (seen >> i & 1) == 0) {
+            routes |= 1u << mail->rcpt[i].route;
+        }
+    }
+    return (uint32_t)__builtin_popcount(routes);
+}
+
+/* Rotten mail that did not go out from memory is there for a person to see, frozen as damaged; or
+ * control had to read the log anew and could not: then the record is kept, and a scan finds it. */
+static void judge_rotten(struct world *w)
+{
+    static uint8_t seen[MAIL_COUNT_MAX];
+    size_t nameless = 0; /* their envelope is in the rotten record */
+    json_t *answer = ask(w, "{\"v\":1,\"cmd\":\"list\",\"limit\":10000,"
+                            "\"select\":[\"class=damaged\",\"state=frozen\"]}");
+    size_t index;
+    const json_t *delivery;
+    json_array_foreach(json_object_get(answer, "deliveries"), index, delivery)
+    {
+        mark(w, seen, delivery);
+        nameless += json_array_size(json_object_get(delivery, "rcpts")) == 0;
+    }
+    json_decref(answer);
+    for (uint32_t m = 0; m < w->ledger->mail_count; m++) {
+        const struct mail *mail = &w->ledger->mail[m];
+        uint32_t unseen = mail->rotten ? unseen_routes(mail, seen[m]) : 0;
+        if (unseen > nameless && !mail->rot_found) {
+            trace_break(BREACH_LOST, "rotten mail %" PRIu32 ": gone without a trace", mail->id);
+        }
+        nameless -= unseen < nameless ? unseen : nameless;
     }
 }
 
@@ -224,7 +277,7 @@ void judge_final(struct world *w)
                         outside_left(w->client[i]));
         }
     }
-    if (!control_knows_all(w)) {
+    if (!judge_knows_all(w)) {
         trace_break(BREACH_OTHER, "the relay is not well again");
         return;
     }
@@ -236,4 +289,5 @@ void judge_final(struct world *w)
         judge_space(w);
     }
     scan(w);
+    judge_rotten(w);
 }

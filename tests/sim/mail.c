@@ -6,6 +6,8 @@
 #include "tests/sim/mail.h"
 
 #include "common/assert.h"
+#include "common/limits.h"
+#include "tests/sim/hold.h"
 #include "tests/sim/trace.h"
 
 #include <inttypes.h>
@@ -30,6 +32,7 @@ struct mail_ledger *mail_ledger_create(uint64_t seed)
     rng_init(&ledger->rng, seed, RNG_MAIL);
     ledger->mail = calloc(MAIL_COUNT_MAX, sizeof *ledger->mail);
     ledger->copy = calloc(MAIL_COPIES_MAX, sizeof *ledger->copy);
+    ledger->holds = hold_book_create();
     assert(ledger->mail != NULL && ledger->copy != NULL);
     return ledger;
 }
@@ -64,10 +67,26 @@ static void put(struct mail *mail, const void *data, size_t len)
 static size_t random_size(struct mail_ledger *ledger)
 {
     struct rng *rng = &ledger->rng;
+    if (rng_percent(rng, ledger->huge_percent)) {
+        return rng_range(rng, 70000, BODY_MAX);
+    }
     if (rng_percent(rng, ledger->large_percent)) {
         return rng_range(rng, 3000, rng_percent(rng, 30) ? BODY_MAX : 30000);
     }
     return rng_range(rng, 0, 2000);
+}
+
+/* Too many Received fields, or very nearly so. */
+static void put_received(struct rng *rng, struct mail *mail)
+{
+    static const char field[] = "Received: from a (b) by c; now\r\n";
+    uint64_t count = mail->loops
+                         ? rng_range(rng, LIMIT_RECEIVED_LINES + 1, LIMIT_RECEIVED_LINES + 9)
+                         : rng_range(rng, LIMIT_RECEIVED_LINES - 1, LIMIT_RECEIVED_LINES);
+    for (uint64_t i = 0; i < count; i++) {
+        put(mail, field, sizeof field - 1);
+    }
+    put(mail, "\r\n", 2);
 }
 
 static void make_body(struct mail_ledger *ledger, struct mail *mail)
@@ -81,7 +100,9 @@ static void make_body(struct mail_ledger *ledger, struct mail *mail)
     mail->body = room;
     int len = snprintf(line, sizeof line, "X-Sim: %" PRIu32 "\r\n", mail->id);
     put(mail, line, (size_t)len);
-    if (rng_percent(rng, 50)) {
+    if (ledger->loop_percent > 0 && (mail->loops || rng_percent(rng, ledger->loop_percent))) {
+        put_received(rng, mail);
+    } else if (rng_percent(rng, 50)) {
         put(mail, "Subject: a test\r\nReceived: from a (b) by c; now\r\n\r\n", 51);
     }
     while (mail->body_len < size) {
@@ -122,6 +143,7 @@ struct mail *mail_make(struct mail_ledger *ledger, bool bdat)
     mail->eight_bit = rng_percent(rng, 20);
     mail->smuggles = rng_percent(rng, 2);
     mail->unfinished = bdat && rng_percent(rng, 10);
+    mail->loops = ledger->loop_percent > 0 && rng_percent(rng, ledger->loop_percent);
     if (!rng_percent(rng, 5)) {
         snprintf(mail->sender, sizeof mail->sender, "s%" PRIu32 "@outside.example", mail->id);
     }
@@ -145,6 +167,8 @@ void mail_set_state(struct mail_ledger *ledger, struct mail *mail, enum mail_sta
         trace_say("mail %" PRIu32 ": refused at the end of data", mail->id);
         break;
     case MAIL_SENT:
+        mail->sent_ns = trace.now_ns;
+        break;
     case MAIL_DRAFT:
         break;
     }
@@ -285,7 +309,23 @@ static bool may_repeat(const struct mail_ledger *ledger, const struct mail_copy 
     return false;
 }
 
-uint32_t mail_take(struct mail_ledger *ledger, uint32_t id, struct bytes address, uint64_t begun_ns)
+/* A looping message goes out only when somebody released it, or when a crash came between its
+ * commit and the record that freezes it. */
+static void check_loop(const struct mail_ledger *ledger, const struct mail *mail)
+{
+    bool excused = !mail->loops || mail->pardoned || mail->state != MAIL_ACCEPTED;
+    for (uint32_t i = 0; i < ledger->crash_count && !excused; i++) {
+        excused = ledger->crash_ns[i] + outcome_ns_max >= mail->accepted_ns &&
+                  ledger->crash_ns[i] <= mail->accepted_ns + outcome_ns_max;
+    }
+    if (!excused) {
+        trace_break(BREACH_HELD, "mail %" PRIu32 " loops, and was delivered without a release",
+                    mail->id);
+    }
+}
+
+uint32_t mail_take(struct mail_ledger *ledger, uint32_t id, struct bytes address, uint64_t begun_ns,
+                   uint64_t heard_ns)
 {
     assert(id >= 1 && id <= ledger->mail_count);
     struct mail *mail = &ledger->mail[id - 1];
@@ -301,6 +341,8 @@ uint32_t mail_take(struct mail_ledger *ledger, uint32_t id, struct bytes address
                         rcpt->address, (double)last->taken_ns / 1e9, (double)last->acked_ns / 1e9);
         }
     }
+    check_loop(ledger, mail);
+    hold_check(ledger->holds, mail, (uint32_t)(rcpt - mail->rcpt), heard_ns);
     uint32_t index = ledger->copy_count++;
     ledger->copy[index] = (struct mail_copy){.mail = id,
                                              .rcpt = (uint8_t)(rcpt - mail->rcpt),
@@ -338,7 +380,7 @@ void mail_copy_lost(struct mail_ledger *ledger, uint32_t copy)
 bool mail_is_missing(const struct mail *mail, uint32_t i)
 {
     return mail->state == MAIL_ACCEPTED && mail->rcpt[i].state == MAIL_RCPT_ACCEPTED &&
-           mail->rcpt[i].copies == 0;
+           mail->rcpt[i].copies == 0 && !mail->rotten;
 }
 
 uint32_t mail_missing(const struct mail_ledger *ledger)
@@ -362,5 +404,27 @@ void mail_report_missing(const struct mail_ledger *ledger)
                             mail->id, mail->rcpt[i].address, (double)mail->accepted_ns / 1e9);
             }
         }
+    }
+}
+
+bool mail_find_address(struct mail_ledger *ledger, const char *address, struct mail **mail_out,
+                       uint32_t *rcpt_out)
+{
+    unsigned n;
+    unsigned id;
+    if (address == NULL || sscanf(address, "r%u.m%u@", &n, &id) != 2 || id == 0 ||
+        id > ledger->mail_count || n >= MAIL_RCPTS_MAX) {
+        return false;
+    }
+    *mail_out = &ledger->mail[id - 1];
+    *rcpt_out = n;
+    return true;
+}
+
+void mail_pardon_loops(struct mail_ledger *ledger)
+{
+    for (uint32_t m = 0; m < ledger->mail_count; m++) {
+        struct mail *mail = &ledger->mail[m];
+        mail->pardoned |= mail->loops && mail->state != MAIL_DRAFT;
     }
 }

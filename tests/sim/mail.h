@@ -25,7 +25,7 @@ enum {
     MAIL_ADDRESS_SIZE = 64,
     MAIL_COUNT_MAX = 20000,
     MAIL_COPIES_MAX = 200000,
-    MAIL_CRASHES_MAX = 256,
+    MAIL_CRASHES_MAX = 1024,
     MAIL_ROUTES_MAX = 4,
     MAIL_ROUTE_NOWHERE = 255, /* an address nobody relays for */
 };
@@ -57,11 +57,17 @@ struct mail {
     bool eight_bit;
     bool smuggles;                  /* has bare line feeds: must be refused with 5xx */
     bool unfinished;                /* does not end in CRLF: only with BDAT */
+    bool loops;                     /* has too many Received fields: waits for a release */
+    bool pardoned;                  /* which was asked for */
+    bool rotten;                    /* its bytes on the disk were damaged */
+    uint64_t rotten_pos;            /* the record they are in */
+    bool rot_found;                 /* which a scan of the files finds */
     char sender[MAIL_ADDRESS_SIZE]; /* empty: the null sender */
     uint32_t rcpt_count;
     struct mail_rcpt rcpt[MAIL_RCPTS_MAX];
     uint8_t *body;
     size_t body_len;
+    uint64_t sent_ns;
     uint64_t accepted_ns;
 };
 
@@ -76,12 +82,18 @@ struct mail_copy {
     uint64_t acked_ns; /* the relay's TCP has the 2xx; 0: never known */
 };
 
+struct hold_book;
+
 struct mail_ledger {
     struct rng rng;
     uint32_t route_count;
     uint32_t route_hops[MAIL_ROUTES_MAX]; /* a bit for each hop that may take its mail */
     uint32_t large_percent;               /* messages of more than a buffer */
-    struct mail *mail;                    /* by id - 1 */
+    uint32_t huge_percent;                /* of several records */
+    uint32_t loop_percent;
+    uint32_t rotten_count;
+    struct hold_book *holds;
+    struct mail *mail; /* by id - 1 */
     uint32_t mail_count;
     struct mail_copy *copy;
     uint32_t copy_count;
@@ -109,13 +121,20 @@ struct mail_transaction {
 /* A hop has read a whole message: checks that a client sent it so, to these, over this hop.
  * Returns its id; 0: broken, and reported. */
 uint32_t mail_check(struct mail_ledger *ledger, uint32_t hop, const struct mail_transaction *t);
-/* The hop takes it for this recipient of the checked transaction, begun then. Returns the copy. */
-uint32_t mail_take(struct mail_ledger *ledger, uint32_t id, struct bytes rcpt, uint64_t begun_ns);
+/* The hop takes it for this recipient of the checked transaction, begun then; the network brought
+ * its last octets at heard_ns. Returns the copy. */
+uint32_t mail_take(struct mail_ledger *ledger, uint32_t id, struct bytes rcpt, uint64_t begun_ns,
+                   uint64_t heard_ns);
+/* Which recipient of which message an address is. False: of none. */
+bool mail_find_address(struct mail_ledger *ledger, const char *address, struct mail **mail_out,
+                       uint32_t *rcpt_out);
+/* Frozen mail was released: what loops may go once more. */
+void mail_pardon_loops(struct mail_ledger *ledger);
 /* What became of the hop's 2xx: it arrived, or it can't any more. The first word counts. */
 void mail_copy_acked(struct mail_ledger *ledger, uint32_t copy);
 void mail_copy_one_of_many(struct mail_ledger *ledger, uint32_t copy);
 void mail_copy_lost(struct mail_ledger *ledger, uint32_t copy);
-/* An accepted recipient of an accepted message that no hop has a copy for. */
+/* An accepted recipient of an accepted message that no hop has a copy for, its bytes being good. */
 bool mail_is_missing(const struct mail *mail, uint32_t rcpt);
 /* How many of them there are. */
 uint32_t mail_missing(const struct mail_ledger *ledger);

@@ -6,6 +6,7 @@
  * Trap:    an assertion that fails, or a crash of the relay's code itself, ends a seed's process
  *          and counts as broken.
  */
+#include "tests/sim/feature.h"
 #include "tests/sim/trace.h"
 #include "tests/sim/world.h"
 
@@ -27,6 +28,8 @@ struct options {
     bool one;
     bool verbose;
     bool twice;
+    uint32_t allowed; /* features */
+    uint32_t forced;
 };
 
 /* What a seed's process says to its parent. */
@@ -59,10 +62,12 @@ struct sums {
     double hours;
 };
 
-static void run_world(uint64_t seed, bool verbose, struct verdict *verdict_out)
+static void run_world(uint64_t seed, bool verbose, const struct options *options,
+                      struct verdict *verdict_out)
 {
     trace_begin(seed, verbose);
-    struct world *w = world_create(seed);
+    struct world *w = world_create(seed, options->allowed, options->forced);
+    trace_say("features: %s", feature_text(w->campus.features));
     world_run(w);
     *verdict_out = (struct verdict){.hash = trace.hash,
                                     .simulated_ns = trace.now_ns,
@@ -74,7 +79,7 @@ static void run_world(uint64_t seed, bool verbose, struct verdict *verdict_out)
     memcpy(verdict_out->first_breach, trace.first_breach, sizeof trace.first_breach);
 }
 
-static void begin(struct job *job, uint64_t seed, bool verbose)
+static void begin(struct job *job, uint64_t seed, bool verbose, const struct options *options)
 {
     int ends[2];
     int result = pipe(ends);
@@ -87,7 +92,7 @@ static void begin(struct job *job, uint64_t seed, bool verbose)
         close(ends[0]);
         alarm(SEED_SECONDS_MAX); /* one that hangs is broken, too */
         struct verdict verdict;
-        run_world(seed, verbose, &verdict);
+        run_world(seed, verbose, options, &verdict);
         fflush(NULL);
         ssize_t written = write(ends[1], &verdict, sizeof verdict);
         _exit(written == (ssize_t)sizeof verdict ? 0 : 1);
@@ -166,7 +171,7 @@ static int run_many(const struct options *options)
     /* Seeds are finished in their order: the output of a run is the same each time. */
     for (uint64_t n = 0; n < options->seeds; n++) {
         while (begun < options->seeds && begun < n + options->jobs) {
-            begin(&job[begun % options->jobs], options->first + begun, options->verbose);
+            begin(&job[begun % options->jobs], options->first + begun, options->verbose, options);
             begun++;
         }
         struct verdict verdict;
@@ -182,14 +187,14 @@ static int run_one(const struct options *options)
     struct job job = {0};
     struct sums sums = {0};
     struct verdict verdict;
-    begin(&job, options->first, options->verbose);
+    begin(&job, options->first, options->verbose, options);
     bool lived = finish(&job, &verdict);
     add(&sums, options->first, &verdict, lived);
     printf("trace=%016" PRIx64 " simulated=%.3f s\n", verdict.hash,
            (double)verdict.simulated_ns / 1e9);
     if (options->twice) {
         struct verdict again;
-        begin(&job, options->first, false);
+        begin(&job, options->first, false, options);
         lived &= finish(&job, &again);
         if (!lived || again.hash != verdict.hash) {
             printf("not deterministic: trace=%016" PRIx64 " the second time\n", again.hash);
@@ -210,13 +215,26 @@ static uint64_t parse_number(const char *text)
     return value;
 }
 
+static uint32_t parse_features(const char *text)
+{
+    uint32_t features;
+    if (!feature_parse(text, &features)) {
+        fprintf(stderr, "sim: not a list of features: %s\n", text);
+        exit(64);
+    }
+    return features;
+}
+
 static const char usage[] =
     "usage: sim [--seeds N] [--first K] [--jobs N] [--verbose]\n"
     "       sim --seed K [--twice] [--quiet]\n"
     "  --seeds N  how many seeds (default 200), from --first K (default 1)\n"
     "  --seed K   this one, with its story\n"
     "  --twice    this one twice: both traces must be the same\n"
-    "  --jobs N   seeds at a time (default 1)\n";
+    "  --jobs N   seeds at a time (default 1)\n"
+    "  --features LIST, --force LIST   what a seed may draw, and what each must have: of volume,\n"
+    "             hold, release, fault, loop, rot, deaf, clock, reload; all, none (default: all\n"
+    "             but loop; none)\n";
 
 int main(int argc, char **argv)
 {
@@ -228,10 +246,12 @@ int main(int argc, char **argv)
         {"verbose", no_argument, NULL, 'v'},
         {"quiet", no_argument, NULL, 'q'},
         {"twice", no_argument, NULL, 't'},
+        {"features", required_argument, NULL, 'F'},
+        {"force", required_argument, NULL, 'G'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    struct options options = {.first = 1, .seeds = 200, .jobs = 1};
+    struct options options = {.first = 1, .seeds = 200, .jobs = 1, .allowed = FEATURE_DEFAULT};
     int option;
     while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         switch (option) {
@@ -256,6 +276,12 @@ int main(int argc, char **argv)
             break;
         case 't':
             options.twice = true;
+            break;
+        case 'F':
+            options.allowed = parse_features(optarg);
+            break;
+        case 'G':
+            options.forced = parse_features(optarg);
             break;
         case 'h':
             fputs(usage, stdout);

@@ -244,6 +244,11 @@ static bool dataplane_house(struct relay *r)
         }
         work = true;
     }
+    struct abi_attach *attached = writer_attached(r->dataplane.writer);
+    if (attached != NULL) {
+        atomic_store(&attached->counter[COUNTER_ring_dropped],
+                     counter_get(&r->dataplane.writer_counters, COUNTER_ring_dropped));
+    }
     if (writer_spool_state(r->dataplane.writer) == ABI_SPOOL_FENCED) {
         if (r->dataplane.fenced_until_ns == 0) {
             trace_say("dataplane: the spool is fenced");
@@ -279,9 +284,13 @@ static bool turn_one(struct relay *r, uint64_t which)
     case 0:
         return r->dataplane.up && relay_run(r, RELAY_DATAPLANE, turn_writer);
     case 1:
+        if (r->dataplane.up && relay_curse(r)) {
+            return true;
+        }
         return r->dataplane.up && relay_run(r, RELAY_DATAPLANE, turn_worker);
     default:
-        return r->control.up && relay_run(r, RELAY_CONTROL, turn_control);
+        return r->control.up && r->paused_until_ns == 0 &&
+               relay_run(r, RELAY_CONTROL, turn_control);
     }
 }
 
@@ -302,7 +311,8 @@ static bool start_due(struct relay *r)
 bool relay_turn(struct relay *r)
 {
     bool work = start_due(r);
-    if (r->control.up) {
+    relay_listen(r);
+    if (r->control.up && r->paused_until_ns == 0) {
         take_policy(r);
         work |= relay_run(r, RELAY_CONTROL, control_house);
     }
@@ -339,12 +349,13 @@ uint64_t relay_next_ns(const struct relay *r)
     } else {
         earlier(&next, r->dataplane.start_ns);
     }
-    if (r->control.up) {
+    earlier(&next, r->deaf_until_ns != 0 ? r->deaf_until_ns : UINT64_MAX);
+    if (r->control.up && r->paused_until_ns == 0) {
         earlier(&next, control_next_ns(r->control.control));
         earlier(&next, simdisk_next_ns(r->control.io));
         earlier(&next, r->control.dataplane_gone ? r->control.notice_ns : UINT64_MAX);
         earlier(&next, r->reattach_ns > trace.now_ns ? r->reattach_ns : UINT64_MAX);
-    } else {
+    } else if (!r->control.up) {
         earlier(&next, r->control.start_ns);
     }
     return next;

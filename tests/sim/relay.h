@@ -70,9 +70,27 @@ struct relay {
         struct spool_io *io;
         struct control *control;
         struct config *config;
+        uint32_t start_count;
         bool dataplane_gone; /* it was killed and control has not noticed yet */
         uint64_t notice_ns;
     } control;
+
+    uint32_t removed;         /* routes that the configuration lacks now: a bit for each */
+    uint64_t deaf_until_ns;   /* the up ring is full until then; 0: it is not */
+    uint64_t heard_ns;        /* when control has surely read what it missed */
+    uint64_t paused_until_ns; /* and control gets no turn */
+    struct {
+        uint32_t percent;  /* of the deliveries, until one is cursed; 0: none is any more */
+        uint64_t id;       /* it makes the dataplane fault each time */
+        uint64_t fault_id; /* what the fault handler left for the next start */
+        uint32_t strikes;
+        uint32_t recorded;
+        uint32_t budget; /* strikes that the relay may still let happen */
+    } curse;
+    struct {
+        json_t *request;
+        json_t *answer;
+    } ask;
 
     struct abi_attach *region; /* control's newest */
     uint64_t epoch;
@@ -103,5 +121,13 @@ void relay_disarm(struct relay *relay);
 bool relay_is_up(const struct relay *relay);
 struct control_time relay_time(const struct relay *relay);
 const char *relay_crash_name(enum relay_crash crash);
+/* relay_ask.c: an operator's request. NULL: control is not there, or fell over it. */
+json_t *relay_ask(struct relay *relay, const char *text);
+/* The answer that was pending; NULL: not yet. */
+json_t *relay_answer(struct relay *relay, uint64_t token);
+/* Another configuration, without these routes. */
+void relay_set_routes(struct relay *relay, uint32_t removed);
+/* Until then the writer finds the up ring full; `paused`: and control sleeps. */
+void relay_deafen(struct relay *relay, uint64_t until_ns, bool paused);
 
 #endif

@@ -11,5 +11,11 @@ void relay_strike(struct relay *relay, enum relay_crash crash);
 /* Each tries to start its process; on failure it is to be tried again later. */
 bool relay_start_dataplane(struct relay *relay);
 bool relay_start_control(struct relay *relay);
+/* relay_ask.c: ends relay_deafen when its time has come. */
+void relay_listen(struct relay *relay);
+/* True: the worker took the cursed delivery, and the dataplane is gone. */
+bool relay_curse(struct relay *relay);
+/* Names the last run's fault in the state log, as dataplane/main.c does. 0 or -errno. */
+int relay_record_fault(struct relay *relay);
 
 #endif

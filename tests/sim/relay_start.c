@@ -44,7 +44,7 @@ static int make_worker(struct relay *r)
     uint8_t mac[NIC_MAC_BYTES];
     node_mac(CAMPUS_RELAY_OCTET, mac);
     r->dataplane.nic = wire_plug(r->wire, mac, r->campus->mtu);
-    r->dataplane.config = campus_config(r->campus);
+    r->dataplane.config = campus_config(r->campus, 0);
     struct worker_settings worker = {
         .config = r->dataplane.config,
         .start = spool_writer_start(r->dataplane.spool),
@@ -65,6 +65,10 @@ bool relay_start_dataplane(struct relay *r)
     int error = spool_writer_open(r->dataplane.io, &r->campus->spool, &r->dataplane.spool);
     if (error < 0) {
         return dataplane_failed(r, "spool", error);
+    }
+    error = relay_record_fault(r);
+    if (error < 0) {
+        return dataplane_failed(r, "fault record", error);
     }
     error = make_worker(r);
     if (error < 0) {
@@ -103,7 +107,7 @@ bool relay_start_control(struct relay *r)
     char error_text[CONFIG_ERROR_SIZE] = "";
     r->control.errors_before = simdisk_error_count(r->disk);
     r->control.io = simdisk_process_begin(r->disk, "control");
-    r->control.config = campus_config(r->campus);
+    r->control.config = campus_config(r->campus, r->removed);
     trace_event(0x42, 0, 0);
     int error = control_create(r->control.config, r->db, r->control.io, relay_time(r),
                                &r->control.control, error_text);
@@ -116,6 +120,7 @@ bool relay_start_control(struct relay *r)
         return control_failed(r, "recovery", error);
     }
     r->control.up = true;
+    r->control.start_count++;
     r->control.dataplane_gone = false;
     trace_say("control: up");
     return true;

@@ -21,6 +21,8 @@ enum rng_stream {
     RNG_HOPS,
     RNG_CRASHES,
     RNG_KEYS,
+    RNG_FEATURES,
+    RNG_OPERATOR,
 };
 
 struct rng {

@@ -128,6 +128,7 @@ void scenario_heal(struct world *w)
     *simdisk_faults(w->disk) =
         (struct simdisk_faults){.latency_min_ns = 20000, .latency_max_ns = 200000};
     relay_disarm(w->relay);
+    operator_heal(w);
     for (uint32_t i = 0; i < w->campus.hop_count; i++) {
         hop_heal(w->hop[i]);
     }

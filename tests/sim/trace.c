@@ -17,6 +17,7 @@ static const char *const names[BREACH_COUNT] = {
     [BREACH_FABRICATED] = "fabricated",
     [BREACH_DUPLICATE] = "duplicate",
     [BREACH_REJECTED] = "rejected",
+    [BREACH_HELD] = "held",
     [BREACH_OTHER] = "other",
 };
 

@@ -18,6 +18,7 @@ enum breach {
     BREACH_FABRICATED, /* delivered but never sent so, altered, or to somebody else */
     BREACH_DUPLICATE,  /* delivered twice with no crash and no lost reply to excuse it */
     BREACH_REJECTED,   /* a good client was answered 5xx */
+    BREACH_HELD,       /* delivered while an acknowledged hold was on it */
     BREACH_OTHER,      /* a process failed to start, a scan found damage, no progress, a leak */
     BREACH_COUNT,
 };

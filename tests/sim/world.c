@@ -6,6 +6,7 @@
  */
 #include "tests/sim/world.h"
 
+#include "tests/sim/feature.h"
 #include "tests/sim/trace.h"
 
 #include <inttypes.h>
@@ -20,6 +21,8 @@ enum {
 static const uint64_t second_ns = 1000000000;
 /* Simulated: far beyond the longest backoff, breaker and TCP timeout together. */
 static const uint64_t heal_seconds_max = 6 * 3600;
+/* Longer than a restart, an attach and what a hop takes for its last answers. */
+static const uint64_t fire_seconds = 60;
 
 static void make_clients(struct world *w)
 {
@@ -35,6 +38,11 @@ static void make_clients(struct world *w)
             .abandon_percent = rng_percent(&rng, 50) ? 10 : 0,
             .slow_percent = rng_percent(&rng, 30) ? 20 : 0,
         };
+        if ((w->campus.features & FEATURE_VOLUME) != 0) {
+            plan.message_count = (uint32_t)rng_range(&rng, 40, 120);
+            plan.sessions_max = 12;
+            plan.slow_percent = 40;
+        }
         /* Either a rush, or spread over the time of trouble: a session brings about two. */
         plan.session_gap_ns_max = rng_percent(&rng, 30)
                                       ? rng_spread(&rng, 10000000, 3 * second_ns)
@@ -63,13 +71,14 @@ static void make_hops(struct world *w)
     }
 }
 
-struct world *world_create(uint64_t seed)
+struct world *world_create(uint64_t seed, uint32_t allowed, uint32_t forced)
 {
     struct world *w = calloc(1, sizeof *w);
     assert(w != NULL);
     w->seed = seed;
     rng_init(&w->rng, seed, RNG_SCENARIO);
-    campus_make(&w->campus, &w->rng);
+    campus_make(&w->campus, &w->rng, feature_draw(seed, allowed, forced));
+    uint32_t features = w->campus.features;
     w->disk = simdisk_create(seed, rng_percent(&w->rng, 50));
     w->wire = wire_create(seed);
     w->ledger = mail_ledger_create(seed);
@@ -78,11 +87,16 @@ struct world *world_create(uint64_t seed)
         w->ledger->route_hops[i] = w->campus.route_hops[i];
     }
     w->ledger->large_percent = rng_percent(&w->rng, 50) ? 10 : 30;
+    w->ledger->huge_percent = (features & FEATURE_VOLUME) != 0 ? 50 : 0;
+    w->ledger->loop_percent = (features & FEATURE_LOOP) != 0 ? 4 : 0;
     w->ledger->dot_timeout_ns = w->campus.dot_timeout_ms * UINT64_C(1000000);
     scenario_plan(w);
+    operator_plan(w);
     make_clients(w);
     make_hops(w);
     w->relay = relay_create(seed, &w->campus, w->disk, w->wire, w->ledger);
+    w->relay->curse.percent = (features & FEATURE_FAULT) != 0 ? 5 : 0;
+    w->relay->curse.budget = 2;
     return w;
 }
 
@@ -92,6 +106,8 @@ static uint64_t next_ns(const struct world *w)
     uint64_t other = relay_next_ns(w->relay);
     next = other < next ? other : next;
     other = scenario_next_ns(w);
+    next = other < next ? other : next;
+    other = operator_next_ns(w);
     next = other < next ? other : next;
     for (uint32_t i = 0; i < w->node_count; i++) {
         other = node_next_ns(w->node[i]);
@@ -106,6 +122,7 @@ bool world_step(struct world *w)
         return false;
     }
     scenario_turn(w);
+    operator_turn(w);
     wire_deliver(w->wire);
     for (uint32_t i = 0; i < w->node_count; i++) {
         if (node_next_ns(w->node[i]) <= trace.now_ns) {
@@ -150,6 +167,28 @@ static bool run_to_rest(struct world *w)
     return true;
 }
 
+/* A release is answered, and processes fall: it must hold nevertheless. */
+static bool fire(struct world *w)
+{
+    if ((w->campus.features & FEATURE_RELEASE) == 0) {
+        return true;
+    }
+    if (!run_until(w, trace.now_ns + fire_seconds * second_ns)) {
+        return false;
+    }
+    if (!operator_release_under_fire(w)) {
+        relay_disarm(w->relay);
+        return true;
+    }
+    bool good = run_until(w, trace.now_ns + fire_seconds * second_ns);
+    relay_disarm(w->relay);
+    good = good && run_until(w, trace.now_ns + fire_seconds * second_ns);
+    if (good && judge_knows_all(w)) {
+        operator_check_released(w);
+    }
+    return good;
+}
+
 void world_run(struct world *w)
 {
     while (!w->healed) {
@@ -158,7 +197,7 @@ void world_run(struct world *w)
         }
         judge_presence(w);
     }
-    if (!run_to_rest(w)) {
+    if (!fire(w) || !run_to_rest(w)) {
         return;
     }
     /* A segment is let go only when the log has gone on: some more mail shows what leaks. */

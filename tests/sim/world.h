@@ -13,6 +13,7 @@
 
 #include "tests/sim/campus.h"
 #include "tests/sim/hop.h"
+#include "tests/sim/operator.h"
 #include "tests/sim/outside.h"
 #include "tests/sim/relay.h"
 
@@ -34,6 +35,7 @@ struct world {
     struct hop *hop[CAMPUS_HOPS_MAX];
     uint32_t node_count;
     struct node *node[WORLD_NODES_MAX];
+    struct operator operator;
     uint64_t steps;
 
     /* what befalls them */
@@ -49,7 +51,8 @@ struct world {
     bool healed;
 };
 
-struct world *world_create(uint64_t seed);
+/* `allowed`, `forced`: see feature_draw. */
+struct world *world_create(uint64_t seed, uint32_t allowed, uint32_t forced);
 /* scenario.c: how bad it gets, and the next thing that happens. */
 void scenario_plan(struct world *world);
 void scenario_turn(struct world *world);
@@ -59,6 +62,8 @@ void scenario_heal(struct world *world);
 bool world_step(struct world *world);
 void world_run(struct world *world);
 /* judge.c */
+/* Control is there and has taken all there is to hear. */
+bool judge_knows_all(struct world *world);
 void judge_presence(struct world *world);
 bool judge_is_over(struct world *world);
 void judge_release(struct world *world);
