@@ -250,6 +250,8 @@ void client_abort(struct worker *w, struct client_conn *c);
 
 /* delivery.c */
 void delivery_begin(struct worker *w, const struct abi_down *down);
+/* It was released: frozen no more for looping. */
+void delivery_pardon_loop(struct worker *w, uint64_t id);
 struct delivery *delivery_find(struct worker *w, uint64_t id);
 void delivery_read_done(struct worker *w, struct submission *s);
 /* Back to READY: nothing of it was said yet, another connection will. */

@@ -517,6 +517,16 @@ static bool is_known_loop(const struct worker *w, uint64_t id)
     return false;
 }
 
+/* A person released it: it may go once more. */
+void delivery_pardon_loop(struct worker *w, uint64_t id)
+{
+    for (int i = 0; i < LOOPS_REMEMBERED; i++) {
+        if (w->loop_id[i] == id_message(id)) {
+            w->loop_id[i] = 0;
+        }
+    }
+}
+
 /* Tells control that a DELIVER could not even begin. */
 static void refuse(struct worker *w, const struct abi_down *down, enum outcome outcome)
 {

@@ -247,6 +247,9 @@ static void state_command(struct worker *w, const struct abi_down *down)
 {
     struct submission *s = submission_take(w, 0);
     assert(s != NULL); /* commands() looked */
+    if (down->kind == ABI_STATE_RELEASE) {
+        delivery_pardon_loop(w, down->state.id);
+    }
     s->spool.state.id = down->state.id;
     s->spool.state.rcpts = down->state.rcpts;
     s->spool.state.kind = down->kind;
