@@ -11,7 +11,7 @@ static const struct {
     const char *name;
     uint32_t percent; /* of the seeds */
 } table[] = {
-    {"volume", 15}, {"hold", 30}, {"release", 40}, {"fault", 25},  {"loop", 25},
+    {"volume", 40}, {"hold", 30}, {"release", 40}, {"fault", 25},  {"loop", 25},
     {"rot", 20},    {"deaf", 25}, {"clock", 25},   {"reload", 30},
 };
 
