@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/sim/feature.h: the kinds of life a seed may have besides traffic, crashes and bad hops. Each
+/* tests/sim/feature.h: the kinds of life a seed may have besides traffic, crashes, bad hops. Each
  * seed draws some of them; `sim --features` says which it may draw, `--force` which it must.
  *
  * Trap: a name here is what a person types to repeat a seed: the same seed with other features is

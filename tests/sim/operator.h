@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/sim/operator.h: the people beside the relay, and what they must put up with: holds, releases,
+/* tests/sim/operator.h: the people beside the relay, and what they put up with: holds, releases,
  * another configuration, a clock that jumps, a control that sleeps, a disk that rots.
  *
- * Promise: what they were told is checked: a hold from its acknowledgement on (hold.h), a release of
- *          frozen mail even when the processes fall right after the answer.
+ * Promise: what they were told is checked: a hold from its acknowledgement on (hold.h), a release
+ *          of frozen mail even when the processes fall right after the answer.
  * Trap:    a request may end in a crash: then nothing was promised, and nothing is checked.
  */
 #ifndef HOLDFAST_TESTS_SIM_OPERATOR_H
