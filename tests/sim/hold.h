@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/sim/hold.h: what an operator was promised about held mail, as the ledger checks it: from
- * the moment a hold is acknowledged no mail that it selects reaches a hop, but what was reported as in
- * flight then.
+ * the moment a hold is acknowledged no mail that it selects reaches a hop, but what was reported as
+ * in flight then.
  *
  * Trap: what a hop reads may have waited in its own TCP for a while: the time that counts is when
  *       the network brought it.
