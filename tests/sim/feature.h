@@ -24,8 +24,8 @@ enum feature {
     FEATURE_CLOCK = 1 << 7,   /* the wall clock jumps by hours */
     FEATURE_RELOAD = 1 << 8,  /* a route goes and comes back */
     FEATURE_ALL = (1 << 9) - 1,
-    /* A released loop is frozen again while the same dataplane runs: until that is mended. */
-    FEATURE_DEFAULT = FEATURE_ALL & ~FEATURE_LOOP,
+    /* Less what shows a fault of the product that is known and not mended yet: now nothing. */
+    FEATURE_DEFAULT = FEATURE_ALL,
 };
 
 /* Those of the list ("hold,release", "all", "none"). False: no such name. */

@@ -40,7 +40,7 @@ void hold_begin(struct hold *hold)
 {
     assert(hold->kind != HOLD_KIND_COUNT && !hold->active);
     memset(hold->exempt, 0, sizeof hold->exempt);
-    hold->since_ns = trace.now_ns;
+    hold->since_ns = hold->looked_ns = trace.now_ns;
     hold->active = true;
 }
 
@@ -72,11 +72,16 @@ const char *hold_term(const struct hold *hold, char out[64])
     case HOLD_SENDER:
         snprintf(out, 64, "sender=s%" PRIu32 "*", hold->arg);
         break;
+    case HOLD_AGE:
+        snprintf(out, 64, "age>%" PRIu32 "s", hold->arg);
+        break;
     }
     return out;
 }
 
-static bool matches(const struct hold *hold, const struct mail *mail, uint32_t rcpt)
+/* Of an age: only what began to be delivered when it was old enough, since the last look. */
+static bool matches(const struct hold *hold, const struct mail *mail, uint32_t rcpt,
+                    uint64_t heard_ns)
 {
     char text[16];
     switch (hold->kind) {
@@ -92,6 +97,9 @@ static bool matches(const struct hold *hold, const struct mail *mail, uint32_t r
     case HOLD_SENDER:
         snprintf(text, sizeof text, "s%" PRIu32, hold->arg);
         return strncmp(mail->sender, text, strlen(text)) == 0;
+    case HOLD_AGE:
+        return mail->state == MAIL_ACCEPTED && heard_ns < hold->looked_ns + grace_ns &&
+               heard_ns > mail->accepted_ns + hold->arg * UINT64_C(1000000000) + grace_ns;
     case HOLD_KIND_COUNT:
         break;
     }
@@ -105,7 +113,7 @@ void hold_check(const struct hold_book *book, const struct mail *mail, uint32_t 
         const struct hold *hold = &book->hold[i];
         bool bound = hold->active && heard_ns > hold->since_ns + grace_ns &&
                      (hold->exempt[mail->id - 1] >> rcpt & 1) == 0;
-        if (bound && matches(hold, mail, rcpt)) {
+        if (bound && matches(hold, mail, rcpt, heard_ns)) {
             char term[64];
             trace_break(BREACH_HELD,
                         "mail %" PRIu32 " for %s delivered, but %s is held since %.6f s", mail->id,

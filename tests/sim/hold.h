@@ -20,6 +20,7 @@ enum hold_kind {
     HOLD_RCPT, /* the recipients whose address begins with "r<arg>." */
     HOLD_NULL_SENDER,
     HOLD_SENDER, /* the senders whose address begins with "s<arg>" */
+    HOLD_AGE,    /* what was received more than `arg` seconds ago: the clock must not jump */
     HOLD_KIND_COUNT,
 };
 
@@ -28,6 +29,7 @@ struct hold {
     enum hold_kind kind;
     uint32_t arg;
     uint64_t since_ns;
+    uint64_t looked_ns;             /* AGE: what was in flight then is exempt */
     uint8_t exempt[MAIL_COUNT_MAX]; /* by mail id - 1: a bit for each recipient */
 };
 

@@ -233,8 +233,8 @@ static const char usage[] =
     "  --twice    this one twice: both traces must be the same\n"
     "  --jobs N   seeds at a time (default 1)\n"
     "  --features LIST, --force LIST   what a seed may draw, and what each must have: of volume,\n"
-    "             hold, release, fault, loop, rot, deaf, clock, reload; all, none (default: all\n"
-    "             but loop; none)\n";
+    "             hold, release, fault, loop, rot, deaf, clock, reload; all, none (default all, "
+    "none)\n";
 
 int main(int argc, char **argv)
 {

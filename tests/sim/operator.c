@@ -127,6 +127,9 @@ static void look_at_hold(struct world *w, struct operator_hold *h)
     } else if (h->state == OPERATOR_HOLD_CHECKED && is_attached(w)) {
         /* What was in flight and came back is held now, too. */
         (void)exempt(w, h->hold, h->rule != 0 ? "held" : "orphan", false);
+        if (h->hold->kind == HOLD_AGE && exempt(w, h->hold, "in_flight", true)) {
+            h->hold->looked_ns = trace.now_ns;
+        }
     }
 }
 
@@ -139,7 +142,10 @@ static void begin_hold(struct world *w)
     }
     enum hold_kind kind = (enum hold_kind)rng_below(&o->rng, HOLD_KIND_COUNT);
     uint32_t arg = (uint32_t)rng_below(&o->rng, w->campus.route_count);
-    arg = kind == HOLD_SENDER ? (uint32_t)rng_range(&o->rng, 1, 9) : arg;
+    if (kind == HOLD_AGE && (w->campus.features & FEATURE_CLOCK) != 0) {
+        kind = HOLD_ALL;
+    }
+    arg = kind == HOLD_SENDER || kind == HOLD_AGE ? (uint32_t)rng_range(&o->rng, 1, 9) : arg;
     struct hold *hold =
         h == NULL || !w->relay->control.up ? NULL : hold_take(w->ledger->holds, kind, arg);
     if (hold == NULL) {
@@ -325,7 +331,6 @@ static void act(struct world *w)
     case FEATURE_FAULT:
     case FEATURE_LOOP:
     case FEATURE_ALL:
-    case FEATURE_DEFAULT:
         break;
     }
 }
