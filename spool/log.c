@@ -19,7 +19,7 @@
 
 enum choice {
     CHOICE_TAKEN,
-    CHOICE_LATER, /* the batch is full, or a segment is on its way */
+    CHOICE_LATER, /* the batch is full, or a segment is on its way; a state: no room at all */
 };
 
 static bool room_in_active(const struct log *log, uint32_t body_bytes)
@@ -42,12 +42,11 @@ static void decide(struct log *log, struct spool_submit *s, enum spool_result re
 static void refuse_full(struct log *log, struct spool_submit *s)
 {
     struct spool_writer *w = log->writer;
+    assert(log->kind == LOG_MESSAGE); /* an outcome is never refused */
     w->stats.full++;
     log->prepare.refused_count++;
-    if (log->kind == LOG_MESSAGE) {
-        w->full = true;
-        s->txn->failed = SPOOL_RESULT_FULL;
-    }
+    w->full = true;
+    s->txn->failed = SPOOL_RESULT_FULL;
     decide(log, s, SPOOL_RESULT_FULL);
 }
 
@@ -65,11 +64,9 @@ static enum choice place(struct log *log, struct spool_submit *s, uint32_t bytes
             return CHOICE_LATER;
         }
         if (!segment_rotate(log)) {
-            if (prepare_possible(log)) {
+            /* An outcome waits for room for as long as it takes, and with it all behind it. */
+            if (log->kind == LOG_STATE || prepare_possible(log)) {
                 return CHOICE_LATER;
-            }
-            if (log->kind == LOG_STATE) {
-                return CHOICE_LATER; /* an outcome is never refused: it waits for room */
             }
             refuse_full(log, s);
             return CHOICE_TAKEN;
@@ -377,7 +374,7 @@ void log_drive(struct log *log)
     while (b->phase == BATCH_NONE && log->pending.head != NULL) {
         choose(log);
         if (b->items.head == NULL) {
-            return; /* for a segment that is being prepared */
+            return; /* for a segment that is being prepared, or could not be yet */
         }
         if (b->record_count > 0) {
             encode(log);

@@ -10,6 +10,8 @@
  * the headers: a torn piece of them must not look like a header that rotted.
  *
  * Promise: a READY segment's sequence is durable and higher than any used before.
+ *          On a full filesystem growing is tried again every PREPARE_RETRY_COUNT turns and at each
+ *          RECYCLE; until a file has grown whole, the trial counts as no room.
  * Trap:    an error of the header or a sync fences the volume; only a file that cannot grow
  *          (ENOSPC, EDQUOT) is an ordinary condition.
  */
@@ -37,16 +39,29 @@ static struct segment *candidate(struct log *log)
     if (segment == NULL) {
         segment = first_in(log, SEGMENT_BLANK);
     }
-    if (segment == NULL && !log->prepare.no_space) {
+    if (segment == NULL && (!log->prepare.no_space || log->prepare.retry)) {
         segment = first_in(log, SEGMENT_NEW);
     }
     return segment;
 }
 
+bool prepare_is_trial(const struct log *log)
+{
+    const struct prepare *p = &log->prepare;
+    return p->no_space && (p->phase == PREPARE_ZERO || p->phase == PREPARE_ZERO_SYNC);
+}
+
 bool prepare_possible(const struct log *log)
 {
-    return log->prepare.phase != PREPARE_NONE || log->count[SEGMENT_FREE] > 0 ||
-           log->count[SEGMENT_BLANK] > 0 || (log->count[SEGMENT_NEW] > 0 && !log->prepare.no_space);
+    const struct prepare *p = &log->prepare;
+    return (p->phase != PREPARE_NONE && !prepare_is_trial(log)) || log->count[SEGMENT_FREE] > 0 ||
+           log->count[SEGMENT_BLANK] > 0 || (log->count[SEGMENT_NEW] > 0 && !p->no_space);
+}
+
+void prepare_retry(struct log *log)
+{
+    log->prepare.retry = log->prepare.no_space;
+    log->prepare.refused_count = 0;
 }
 
 static bool begin(struct log *log)
@@ -60,7 +75,11 @@ static bool begin(struct log *log)
     if (segment == NULL) {
         return false;
     }
-    p->phase = segment->state == SEGMENT_NEW ? PREPARE_ZERO : PREPARE_FIRST;
+    p->phase = PREPARE_FIRST;
+    if (segment->state == SEGMENT_NEW) {
+        p->phase = PREPARE_ZERO;
+        p->retry = false; /* this is it */
+    }
     p->segment = segment;
     p->zeroed_bytes = FORMAT_SEGMENT_START;
     segment_set_state(log, segment, SEGMENT_PREPARING);
@@ -167,6 +186,7 @@ static int advance(struct log *log)
         p->phase = p->zeroed_bytes < log->segment_bytes ? PREPARE_ZERO : PREPARE_ZERO_SYNC;
         break;
     case PREPARE_ZERO_SYNC:
+        p->no_space = false;
         p->phase = PREPARE_FIRST;
         break;
     case PREPARE_FIRST:
@@ -194,7 +214,7 @@ void prepare_drive(struct log *log)
         return;
     }
     if (p->no_space && ++p->refused_count >= PREPARE_RETRY_COUNT) {
-        p->no_space = false; /* somebody may have made room */
+        prepare_retry(log); /* somebody may have made room */
     }
     if (p->phase == PREPARE_NONE && !begin(log)) {
         return;

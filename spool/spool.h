@@ -56,7 +56,7 @@ struct spool_settings {
 
 enum spool_result {
     SPOOL_RESULT_OK = 1, /* durable */
-    SPOOL_RESULT_FULL,   /* no free segment: 452 */
+    SPOOL_RESULT_FULL,   /* RECORD, COMMIT: no free segment: 452. A STATE waits instead */
     SPOOL_RESULT_FAILED, /* the volume is fenced: 421; READ: damaged, or gone */
     SPOOL_RESULT_UNREAD, /* READ: the device gave nothing now; nothing is known of the bytes */
 };
@@ -148,7 +148,9 @@ uint64_t spool_writer_state_pos(const struct spool_writer *writer);
 uint32_t spool_writer_free_segments(const struct spool_writer *writer);
 enum abi_spool_state spool_writer_state(const struct spool_writer *writer);
 
-/* Takes a submission. Never fails: a fenced or full spool answers through the result. */
+/* Takes a submission. Never fails: a fenced or full spool answers through the result. A STATE that
+ * finds no room is not answered until there is some or the volume is fenced: it waits, and with it
+ * in their order the STATEs and NOTEs behind it; turns must go on meanwhile. */
 void spool_writer_submit(struct spool_writer *writer, struct spool_submit *submit);
 /* Does what can be done now: reaps I/O, forms and issues batches, prepares segments. Returns the
  * submissions that are done as a list through `next`, in the order: everything reported durable

@@ -160,6 +160,10 @@ static void submit_recycle(struct spool_writer *w, struct spool_submit *s)
     } else if (!w->fenced) {
         segment_recycle_states(&w->log[LOG_STATE], s->seq);
     }
+    /* Whoever lets go of segments may have let go of files on the same volume too. */
+    for (unsigned i = 0; i < LOG_COUNT; i++) {
+        prepare_retry(&w->log[i]);
+    }
     writer_finish(w, s, w->fenced ? SPOOL_RESULT_FAILED : SPOOL_RESULT_OK);
 }
 
@@ -294,8 +298,9 @@ uint32_t spool_writer_free_segments(const struct spool_writer *w)
 {
     const struct log *log = &w->log[LOG_MESSAGE];
     uint32_t growing = log->prepare.no_space ? 0 : log->count[SEGMENT_NEW];
-    return growing + log->count[SEGMENT_BLANK] + log->count[SEGMENT_FREE] +
-           log->count[SEGMENT_PREPARING] + log->count[SEGMENT_READY];
+    uint32_t preparing = prepare_is_trial(log) ? 0 : log->count[SEGMENT_PREPARING];
+    return growing + log->count[SEGMENT_BLANK] + log->count[SEGMENT_FREE] + preparing +
+           log->count[SEGMENT_READY];
 }
 
 enum abi_spool_state spool_writer_state(const struct spool_writer *w)

@@ -120,6 +120,7 @@ struct prepare {
     enum prepare_phase phase;
     bool under_way;
     bool no_space; /* the filesystem is full: files cannot grow */
+    bool retry;    /* one is to be tried all the same */
     uint32_t refused_count;
     struct segment *segment;
     uint64_t zeroed_bytes;
@@ -255,6 +256,10 @@ void segment_unpin(struct log *log, struct spool_txn *txn, uint64_t commit_pos);
 /* Takes the next step at preparing segments ahead, if there is one to take now. */
 void prepare_drive(struct log *log);
 void prepare_step_done(struct log *log, struct writer_op *op);
+/* To be called when room may have been made: tries to grow a file, full filesystem or not. */
+void prepare_retry(struct log *log);
+/* Growing a file on a filesystem that was full a moment ago: nobody is to count on it. */
+bool prepare_is_trial(const struct log *log);
 /* Some segment is being prepared or could be. */
 bool prepare_possible(const struct log *log);
 /* The same to the end and at once: for open. 0 also when there is nothing to prepare. */

@@ -280,6 +280,118 @@ Test(rot, torn_tail_stays_a_tail)
     expect(6, 0, 1);
 }
 
+static struct spool_reader *open_reader(void)
+{
+    struct spool_reader *r;
+    cr_assert_eq(spool_reader_open(io, &r), 0);
+    return r;
+}
+
+static int count_verdicts(void *ctx, const struct spool_scan_item *item)
+{
+    uint32_t *count = ctx;
+    count[item->verdict]++;
+    return 0;
+}
+
+/* As control does: from the start up to the end that the writer tells of. */
+static void expect_to_end(uint32_t records, uint32_t damages, uint32_t tails)
+{
+    uint32_t count[3] = {0};
+    struct spool_reader *r = open_reader();
+    cr_assert_eq(spool_scan_messages(r, 0, spool_writer_message_pos(writer), count_verdicts, count),
+                 0);
+    spool_reader_close(r);
+    cr_assert_eq(count[SPOOL_SCAN_RECORD], records, "%u records", count[SPOOL_SCAN_RECORD]);
+    cr_assert_eq(count[SPOOL_SCAN_DAMAGE], damages, "%u damages", count[SPOOL_SCAN_DAMAGE]);
+    cr_assert_eq(count[SPOOL_SCAN_TAIL], tails, "%u tails", count[SPOOL_SCAN_TAIL]);
+}
+
+static void start_again(void)
+{
+    memdisk_keep(disk);
+    spool_writer_close(writer);
+    cr_assert_eq(spool_writer_open(io, &helper_settings, &writer), 0);
+}
+
+/* A start tells control of an end in the new run's first segment, past the torn batch of the run
+ * before. That is where to read on, not a claim that the torn batch was durable: what batches say
+ * of durability ends before it, so it stays a tail, whichever log speaks, however many starts. */
+static void torn_stays_torn_over_starts(uint64_t torn_pos)
+{
+    for (uint32_t i = 0; i < 3; i++) {
+        start_again();
+        cr_assert_gt(spool_writer_message_pos(writer), torn_pos);
+        cr_assert_gt(spool_pos_seq(spool_writer_message_pos(writer)), spool_pos_seq(torn_pos));
+        expect(4, 0, 1);
+        expect_to_end(4, 0, 1);
+        cr_assert_eq(helper_state(writer, 16 + i * 16, NULL), SPOOL_RESULT_OK); /* the peer */
+        expect(4, 0, 1);
+        expect_to_end(4, 0, 1);
+    }
+    cr_assert_eq(helper_message(writer, 1600, 1, 6000, NULL), SPOOL_RESULT_OK);
+    expect(5, 0, 1);
+    expect_to_end(5, 0, 1);
+    start_again();
+    expect_to_end(5, 0, 1);
+}
+
+Test(rot, torn_body_below_the_told_end_is_no_damage)
+{
+    at_pos(pos[4])[3000] ^= 4;
+    torn_stays_torn_over_starts(pos[4]);
+}
+
+Test(rot, torn_header_below_the_told_end_is_no_damage)
+{
+    at_pos(batch_of(pos[4]))[40] ^= 4;
+    torn_stays_torn_over_starts(pos[4]);
+}
+
+/* Not even when the torn batch is the only one of its segment. */
+Test(rot, torn_first_batch_of_a_segment_is_no_damage)
+{
+    size_t len;
+    uint64_t torn_pos;
+    start_again();
+    cr_assert_eq(helper_message(writer, 1600, 1, 6000, &torn_pos), SPOOL_RESULT_OK);
+    uint8_t *at = memdisk_file(disk, "msg-000002.seg", &len) + spool_pos_offset(torn_pos);
+    at[3000] ^= 4;
+    for (uint32_t i = 0; i < 3; i++) {
+        start_again();
+        cr_assert_gt(spool_pos_seq(spool_writer_message_pos(writer)), spool_pos_seq(torn_pos));
+        expect_to_end(5, 0, 1);
+        cr_assert_eq(helper_state(writer, 16, NULL), SPOOL_RESULT_OK);
+        expect_to_end(5, 0, 1);
+    }
+    cr_assert_eq(helper_message(writer, 1616, 1, 6000, NULL), SPOOL_RESULT_OK);
+    expect(6, 0, 1);
+}
+
+/* But what a former run knew to be durable is damage below that end as anywhere. */
+Test(rot, damage_below_the_told_end_is_said)
+{
+    start_again();
+    at_pos(pos[2])[3000] ^= 4;
+    uint32_t count[3] = {0};
+    struct spool_reader *r = open_reader();
+    cr_assert_eq(spool_scan_messages(r, 0, spool_writer_message_pos(writer), count_verdicts, count),
+                 0);
+    spool_reader_close(r);
+    cr_assert(count[SPOOL_SCAN_DAMAGE] >= 1 && count[SPOOL_SCAN_TAIL] == 0);
+}
+
+/* And segments that only hold a torn batch, or none, can be let go right after the start. */
+Test(rot, torn_segment_can_be_recycled_after_a_start)
+{
+    at_pos(pos[4])[3000] ^= 4;
+    start_again();
+    uint64_t seq = 0;
+    uint64_t seen_pos = spool_writer_message_pos(writer);
+    cr_assert_eq(helper_simple(writer, SPOOL_SUBMIT_RECYCLE, 1, seen_pos), SPOOL_RESULT_OK);
+    cr_assert(spool_writer_take_recycled(writer, &seq) && seq == 1);
+}
+
 /* The first copy of a segment header may rot: the second one stands. Both: said, not written. */
 Test(rot, in_segment_headers)
 {

@@ -184,6 +184,35 @@ Test(writer, read_verifies)
     free(buffer);
 }
 
+/* A device that does not answer now says nothing about the bytes: UNREAD, not FAILED, which would
+ * condemn the mail as damaged (spool.h). */
+Test(writer, unreadable_is_not_damaged)
+{
+    static const int errors[] = {EIO, ENOMEM, EAGAIN};
+    uint64_t pos;
+    size_t len;
+    cr_assert_eq(helper_message(writer, 16, 1, 3000, &pos), SPOOL_RESULT_OK);
+    uint8_t *buffer = aligned_alloc(4096, 65536);
+    struct spool_submit s = {
+        .kind = SPOOL_SUBMIT_READ, .pos = pos, .id = 16, .buffer = buffer, .buffer_size = 65536};
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        memset(buffer, 0, 65536);
+        memdisk_fail(disk, SPOOL_IO_READ, 1, errors[i]);
+        spool_writer_submit(writer, &s);
+        helper_run(writer);
+        cr_assert_eq(s.result, SPOOL_RESULT_UNREAD);
+        spool_writer_submit(writer, &s); /* what was good before is good still */
+        helper_run(writer);
+        cr_assert_eq(s.result, SPOOL_RESULT_OK);
+    }
+    cr_assert_eq(spool_writer_state(writer), ABI_SPOOL_OK); /* reads fence nothing */
+    memdisk_file(disk, "msg-000001.seg", &len)[spool_pos_offset(pos) + 900] ^= 1;
+    spool_writer_submit(writer, &s);
+    helper_run(writer);
+    cr_assert_eq(s.result, SPOOL_RESULT_FAILED);
+    free(buffer);
+}
+
 static uint32_t fill(uint64_t first_id)
 {
     uint32_t count = 0;
