@@ -48,6 +48,7 @@ struct config_hop {
     uint32_t data_timeout_ms;
     uint32_t dot_timeout_ms;
     uint32_t idle_timeout_ms;
+    uint32_t keepalive_ms;
     uint32_t breaker_failures;  /* hop failures in a row that open the breaker */
     uint32_t probe_interval_ms; /* an open breaker lets one canary through this often */
 };

@@ -289,6 +289,7 @@ static const struct config_key hop_keys[] = {
     {"data_timeout", CONFIG_KIND_MSEC, false, H(data_timeout_ms), TIMEOUT, NULL},
     {"dot_timeout", CONFIG_KIND_MSEC, false, H(dot_timeout_ms), TIMEOUT, NULL},
     {"idle_timeout", CONFIG_KIND_MSEC, false, H(idle_timeout_ms), TIMEOUT, NULL},
+    {"keepalive", CONFIG_KIND_MSEC, false, H(keepalive_ms), 1000, 3600 * 1000, NULL},
     {"breaker_failures", CONFIG_KIND_NUMBER, false, H(breaker_failures), 1, 1000, NULL},
     {"probe_interval", CONFIG_KIND_MSEC, false, H(probe_interval_ms), TIMEOUT, NULL},
 };
@@ -304,6 +305,7 @@ static const struct config_hop hop_defaults = {
     .data_timeout_ms = 3 * 60 * 1000,
     .dot_timeout_ms = 10 * 60 * 1000,
     .idle_timeout_ms = 5 * 1000,
+    .keepalive_ms = 15 * 1000,
     .breaker_failures = 5,
     .probe_interval_ms = 30 * 1000,
 };

@@ -44,6 +44,7 @@ struct policy_hop {
     uint32_t data_timeout_ms;    /* each progress of the body */
     uint32_t dot_timeout_ms;     /* from the dot to its reply: RFC 5321 section 4.5.3.2.6 */
     uint32_t idle_timeout_ms;    /* an unused pooled connection is closed */
+    uint32_t keepalive_ms;       /* a hop that owes us a reply is asked whether it still lives */
 };
 
 struct policy;

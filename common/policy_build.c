@@ -175,6 +175,7 @@ static void fill_hop(struct policy_hop *out, const struct config_hop *hop)
     out->data_timeout_ms = hop->data_timeout_ms;
     out->dot_timeout_ms = hop->dot_timeout_ms;
     out->idle_timeout_ms = hop->idle_timeout_ms;
+    out->keepalive_ms = hop->keepalive_ms;
 }
 
 static int compare_hops(const void *a, const void *b)

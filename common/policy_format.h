@@ -16,7 +16,7 @@
 #define POLICY_MAGIC UINT64_C(0x31306c6f70616668) /* "hfapol01" */
 
 enum {
-    POLICY_VERSION = 1,
+    POLICY_VERSION = 2,
     /* A lookup looks at so many slots at most: with half the slots free, a run of 64 under a good
      * hash is rarer than 1 in 10^6 tables; the builder then takes another key. */
     POLICY_PROBES_MAX = 64,

@@ -358,6 +358,8 @@ void client_event(struct worker *w, struct client_conn *c, uint32_t kinds)
         c->open = true;
         smtp_client_init(&c->smtp, w->config->hostname,
                          c->delivery->hop.protocol == CONFIG_PROTOCOL_LMTP);
+        /* A hop that crashed while we wait for its word says so when asked, not in ten minutes. */
+        tcp_keep_alive(c->conn.tcp, c->delivery->hop.keepalive_ms);
         set_deadline(w, c);
     }
     if ((kinds & TCP_EVENT_CLOSED) == 0) {

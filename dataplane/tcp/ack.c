@@ -145,6 +145,9 @@ bool tcp_ack_take(struct tcp_conn *conn, const struct tcp_segment *segment)
         tcp_conn_challenge(conn);
         return false;
     }
+    if (conn->keep_alive_ms != 0) {
+        conn->heard_ns = conn->stack->now_ns;
+    }
     if (seq_before(conn->snd_una, ack)) {
         ack_new(conn, segment);
     } else {

@@ -191,6 +191,16 @@ const char *tcp_conn_state_name(const struct tcp_conn *conn)
     return name[conn->state];
 }
 
+void tcp_keep_alive(struct tcp_conn *conn, uint32_t interval_ms)
+{
+    conn->keep_alive_ms = interval_ms;
+    conn->keep_alive_ns = 0;
+    if (interval_ms != 0 && conn->state != TCP_STATE_CLOSED) {
+        conn->heard_ns = conn->stack->now_ns;
+        tcp_timer_keep_alive(conn);
+    }
+}
+
 size_t tcp_write_space(const struct tcp_conn *conn)
 {
     bool may_write = conn->state == TCP_STATE_SYN_SENT || conn->state == TCP_STATE_SYN_RECEIVED ||

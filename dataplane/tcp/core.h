@@ -281,6 +281,7 @@ struct tcp_conn {
     bool is_ack_due : 1;    /* any segment settles it */
     bool is_resend_due : 1; /* fast retransmit of the segment at snd_una */
     bool is_probe_due : 1;
+    bool is_keep_alive_due : 1;
     bool is_persisting : 1;  /* resend_ns is the persist timer, not the RTO */
     bool is_early : 1;       /* resend_ns is the early retransmit timer, before the RTO */
     bool is_early_spent : 1; /* it fired since snd_una last moved */
@@ -301,6 +302,8 @@ struct tcp_conn {
     uint64_t resend_ns; /* deadlines; 0: off. timer.c lists them. */
     uint64_t delayed_ack_ns;
     uint64_t linger_ns;
+    uint64_t keep_alive_ns;
+    uint64_t heard_ns;   /* last acceptable ACK, while keep_alive_ms is not 0 */
     uint64_t stalled_ns; /* since when nothing moved while something should; 0: all is well */
     uint64_t sent_ns;    /* last data */
     uint64_t timed_ns;
@@ -313,6 +316,7 @@ struct tcp_conn {
     uint32_t irs;
     uint32_t fin_seq;
     uint32_t challenge_s;
+    uint32_t keep_alive_ms; /* 0: off */
     uint32_t hash;
     uint32_t events;
     void *user;
@@ -527,6 +531,8 @@ void tcp_timer_resend(struct tcp_conn *conn);
 /* More was sent while it runs. */
 void tcp_timer_sent(struct tcp_conn *conn);
 void tcp_timer_persist(struct tcp_conn *conn);
+/* Starts keep_alive_ns anew. */
+void tcp_timer_keep_alive(struct tcp_conn *conn);
 
 /* timewait.c */
 void tcp_time_wait_add(struct tcp_conn *conn);

@@ -194,6 +194,18 @@ static bool output_probe(struct tcp_conn *conn)
     return true;
 }
 
+/* RFC 9293 section 3.8.4: a sequence number the peer has acknowledged, and no text. That is not
+ * acceptable there: a peer that knows the connection answers with an ACK, another with RST. */
+static bool output_keep_alive(struct tcp_conn *conn)
+{
+    if (conn->is_keep_alive_due && conn->snd_una == conn->snd_max &&
+        !output_segment(conn, conn->snd_una - 1, 0, 0, 0)) {
+        return false;
+    }
+    conn->is_keep_alive_due = false;
+    return true;
+}
+
 enum output_step { OUTPUT_SENT, OUTPUT_DONE, OUTPUT_FAILED };
 
 static enum output_step output_next(struct tcp_conn *conn)
@@ -251,7 +263,7 @@ bool tcp_conn_output(struct tcp_conn *conn)
         }
     } else {
         if (!output_dup_acks(conn) || !output_resend(conn) || !output_probe(conn) ||
-            !output_holes(conn)) {
+            !output_keep_alive(conn) || !output_holes(conn)) {
             return false;
         }
         enum output_step step;

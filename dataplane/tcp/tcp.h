@@ -118,6 +118,11 @@ const char *tcp_conn_state_name(const struct tcp_conn *conn);
 struct bytes tcp_peek(struct tcp_conn *conn);
 void tcp_consume(struct tcp_conn *conn, size_t len);
 
+/* From now on, whenever the peer was silent for so long and nothing of ours is unacknowledged, it
+ * is asked for a sign of life (RFC 9293 section 3.8.4; 0: never, the default). One that forgot the
+ * connection answers with RST; one that is silent through give_up_ms ends it with TIMEOUT. */
+void tcp_keep_alive(struct tcp_conn *conn, uint32_t interval_ms);
+
 /* Bytes that tcp_write would take now. */
 size_t tcp_write_space(const struct tcp_conn *conn);
 /* Copies up to len bytes into the send queue; returns how many. */

@@ -12,6 +12,8 @@
  *                    in flight, bytes wait for a window    TIMEOUT only if the peer says nothing
  *   delayed_ack_ns   a data segment is unacknowledged      ACK
  *   linger_ns        FIN_WAIT_2                            RST, CLOSED
+ *   keep_alive_ns    tcp_keep_alive asked for it           after its time of silence, with nothing
+ *                                                          in flight: ask; TIMEOUT at give_up_ms
  *   (timewait.c)     TIME_WAIT, a ring by age              forget the pair
  *
  * A connection waits in the wheel at its earliest deadline. Deadlines that move later, as the RTO
@@ -153,6 +155,34 @@ static void timer_linger_fire(struct tcp_conn *conn)
     tcp_conn_end(conn, 0);
 }
 
+void tcp_timer_keep_alive(struct tcp_conn *conn)
+{
+    uint64_t interval_ns = conn->keep_alive_ms * TCP_NS_PER_MS;
+    uint64_t now_ns = conn->stack->now_ns;
+    uint64_t at_ns = conn->heard_ns + interval_ns;
+    tcp_timer_set(conn, &conn->keep_alive_ns, at_ns > now_ns ? at_ns : now_ns + interval_ns);
+}
+
+/* What is in flight has the RTO to watch over it, and after tcp_close there is linger_ns. */
+static void timer_keep_alive_fire(struct tcp_conn *conn)
+{
+    uint64_t silent_ns = conn->stack->now_ns - conn->heard_ns;
+    conn->keep_alive_ns = 0;
+    if (conn->is_closed) {
+        return;
+    }
+    bool idle = conn->snd_una == conn->snd_max;
+    if (idle && silent_ns >= conn->stack->settings.give_up_ms * TCP_NS_PER_MS) {
+        timer_give_up(conn);
+        return;
+    }
+    if (idle && silent_ns >= conn->keep_alive_ms * TCP_NS_PER_MS) {
+        conn->is_keep_alive_due = true;
+        tcp_conn_dirty(conn);
+    }
+    tcp_timer_keep_alive(conn);
+}
+
 static void timer_fire(struct tcp_conn *conn)
 {
     uint64_t now_ns = conn->stack->now_ns;
@@ -170,7 +200,14 @@ static void timer_fire(struct tcp_conn *conn)
             return;
         }
     }
-    const uint64_t deadline[] = {conn->resend_ns, conn->delayed_ack_ns, conn->linger_ns};
+    if (conn->keep_alive_ns != 0 && conn->keep_alive_ns <= now_ns) {
+        timer_keep_alive_fire(conn);
+        if (conn->state == TCP_STATE_CLOSED) {
+            return;
+        }
+    }
+    const uint64_t deadline[] = {conn->resend_ns, conn->delayed_ack_ns, conn->linger_ns,
+                                 conn->keep_alive_ns};
     for (unsigned i = 0; i < sizeof deadline / sizeof deadline[0]; i++) {
         if (deadline[i] != 0) {
             timer_wait(conn, deadline[i]);

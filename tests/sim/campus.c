@@ -43,6 +43,7 @@ void campus_make(struct campus *c, struct rng *rng, uint32_t features)
     }
     c->spool.state_segment_bytes = UINT64_C(1) << 20;
     c->spool.batch_bytes_max = rng_percent(rng, 50) ? 0 : 128 * 1024;
+    c->keepalive_ms = (uint32_t)rng_spread(rng, 1000, 60000);
 }
 
 static void fill_hop(struct config_hop *h, const struct campus *c, uint32_t i)
@@ -61,6 +62,7 @@ static void fill_hop(struct config_hop *h, const struct campus *c, uint32_t i)
     h->data_timeout_ms = c->command_timeout_ms;
     h->dot_timeout_ms = c->dot_timeout_ms;
     h->idle_timeout_ms = c->idle_timeout_ms;
+    h->keepalive_ms = c->keepalive_ms;
     h->breaker_failures = c->breaker_failures;
     h->probe_interval_ms = c->probe_interval_ms;
 }

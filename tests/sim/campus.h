@@ -36,6 +36,7 @@ struct campus {
     uint32_t command_timeout_ms;
     uint32_t dot_timeout_ms;
     uint32_t idle_timeout_ms;
+    uint32_t keepalive_ms;
     uint32_t breaker_failures;
     uint32_t probe_interval_ms;
     uint32_t retry_first_ms;
