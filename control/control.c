@@ -125,6 +125,7 @@ void control_destroy(struct control *c)
         free(f);
     }
     map_fini(&c->flights);
+    free(c->cut);
     while (!list_is_empty(&c->fences)) {
         free_fence(list_entry(c->fences.next, struct fence, node));
     }

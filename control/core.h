@@ -149,6 +149,12 @@ struct flight {
     bool saw_self;
 };
 
+/* Under way when the dataplane went. */
+struct cut {
+    uint64_t id;
+    uint64_t begun_pos;
+};
+
 /* A state command on its way: durable below (RELEASE) or derivable (FREEZE). */
 struct pending {
     uint64_t id;
@@ -227,6 +233,9 @@ struct control {
     struct map routes;
     struct map hops;
     struct map flights;
+    struct cut *cut; /* until the next dataplane has said what is under way */
+    size_t cut_count;
+    size_t cut_capacity;
     struct delivery *free_delivery; /* chained through `flight` */
     void **slab;
     size_t slab_count;
@@ -301,6 +310,8 @@ uint64_t scheduler_next_ns(const struct control *c);
 struct flight *flight_begin(struct control *c, uint64_t id, struct delivery *d, struct hop *hop);
 void flight_end(struct control *c, struct flight *flight);
 void flight_forget_all(struct control *c);
+/* Both logs are read, and all that is under way is told. */
+void flight_count_cut(struct control *c);
 
 /* apply.c: what the logs and the ring say about deliveries. */
 struct commit_fact {

@@ -2,6 +2,8 @@
 /* control/flight.c: deliveries under way, and what they hold: a credit, a place at the hop.
  *
  * Promise: one flight per delivery at most, so DELIVER is never sent twice for what is under way.
+ *          What was under way when the dataplane went is counted, unless the log or the next one
+ *          knows its end: the hop may have it already.
  */
 #include "control/index.h"
 #include "control/mem.h"
@@ -59,6 +61,33 @@ void flight_end(struct control *c, struct flight *flight)
     free(flight);
 }
 
+static void note_cut(struct control *c, const struct flight *flight)
+{
+    c->cut = mem_grow(c->cut, &c->cut_capacity, c->cut_count + 1, sizeof *c->cut);
+    c->cut[c->cut_count++] = (struct cut){.id = flight->id, .begun_pos = flight->begun_pos};
+}
+
+static bool heard_since(const struct delivery *d, uint64_t begun_pos)
+{
+    for (unsigned i = 0; i < d->rcpt_count; i++) {
+        if (d->rcpt[i].state_pos >= begun_pos && d->rcpt[i].state_pos != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void flight_count_cut(struct control *c)
+{
+    for (size_t i = 0; i < c->cut_count; i++) {
+        const struct delivery *d = index_find(c, c->cut[i].id);
+        if (d != NULL && d->flight == NULL && !heard_since(d, c->cut[i].begun_pos)) {
+            c->totals.possible_duplicates++;
+        }
+    }
+    c->cut_count = 0;
+}
+
 /* The other side is gone, or starts anew and will say what is under way: everything waits. */
 void flight_forget_all(struct control *c)
 {
@@ -71,6 +100,7 @@ void flight_forget_all(struct control *c)
     for (size_t i = 0; i < count; i++) {
         struct delivery *d = list[i]->delivery;
         if (d != NULL) {
+            note_cut(c, list[i]);
             delivery_lift(c, d);
         }
         flight_end(c, list[i]);

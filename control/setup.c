@@ -21,7 +21,9 @@ enum { FOLDER_MODE = 0750, RUN_MODE = 0755, BUSY_MS = 2000 };
 
 static int fail(char error[CONFIG_ERROR_SIZE], const char *what, int err)
 {
-    snprintf(error, CONFIG_ERROR_SIZE, "%s: %s", what, strerror(-err));
+    bool root = geteuid() == 0 || (err != -EACCES && err != -EPERM);
+    snprintf(error, CONFIG_ERROR_SIZE, "%s: %s%s", what, strerror(-err),
+             root ? "" : ": start as root, privileges are dropped afterwards");
     return err;
 }
 

@@ -132,6 +132,7 @@ static void take_inflight_end(struct control *c, const struct abi_up *up)
             delivery_settle(c, d);
         }
     }
+    flight_count_cut(c);
     c->attach.phase = ATTACH_RUNNING;
     control_say(c, 6, "attached to dataplane start %u: %llu deliveries under way", c->attach.start,
                 (unsigned long long)c->in_flight);

@@ -21,7 +21,9 @@
 
 static int say(char error_out[CONFIG_ERROR_SIZE], const char *what, int r)
 {
-    snprintf(error_out, CONFIG_ERROR_SIZE, "%s: %s", what, strerror(-r));
+    bool root = geteuid() == 0 || (r != -EACCES && r != -EPERM);
+    snprintf(error_out, CONFIG_ERROR_SIZE, "%s: %s%s", what, strerror(-r),
+             root ? "" : ": start as root, privileges are dropped afterwards");
     return r;
 }
 

@@ -3,6 +3,7 @@
 #include "dataplane/net/eal.h"
 
 #include "dataplane/net/eal_args.h"
+#include "dataplane/net/kernel.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -25,11 +26,11 @@ static uint32_t worker_cpu;
 /* ns = cycles * ns_mult / 2^32 */
 static uint64_t ns_mult;
 
-/* Free huge pages of one size; 0 when the kernel has none of it. */
-static uint64_t hugepages_free(const char *size)
+/* What the kernel says of its huge pages of one size; 0 when it has none of it. */
+static uint64_t hugepages(const char *size, const char *what)
 {
     char path[128];
-    snprintf(path, sizeof path, "/sys/kernel/mm/hugepages/hugepages-%s/free_hugepages", size);
+    snprintf(path, sizeof path, "/sys/kernel/mm/hugepages/hugepages-%s/%s", size, what);
     FILE *file = fopen(path, "re");
     if (file == NULL) {
         return 0;
@@ -42,32 +43,48 @@ static uint64_t hugepages_free(const char *size)
     return count;
 }
 
+/* Those reserved and free, and those the kernel would still try to find for who asks. */
+static uint64_t hugepages_free(const char *size)
+{
+    uint64_t overcommit = hugepages(size, "nr_overcommit_hugepages");
+    uint64_t surplus = hugepages(size, "surplus_hugepages");
+    return hugepages(size, "free_hugepages") + (overcommit > surplus ? overcommit - surplus : 0);
+}
+
+/* Asked before the EAL is, which says less with more lines. */
+static int check_hugepages(const struct config *config, char error_out[CONFIG_ERROR_SIZE])
+{
+    uint32_t wanted_mib = config->dataplane.memory_mib;
+    uint64_t small = hugepages_free("2048kB");
+    if (!config->dataplane.hugepages ||
+        small * 2 + hugepages_free("1048576kB") * 1024 >= wanted_mib) {
+        return 0;
+    }
+    snprintf(error_out, CONFIG_ERROR_SIZE,
+             "dataplane.memory = %u MiB needs %u free 2048 kB hugepages and there are %llu: "
+             "reserve them with \"sysctl vm.nr_hugepages=N\" or set dataplane.hugepages = false",
+             wanted_mib, (wanted_mib + 1) / 2, (unsigned long long)small);
+    return -ENOMEM;
+}
+
 static void explain_failure(const struct config *config, int eal_errno,
                             char error_out[CONFIG_ERROR_SIZE])
 {
-    uint32_t wanted_mib = config->dataplane.memory_mib;
-    if (config->dataplane.hugepages) {
-        uint64_t small = hugepages_free("2048kB");
-        uint64_t free_mib = small * 2 + hugepages_free("1048576kB") * 1024;
-        if (free_mib < wanted_mib) {
-            uint32_t pages = (wanted_mib + 1) / 2;
-            snprintf(error_out, CONFIG_ERROR_SIZE,
-                     "dataplane.memory = %u MiB needs %u free 2048 kB hugepages and there are "
-                     "%llu: reserve them with \"sysctl vm.nr_hugepages=N\" or set "
-                     "dataplane.hugepages = false",
-                     wanted_mib, pages, (unsigned long long)small);
-            return;
-        }
-    }
     if (geteuid() != 0) {
         snprintf(error_out, CONFIG_ERROR_SIZE,
                  "DPDK did not start (%s): start as root, privileges are dropped afterwards",
                  rte_strerror(eal_errno));
         return;
     }
+    if (eal_errno == EINVAL && config->dataplane.eal_arg_count > 0) {
+        snprintf(error_out, CONFIG_ERROR_SIZE,
+                 "DPDK did not start: it does not know what dataplane.eal gives it");
+        return;
+    }
     snprintf(error_out, CONFIG_ERROR_SIZE,
-             "DPDK did not start with %u MiB of %s (%s): its own lines above say why", wanted_mib,
-             config->dataplane.hugepages ? "hugepages" : "memory", rte_strerror(eal_errno));
+             "DPDK did not start with %u MiB of %s (%s): its own lines above say why",
+             config->dataplane.memory_mib, config->dataplane.hugepages ? "hugepages" : "memory",
+             rte_strerror(eal_errno));
 }
 
 /* net_memif's server binds a socket file that a killed run left behind; one that nobody listens to
@@ -92,9 +109,30 @@ static void memif_socket_clean(const char *device)
     close(fd);
 }
 
+/* Behind net_af_packet and net_af_xdp lies an interface of the kernel. */
+static int check_kernel(const struct config *config, char error_out[CONFIG_ERROR_SIZE])
+{
+    int rc = 0;
+    for (uint32_t i = 0; i < config->interface_count && rc == 0; i++) {
+        const struct config_interface *interface = &config->interface[i];
+        char iface[CONFIG_TEXT_SIZE];
+        if (strncmp(interface->device, "net_af_", strlen("net_af_")) != 0 ||
+            !eal_device_value(interface->device, "iface", iface, sizeof iface)) {
+            continue;
+        }
+        rc = kernel_address_check(interface, iface, error_out);
+        if (rc == 0 && !eal_device_is_repeated(config, i)) {
+            rc = kernel_interface_take(interface, iface, error_out);
+        }
+    }
+    return rc;
+}
+
 int nic_eal_init(const struct config *config, char error_out[CONFIG_ERROR_SIZE])
 {
     int rc = eal_args_check(config, error_out);
+    rc = rc == 0 ? check_kernel(config, error_out) : rc;
+    rc = rc == 0 ? check_hugepages(config, error_out) : rc;
     if (rc != 0) {
         return rc;
     }

@@ -244,8 +244,7 @@ static bool add_vdev(struct eal_args *args, const char *device)
     return len < (int)sizeof text && add(args, "--vdev=%s", text);
 }
 
-/* Two interfaces may share a device: it is named to the EAL once. */
-static bool is_repeated(const struct config *config, uint32_t index)
+bool eal_device_is_repeated(const struct config *config, uint32_t index)
 {
     for (uint32_t i = 0; i < index; i++) {
         if (strcmp(config->interface[i].device, config->interface[index].device) == 0) {
@@ -286,7 +285,7 @@ int eal_args_build(const struct config *config, struct eal_args *args_out)
     }
     for (uint32_t i = 0; ok && i < config->interface_count; i++) {
         const char *device = config->interface[i].device;
-        if (is_repeated(config, i)) {
+        if (eal_device_is_repeated(config, i)) {
             continue;
         }
         ok = eal_device_is_virtual(device) ? add_vdev(args_out, device)

@@ -40,5 +40,7 @@ must_check bool eal_device_name(const char *device, char name_out[EAL_DEVICE_NAM
 /* The value of key in "name,key=value,...": false when it is absent or longer than `out`. */
 must_check bool eal_device_value(const char *device, const char *key, char *out, size_t out_size);
 bool eal_device_is_virtual(const char *device);
+/* Two interfaces may share a device: it is named to the EAL, and taken, once. */
+bool eal_device_is_repeated(const struct config *config, uint32_t index);
 
 #endif

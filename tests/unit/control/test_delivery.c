@@ -270,6 +270,30 @@ Test(delivery, suspect_that_passes_is_a_suspect_no_more)
     cr_assert_eq(f->deliver[0].flags & ABI_FLAG_PROBE, 0);
 }
 
+/* design section 4: what a crash may have doubled is counted. Here one was under way, one had its
+ * end in the log alone, one goes on, one never left. */
+Test(delivery, cut_off_by_a_crash_is_a_possible_duplicate)
+{
+    uint64_t cut = fake_simple(f, 1);
+    uint64_t ended = fake_simple(f, 2);
+    uint64_t goes_on = fake_simple(f, 3);
+    fake_turn(f, 0);
+    cr_assert_eq(fake_total(f, "in_flight"), 3);
+    (void)fake_simple(f, 1);
+    control_detach(f->control);
+    f->deaf = true;
+    fake_state(f, ended, ABI_STATE_OUTCOME, OUTCOME_REPLY_4XX, 1, ABI_FLAG_LAST, "later");
+    f->deaf = false;
+    fake_forget_sent(f);
+    fake_attach(f, &goes_on, 1);
+    fake_turn(f, 0);
+    cr_assert_eq(fake_total(f, "possible_duplicates"), 1);
+    cr_assert(fake_was_sent(f, cut));
+    fake_attach(f, NULL, 0);
+    fake_turn(f, 0);
+    cr_assert_eq(fake_total(f, "possible_duplicates"), 1, "attached again without a crash");
+}
+
 /* design section 5: lost at the dot again and again, for one message, while others pass. */
 Test(delivery, poison_is_frozen_when_others_pass)
 {
