@@ -17,6 +17,7 @@ uint32_t abi_layout_hash(void)
         offsetof(struct abi_attach, policy_adopted),
         offsetof(struct abi_attach, counter),
         offsetof(struct abi_attach, durable_state_pos),
+        offsetof(struct abi_attach, up_count),
         sizeof(struct abi_up),
         offsetof(struct abi_up, commit.rcpt_count),
         offsetof(struct abi_up, state.hop_id),

@@ -33,7 +33,7 @@
 #define ABI_MAGIC_ROOT   UINT64_C(0x3130746f6f726668) /* "hfroot01" */
 #define ABI_MAGIC_ATTACH UINT64_C(0x3130686374616668) /* "hfatch01" */
 
-enum { ABI_VERSION = 1, ABI_NAME_SIZE = 96, ABI_COUNTERS_MAX = 128 };
+enum { ABI_VERSION = 2, ABI_NAME_SIZE = 96, ABI_COUNTERS_MAX = 128 };
 
 /* --- up: from the dataplane's writer thread to control ------------------------------------- */
 
@@ -218,6 +218,9 @@ struct abi_attach {
     /* By the writer, before the up messages that go with them: to here the logs may be read. */
     _Atomic uint64_t durable_message_pos;
     _Atomic uint64_t durable_state_pos;
+    /* By the writer, after each up message: so many have their number. Who finds the ring empty and
+     * knows fewer has missed the last ones. */
+    _Atomic uint64_t up_count;
     /* By the dataplane; the index is the counter's place in counters.def. */
     alignas(64) _Atomic uint64_t counter[ABI_COUNTERS_MAX];
     /* Then: the up ring at abi_up_offset(), the down rings at abi_down_offset(worker). */

@@ -60,19 +60,62 @@ void admin_set_id(json_t *object, const char *key, uint64_t id)
     assert(r == 0);
 }
 
-static json_t *parse(const json_t *json, const char *who, bool acts, struct admin_request *request)
+void admin_set_words(json_t *object, const char *key, const char *text)
 {
-    char error[SELECT_ERROR_SIZE];
-    request->json = json;
-    bytes_copy_clean(bytes_str(who), request->who, sizeof request->who);
-    const char *reason = json_string_value(json_object_get(json, "reason"));
-    if (reason != NULL) {
-        bytes_copy_clean(bytes_str(reason), request->reason, sizeof request->reason);
+    char clean[RULES_REASON_SIZE];
+    int r = json_object_set_new(object, key, json_string(utf8_clean(text, clean, sizeof clean)));
+    assert(r == 0);
+}
+
+/* A name that is nobody's is a slip of the finger: it would look like a queue that is empty. */
+static json_t *check_names(const struct control *c, const struct select *select)
+{
+    for (uint32_t i = 0; i < select->count; i++) {
+        const struct select_term *term = &select->term[i];
+        if (term->key == SELECT_ROUTE && routes_find_name(c, term->text) == NULL) {
+            return admin_error(ADMIN_EXIT_USAGE, "no route is called %.64s", term->text);
+        }
+        if (term->key == SELECT_HOP && routes_find_hop_name(c, term->text) == NULL) {
+            return admin_error(ADMIN_EXIT_USAGE, "no hop is called %.64s", term->text);
+        }
     }
-    request->dry_run = json_is_true(json_object_get(json, "dry_run"));
+    return NULL;
+}
+
+static json_t *take_reason(const json_t *json, struct admin_request *request)
+{
+    const json_t *reason = json_object_get(json, "reason");
+    const char *text = json_string_value(reason);
+    if (reason != NULL && (text == NULL || strlen(text) >= sizeof request->reason)) {
+        return admin_error(ADMIN_EXIT_USAGE, "reason: a text of at most %zu bytes",
+                           sizeof request->reason - 1);
+    }
+    (void)utf8_clean(text == NULL ? "" : text, request->reason, sizeof request->reason);
+    return NULL;
+}
+
+static json_t *parse(const struct control *c, const char *who, bool acts,
+                     struct admin_request *request)
+{
+    const json_t *json = request->json;
+    char error[SELECT_ERROR_SIZE];
+    bytes_copy_clean(bytes_str(who), request->who, sizeof request->who);
+    json_t *refused = take_reason(json, request);
+    if (refused != NULL) {
+        return refused;
+    }
+    const json_t *dry_run = json_object_get(json, "dry_run");
+    if (dry_run != NULL && !json_is_boolean(dry_run)) {
+        return admin_error(ADMIN_EXIT_USAGE, "dry_run is true or false");
+    }
+    request->dry_run = json_is_true(dry_run);
     const json_t *select = json_object_get(json, "select");
     if (!select_parse(select, &request->select, error)) {
         return admin_error(ADMIN_EXIT_USAGE, "%s", error);
+    }
+    refused = check_names(c, &request->select);
+    if (refused != NULL) {
+        return refused;
     }
     if (acts && request->select.count == 0) {
         return admin_error(ADMIN_EXIT_USAGE, "which mail? give a selection, or `all`");
@@ -100,8 +143,8 @@ json_t *control_admin(struct control *c, const json_t *json, const char *who,
         if (strcmp(commands[i].name, cmd) != 0) {
             continue;
         }
-        struct admin_request request = {.cmd = commands[i].name};
-        json_t *answer = parse(json, who, commands[i].acts, &request);
+        struct admin_request request = {.json = json, .cmd = commands[i].name};
+        json_t *answer = parse(c, who, commands[i].acts, &request);
         if (answer == NULL) {
             answer = commands[i].fn(c, &request);
         }

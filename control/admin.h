@@ -7,12 +7,15 @@
 #include "control/rules.h"
 #include "control/store.h"
 
+#include "common/utf8.h"
+
 enum {
     ADMIN_EXIT_FAILED = 1,
     ADMIN_EXIT_CRITICAL = 2,
     ADMIN_EXIT_USAGE = 64,
     ADMIN_LIST_DEFAULT = 100,
-    ADMIN_LIST_MAX = 10000, /* an answer stays under its 16 MiB frame */
+    ADMIN_LIST_MAX = 10000,
+    ADMIN_LIST_BYTES = 7 * 1024 * 1024, /* escaped twice as much: within its 16 MiB frame */
     ADMIN_BODY_BYTES_MAX = 8 * 1024 * 1024,
 };
 
@@ -35,6 +38,8 @@ json_t *admin_ok(void);
 void admin_set_number(json_t *object, const char *key, uint64_t value);
 /* Cleans: what peers said becomes printable ASCII. */
 void admin_set_text(json_t *object, const char *key, struct bytes text);
+/* What people said: UTF-8, without what would fool a terminal. */
+void admin_set_words(json_t *object, const char *key, const char *text);
 void admin_set_id(json_t *object, const char *key, uint64_t id);
 
 json_t *admin_status(struct control *c, struct admin_request *request);

@@ -21,7 +21,8 @@ enum {
     AUDIT_LIMIT_MAX = 10000,
 };
 
-#define DAY_MS UINT64_C(86400000)
+#define DAY_MS        UINT64_C(86400000)
+#define REVIEW_MS_MAX UINT64_C(253402300799000) /* the year 9999 */
 
 /* What a selection comes to now. */
 struct plan {
@@ -151,9 +152,13 @@ json_t *admin_hold(struct control *c, struct admin_request *request)
         return refused;
     }
     const json_t *review = json_object_get(request->json, "review_ms");
+    if (review != NULL && (!json_is_integer(review) || json_integer_value(review) <= 0 ||
+                           json_integer_value(review) > (json_int_t)REVIEW_MS_MAX)) {
+        return admin_error(ADMIN_EXIT_USAGE, "review_ms: a time, in ms since 1970");
+    }
     struct rule rule = {.select = request->select,
                         .created_ms = c->now.wall_ms,
-                        .review_ms = json_is_integer(review) && json_integer_value(review) > 0
+                        .review_ms = review != NULL
                                          ? (uint64_t)json_integer_value(review)
                                          : c->now.wall_ms + REVIEW_DAYS_DEFAULT * DAY_MS};
     memcpy(rule.author, request->who, sizeof rule.author);
@@ -351,6 +356,12 @@ static json_t *run_retry(struct control *c, struct admin_request *request, struc
         }
         delivery_settle(c, d);
     }
+    for (uint32_t i = 0; i < request->select.count; i++) { /* also one without waiting mail */
+        const struct select_term *term = &request->select.term[i];
+        if (term->key == SELECT_HOP) {
+            hopside_close(c, routes_find_hop_name(c, term->text));
+        }
+    }
     json_t *o = admin_ok();
     admin_set_number(o, "retried", plan.deliveries);
     return o;
@@ -388,7 +399,7 @@ json_t *admin_rules(struct control *c, struct admin_request *request)
         admin_set_text(o, "kind", bytes_str("hold"));
         json_object_set_new(o, "select", terms == NULL ? json_array() : terms);
         admin_set_text(o, "author", bytes_str(rule->author));
-        admin_set_text(o, "reason", bytes_str(rule->reason));
+        admin_set_words(o, "reason", rule->reason);
         admin_set_number(o, "created_ms", rule->created_ms);
         admin_set_number(o, "review_ms", rule->review_ms);
         admin_set_number(o, "matches", rule->matches);

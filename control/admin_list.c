@@ -132,6 +132,21 @@ json_t *admin_delivery(struct control *c, const struct delivery *d)
     return o;
 }
 
+/* About its bytes in an answer. */
+static size_t weight(const json_t *delivery)
+{
+    enum { MEMBERS = 512 };
+    size_t bytes = MEMBERS + json_string_length(json_object_get(delivery, "reply")) +
+                   json_string_length(json_object_get(delivery, "sender"));
+    size_t i;
+    const json_t *rcpt;
+    json_array_foreach(json_object_get(delivery, "rcpts"), i, rcpt)
+    {
+        bytes += json_string_length(rcpt) + 3;
+    }
+    return bytes;
+}
+
 json_t *admin_list(struct control *c, struct admin_request *request)
 {
     const json_t *limit_value = json_object_get(request->json, "limit");
@@ -154,8 +169,11 @@ json_t *admin_list(struct control *c, struct admin_request *request)
         at++;
     }
     json_t *list = json_array();
-    for (; at < m.count && limit > 0; at++, limit--) {
-        json_array_append_new(list, admin_delivery(c, m.list[at]));
+    size_t bytes = 0;
+    for (; at < m.count && limit > 0 && bytes < ADMIN_LIST_BYTES; at++, limit--) {
+        json_t *o = admin_delivery(c, m.list[at]);
+        bytes += weight(o);
+        json_array_append_new(list, o);
     }
     json_t *o = admin_ok();
     json_object_set_new(o, "deliveries", list);

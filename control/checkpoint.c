@@ -234,7 +234,11 @@ int checkpoint_load(struct control *c)
     size_t len = 0;
     int r = spool_checkpoint_load(c->io, &message_pos, &state_pos, &older_state_pos, &blob, &len);
     if (r == -ENOENT) {
-        return 0; /* a new spool, or one that was never checkpointed: all from the logs */
+        /* A new spool, or one that was never checkpointed: all from the logs. From now on it is one
+         * that was in use, and its policy database must not be missing (setup_database). */
+        c->checkpoint.dirty = true;
+        c->checkpoint.due_ns = c->now.now_ns;
+        return 0;
     }
     if (r < 0) {
         return r;

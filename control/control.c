@@ -252,6 +252,7 @@ static void republish(struct control *c)
     c->republish_ns = c->now.now_ns + CONTROL_REPUBLISH_NS;
     if (routes_publish(c, error) < 0) {
         control_say(c, 3, "%s", error);
+        c->republish_ns = c->now.now_ns + CONTROL_REPUBLISH_AGAIN_NS;
     }
 }
 

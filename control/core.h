@@ -35,11 +35,15 @@ enum {
 #define CONTROL_RECYCLE_AGAIN_NS (5 * UINT64_C(1000000000))
 #define CONTROL_ALONE_NS_MAX     (10 * UINT64_C(1000000000))
 #define CONTROL_ALONE_PAUSE_NS   UINT64_C(1000000000)
-#define CONTROL_SELF_PAUSE_NS    UINT64_C(1000000000)
-#define CONTROL_POLICY_TELL_NS   (10 * UINT64_C(1000000000)) /* it is taken in milliseconds */
-#define CONTROL_RELIST_NS        (60 * UINT64_C(1000000000))
-#define CONTROL_REPUBLISH_NS     (3600 * UINT64_C(1000000000)) /* grace is counted in days */
-#define CONTROL_STORE_FLUSH_NS   (UINT64_C(500) * 1000000)
+/* So often the others pause for a suspect in vain; then it goes beside them. The fault handler
+ * names the one at fault also then. */
+#define CONTROL_ALONE_VAIN_MAX     3
+#define CONTROL_SELF_PAUSE_NS      UINT64_C(1000000000)
+#define CONTROL_POLICY_TELL_NS     (10 * UINT64_C(1000000000)) /* it is taken in milliseconds */
+#define CONTROL_RELIST_NS          (60 * UINT64_C(1000000000))
+#define CONTROL_REPUBLISH_NS       (3600 * UINT64_C(1000000000)) /* grace is counted in days */
+#define CONTROL_REPUBLISH_AGAIN_NS (10 * UINT64_C(1000000000))   /* after a failure */
+#define CONTROL_STORE_FLUSH_NS     (UINT64_C(500) * 1000000)
 
 enum rcpt_state {
     RCPT_WAITING,
@@ -190,7 +194,6 @@ struct attach {
     struct ring_end down[LIMIT_WORKERS];
     uint32_t in_flight[LIMIT_WORKERS];
     uint64_t number; /* the next one expected */
-    uint64_t dropped_seen;
     uint32_t start;
     uint32_t credits;
     uint64_t since_ns;
@@ -248,7 +251,8 @@ struct control {
     uint64_t alone_id; /* the suspect under way, alone; 0: none */
     uint64_t alone_until_ns;
     uint64_t alone_next_ns;
-    uint64_t in_flight; /* all flights */
+    uint32_t alone_vain; /* times that the others paused and did not get done */
+    uint64_t in_flight;  /* all flights */
 
     /* logs */
     struct seen messages;
@@ -294,6 +298,7 @@ struct route *routes_take(struct control *c, uint32_t id);
 must_check int routes_present(struct control *c);
 must_check int routes_publish(struct control *c, char error_out[CONFIG_ERROR_SIZE]);
 struct hop *routes_find_hop(const struct control *c, uint32_t id);
+struct route *routes_find_name(const struct control *c, const char *name);
 struct hop *routes_find_hop_name(const struct control *c, const char *name);
 void routes_fini(struct control *c);
 

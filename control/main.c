@@ -127,7 +127,9 @@ static int open_signals(struct shell *s)
 
 static int open_outside(struct shell *s, char error[CONFIG_ERROR_SIZE])
 {
-    int r = setup_folders(s->config, error);
+    int r = setup_names(s->config, error);
+    r = r == 0 ? setup_spool(s->config, error) : r;
+    r = r == 0 ? setup_folders(s->config, error) : r;
     r = r == 0 ? setup_lock(s->config, error) : r;
     if (r < 0) {
         return r;
@@ -326,9 +328,13 @@ int main(int argc, char **argv)
     }
     s.first = s.config;
     if (options.check) {
-        printf("%s: good\n", options.config_path);
+        bool good = setup_names(s.config, error) == 0;
+        code = good ? 0 : complain(error, EXIT_CONFIG);
+        if (good) {
+            printf("%s: good\n", options.config_path);
+        }
         config_free(s.config);
-        return 0;
+        return code;
     }
     int r = open_outside(&s, error);
     r = r == 0 ? open_inside(&s, options.new_policy, error) : r;

@@ -53,6 +53,17 @@ struct hop *routes_find_hop_name(const struct control *c, const char *name)
     return NULL;
 }
 
+struct route *routes_find_name(const struct control *c, const char *name)
+{
+    size_t at = 0;
+    for (struct route *r = map_next(&c->routes, &at); r != NULL; r = map_next(&c->routes, &at)) {
+        if (strcmp(r->name, name) == 0) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
 static struct hop *take_hop(struct control *c, const struct config_hop *config)
 {
     struct hop *h = routes_find_hop(c, config->id);
@@ -227,7 +238,8 @@ static uint64_t saved_generation(const struct control *c, uint64_t *content_out)
 }
 
 /* The generation of this content: the stored one if it is the same, else the next. */
-static int find_generation(struct control *c, uint64_t content, bool *same_out)
+static int find_generation(struct control *c, uint64_t content, uint64_t *generation_out,
+                           bool *same_out)
 {
     uint64_t stored = 0;
     uint64_t generation = 0;
@@ -235,20 +247,20 @@ static int find_generation(struct control *c, uint64_t content, bool *same_out)
     if (r == 0) {
         r = store_meta_get(c->store, "policy_generation", &generation);
     }
-    if (r < 0) {
-        return r;
-    }
-    *same_out = generation > 0 && stored == content;
+    /* The file may be ahead: of a new or a restored database, or of one that took no note of it. */
     uint64_t saved_content;
     uint64_t saved = saved_generation(c, &saved_content);
-    uint64_t newest = saved > generation ? saved : generation; /* also after a new database */
-    c->policy_generation = *same_out ? generation : newest + 1;
-    if (*same_out) {
-        return 0;
-    }
-    r = store_begin(c->store);
+    uint64_t newest = saved > generation ? saved : generation;
+    *same_out = generation > 0 && stored == content && saved <= generation;
+    *generation_out = *same_out ? generation : newest + 1;
+    return r;
+}
+
+static int note_generation(struct control *c, uint64_t content, uint64_t generation)
+{
+    int r = store_begin(c->store);
     r = r == 0 ? store_meta_set(c->store, "policy_content", content) : r;
-    r = r == 0 ? store_meta_set(c->store, "policy_generation", c->policy_generation) : r;
+    r = r == 0 ? store_meta_set(c->store, "policy_generation", generation) : r;
     r = r == 0 ? store_commit(c->store) : r;
     if (r < 0) {
         store_rollback(c->store);
@@ -256,23 +268,26 @@ static int find_generation(struct control *c, uint64_t content, bool *same_out)
     return r;
 }
 
-static int save(const struct control *c, const void *data, size_t len)
+static int save(const struct control *c, uint64_t generation, const void *data, size_t len)
 {
     uint64_t content;
     if (c->config->state_dir[0] == '\0') {
         return 0;
     }
-    bool saved = saved_generation(c, &content) == c->policy_generation;
+    bool saved = saved_generation(c, &content) == generation;
     if (saved && content == policy_content(data)) {
         return 0;
     }
     return policy_save(c->config->state_dir, data, len);
 }
 
+/* File first, then the database, then we: whatever fails, the generation that is published is one
+ * that the dataplane finds in the file, and the next try makes good. */
 static int build(struct control *c, const struct grace *grace)
 {
     void *data = NULL;
     size_t len = 0;
+    uint64_t generation;
     bool same = false;
     int r = policy_build(c->config, 1, grace->list, grace->count, &data, &len);
     if (r < 0) {
@@ -280,15 +295,16 @@ static int build(struct control *c, const struct grace *grace)
     }
     uint64_t content = policy_content(data);
     free(data);
-    r = find_generation(c, content, &same);
-    if (r < 0 || (same && c->policy != NULL)) {
+    r = find_generation(c, content, &generation, &same);
+    if (r < 0 || (same && c->policy != NULL && c->policy_generation == generation)) {
         return r;
     }
-    r = policy_build(c->config, c->policy_generation, grace->list, grace->count, &data, &len);
+    r = policy_build(c->config, generation, grace->list, grace->count, &data, &len);
     if (r < 0) {
         return r;
     }
-    r = save(c, data, len);
+    r = save(c, generation, data, len);
+    r = r == 0 && !same ? note_generation(c, content, generation) : r;
     if (r < 0) {
         free(data);
         return r;
@@ -296,6 +312,7 @@ static int build(struct control *c, const struct grace *grace)
     free(c->policy);
     c->policy = data;
     c->policy_len = len;
+    c->policy_generation = generation;
     return 0;
 }
 

@@ -149,8 +149,9 @@ static bool is_held_now(struct control *c, struct delivery *d)
     return true;
 }
 
-/* A suspect goes alone: nothing else is under way with it. Others pause for it at most once a
- * second, and at most CONTROL_ALONE_NS_MAX. Returns true while others have to wait. */
+/* A suspect goes alone: nothing else is under way with it, unless that waits for a hop that takes
+ * its time. Others pause for it at most once a second, and at most CONTROL_ALONE_NS_MAX. Returns
+ * true while others have to wait. */
 static bool run_suspects(struct control *c, bool *worked)
 {
     if (c->alone_id != 0) {
@@ -168,11 +169,12 @@ static bool run_suspects(struct control *c, bool *worked)
         c->alone_next_ns = c->now.now_ns + CONTROL_ALONE_PAUSE_NS;
         return false;
     }
-    if (c->in_flight > 0) {
+    if (c->in_flight > 0 && c->alone_vain < CONTROL_ALONE_VAIN_MAX) {
         if (c->now.now_ns < c->alone_next_ns + CONTROL_ALONE_NS_MAX) {
             return true;
         }
         c->alone_next_ns = c->now.now_ns + CONTROL_ALONE_NS_MAX; /* the others' turn */
+        c->alone_vain++;
         return false;
     }
     if (is_held_now(c, d)) {
@@ -183,6 +185,7 @@ static bool run_suspects(struct control *c, bool *worked)
         return false;
     }
     *worked = true;
+    c->alone_vain = 0;
     c->alone_id = d->id;
     c->alone_until_ns = c->now.now_ns + CONTROL_ALONE_NS_MAX;
     return true;

@@ -41,7 +41,8 @@ struct conn {
     size_t out_len;
     size_t out_done;
     bool pending;
-    bool ending; /* hang up when the answer is out */
+    bool ending;    /* hang up when the answer is out */
+    bool dismissed; /* shut down for another one's sake */
     uint64_t token;
 };
 
@@ -196,6 +197,20 @@ static void name_peer(int fd, char who[WHO_SIZE])
     }
 }
 
+/* Who says nothing must not keep others out. The one that was silent the longest is shut down, and
+ * hung up when epoll says so: its event may be in the batch under way. */
+static void dismiss_idle(struct server *s)
+{
+    for (struct list *l = s->conns.next; l != &s->conns; l = l->next) {
+        struct conn *conn = list_entry(l, struct conn, node);
+        if (!conn->pending && !conn->dismissed) {
+            conn->dismissed = true;
+            (void)shutdown(conn->fd, SHUT_RDWR);
+            return;
+        }
+    }
+}
+
 static void welcome(struct server *s)
 {
     int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -203,6 +218,9 @@ static void welcome(struct server *s)
         return;
     }
     if (s->conn_count >= CONNS_MAX) {
+        dismiss_idle(s);
+    }
+    if (s->conn_count >= 2 * CONNS_MAX) {
         close(fd);
         return;
     }
@@ -226,6 +244,8 @@ void server_event(struct server *s, struct control *control, const struct epoll_
         return;
     }
     struct conn *conn = event->data.ptr;
+    list_remove(&conn->node); /* the longest silent one is the first */
+    list_append(&s->conns, &conn->node);
     bool good = (event->events & (EPOLLERR | EPOLLHUP)) == 0;
     if (good && (event->events & EPOLLOUT) != 0) {
         good = flush(conn);

@@ -53,6 +53,35 @@ static int find_user(const struct config *config, uid_t *uid_out, gid_t *gid_out
     return 0;
 }
 
+int setup_names(const struct config *config, char error[CONFIG_ERROR_SIZE])
+{
+    uid_t uid;
+    gid_t gid;
+    if (config->control.admin_group[0] != '\0' && getgrnam(config->control.admin_group) == NULL) {
+        snprintf(error, CONFIG_ERROR_SIZE, "admin_group: no such group: %s",
+                 config->control.admin_group);
+        return -EINVAL;
+    }
+    return find_user(config, &uid, &gid, error);
+}
+
+int setup_spool(const struct config *config, char error[CONFIG_ERROR_SIZE])
+{
+    char path[CONFIG_PATH_SIZE + 32];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/policy.db", config->state_dir);
+    if (stat(path, &st) == 0 && stat(config->spool.dir, &st) < 0) {
+        int err = -errno;
+        snprintf(
+            error, CONFIG_ERROR_SIZE,
+            "spool.dir %s: %s, but policy.db knows of a spool: mount or restore it, or make an "
+            "empty folder",
+            config->spool.dir, strerror(-err));
+        return err;
+    }
+    return 0;
+}
+
 static int make_folder(const char *path, mode_t mode, uid_t uid, gid_t gid,
                        char error[CONFIG_ERROR_SIZE])
 {
@@ -85,10 +114,10 @@ int setup_folders(const struct config *config, char error[CONFIG_ERROR_SIZE])
     return r == 0 ? make_folder(config->state_dir, FOLDER_MODE, uid, gid, error) : r;
 }
 
-int setup_lock(const struct config *config, char error[CONFIG_ERROR_SIZE])
+static int take_lock(const char *folder, char error[CONFIG_ERROR_SIZE])
 {
     char path[CONFIG_PATH_SIZE + 32];
-    snprintf(path, sizeof path, "%s/control.lock", config->run_dir);
+    snprintf(path, sizeof path, "%s/control.lock", folder);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
         return fail(error, path, -errno);
@@ -104,6 +133,13 @@ int setup_lock(const struct config *config, char error[CONFIG_ERROR_SIZE])
         return err;
     }
     return 0; /* stays open, and locked, until the process ends */
+}
+
+int setup_lock(const struct config *config, char error[CONFIG_ERROR_SIZE])
+{
+    int r = take_lock(config->run_dir, error);
+    bool apart = strcmp(config->run_dir, config->state_dir) != 0;
+    return r == 0 && apart ? take_lock(config->state_dir, error) : r;
 }
 
 int setup_doorbell(const struct config *config, char error[CONFIG_ERROR_SIZE])
@@ -173,34 +209,62 @@ static int has_checkpoint(struct spool_io *io, bool *has_out)
     return r == -ENOENT ? 0 : r;
 }
 
+/* Starting without what the operators said would release every hold in silence. */
+static int check_unused(struct spool_io *io, const char *path, const char *what,
+                        char error[CONFIG_ERROR_SIZE])
+{
+    bool used = false;
+    int r = has_checkpoint(io, &used);
+    if (r < 0) {
+        return fail(error, "spool checkpoint", r);
+    }
+    if (!used) {
+        return 0;
+    }
+    snprintf(error, CONFIG_ERROR_SIZE,
+             "%s %s, but the spool is not new: restore it, or start with --new-policy "
+             "(every hold is forgotten)",
+             path, what);
+    return -EPROTO; /* a person has to say what is to be */
+}
+
+/* It was copied without its -wal, or its making was cut short. What cannot be read is store_open's
+ * to tell. */
+static bool has_no_tables(sqlite3 *db)
+{
+    sqlite3_stmt *statement;
+    if (sqlite3_prepare_v2(db, "SELECT count(*) FROM sqlite_schema", -1, &statement, NULL) !=
+        SQLITE_OK) {
+        return false;
+    }
+    bool none = sqlite3_step(statement) == SQLITE_ROW && sqlite3_column_int64(statement, 0) == 0;
+    sqlite3_finalize(statement);
+    return none;
+}
+
 int setup_database(const struct config *config, struct spool_io *io, bool new_policy,
                    sqlite3 **db_out, char error[CONFIG_ERROR_SIZE])
 {
     char path[CONFIG_PATH_SIZE + 32];
     struct stat st;
-    bool used = false;
     snprintf(path, sizeof path, "%s/policy.db", config->state_dir);
     bool missing = stat(path, &st) < 0 || st.st_size == 0;
-    if (missing && !new_policy) {
-        int r = has_checkpoint(io, &used);
-        if (r < 0) {
-            return fail(error, "spool checkpoint", r);
-        }
-    }
-    if (used) {
-        snprintf(error, CONFIG_ERROR_SIZE,
-                 "%s is missing, but the spool is not new: restore it, or start with --new-policy "
-                 "(every hold is forgotten)",
-                 path);
-        return -EPROTO; /* a person has to say what is to be */
+    int r = missing && !new_policy ? check_unused(io, path, "is missing", error) : 0;
+    if (r < 0) {
+        return r;
     }
     mode_t mask = umask(0077);
     int rc = sqlite3_open_v2(path, db_out, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
     umask(mask);
     if (rc != SQLITE_OK) {
         snprintf(error, CONFIG_ERROR_SIZE, "%s: %s", path, sqlite3_errmsg(*db_out));
+        r = -EIO;
+    } else if (!missing && !new_policy && has_no_tables(*db_out)) {
+        r = check_unused(io, path, "is empty", error);
+    }
+    if (r < 0) {
         sqlite3_close(*db_out);
-        return -EIO;
+        return r;
     }
     sqlite3_busy_timeout(*db_out, BUSY_MS); /* a backup reading it */
     return 0;

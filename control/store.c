@@ -203,8 +203,9 @@ int store_open(sqlite3 *db, struct store **store_out, char error[CONFIG_ERROR_SI
     }
     /* An in-memory database keeps its own journal mode: that is no error. */
     if (r == 0) {
+        /* Checkpointed at each commit, they are few: the file alone is a whole database. */
         r = execute(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-                           "PRAGMA foreign_keys = ON;");
+                           "PRAGMA wal_autocheckpoint = 1; PRAGMA foreign_keys = ON;");
         if (r < 0) {
             snprintf(error, CONFIG_ERROR_SIZE, "policy database: %s", store_error(store));
         }

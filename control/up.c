@@ -25,13 +25,15 @@ static void wrong(struct control *c, const struct abi_up *up, const char *what)
                 up->type, what);
 }
 
-/* Both logs, as far as they are durable: what is newer comes through the ring, or is in the next
- * gap. The state log's bound first: what it holds speaks of mail that the other's then covers. */
-static void read_gap(struct control *c)
+/* Up messages below `number` were dropped. Both logs are read, as far as they are durable: what is
+ * newer comes through the ring, or is in the next gap. The state log's bound first: what it holds
+ * speaks of mail that the other's then covers. */
+static void read_gap(struct control *c, uint64_t number)
 {
     struct attach *a = &c->attach;
-    a->dropped_seen =
-        atomic_load_explicit(&a->region->counter[COUNTER_ring_dropped], memory_order_relaxed);
+    control_say(c, 6, "ring: %llu entries were dropped, reading the logs",
+                (unsigned long long)(number - a->number));
+    a->number = number;
     uint64_t state_pos = atomic_load_explicit(&a->region->durable_state_pos, memory_order_acquire);
     uint64_t message_pos =
         atomic_load_explicit(&a->region->durable_message_pos, memory_order_acquire);
@@ -40,8 +42,10 @@ static void read_gap(struct control *c)
         r = catchup_states(c, state_pos);
     }
     if (r < 0) {
+        /* What the gap held is not known: nothing behind it may be believed, and no segment be
+         * offered, until an attach has read the logs from where they were last known whole. */
         control_say(c, 3, "cannot read the logs after dropped ring entries: %s", strerror(-r));
-        a->wanted_again = true;
+        a->phase = ATTACH_HELLO;
     }
     if (c->in_flight > 0 || a->phase != ATTACH_RUNNING) {
         a->wanted_again = true;
@@ -244,10 +248,7 @@ static bool in_order(struct control *c, const struct abi_up *up)
         return false;
     }
     if (up->number > a->number) {
-        control_say(c, 6, "ring: %llu entries were dropped, reading the logs",
-                    (unsigned long long)(up->number - a->number));
-        a->number = up->number + 1;
-        read_gap(c);
+        read_gap(c, up->number);
     }
     a->number = up->number + 1;
     if (a->phase == ATTACH_HELLO && up->type != ABI_UP_HELLO) {
@@ -262,18 +263,16 @@ bool up_turn(struct control *c)
     struct attach *a = &c->attach;
     struct abi_up up;
     int taken = 0;
+    uint64_t count = atomic_load_explicit(&a->region->up_count, memory_order_acquire);
     while (taken < CONTROL_UP_PER_TURN && ring_take(&a->up, &up)) {
         taken++;
         if (in_order(c, &up)) {
             take(c, &up);
         }
     }
-    /* The last entries may be dropped with none after them: the counter tells. */
-    uint64_t dropped =
-        atomic_load_explicit(&a->region->counter[COUNTER_ring_dropped], memory_order_relaxed);
-    if (taken == 0 && a->phase == ATTACH_RUNNING && dropped != a->dropped_seen) {
-        control_say(c, 6, "ring: entries were dropped, reading the logs");
-        read_gap(c);
+    /* The last entries may be dropped with none after them. */
+    if (taken < CONTROL_UP_PER_TURN && a->phase != ATTACH_HELLO && count > a->number) {
+        read_gap(c, count);
         return true;
     }
     return taken > 0;

@@ -111,6 +111,7 @@ static void up_put(struct writer *w, struct abi_up *up)
     if (!ring_put(&w->up, up)) {
         counter_add(w->settings.counters, COUNTER_ring_dropped, 1);
     }
+    atomic_store_explicit(&w->region->up_count, w->up_number, memory_order_release);
 }
 
 /* Published before what the ring says of them, so that whoever sees a gap may read as far. */

@@ -34,7 +34,7 @@ static void print_plan(const char *verb, const json_t *request, const json_t *pl
     fprintf(out, "%s", verb);
     json_array_foreach(json_object_get(request, "select"), i, term)
     {
-        fprintf(out, " %s", text_clean(json_string_value(term), clean, sizeof clean));
+        fprintf(out, " %s", utf8_clean(json_string_value(term), clean, sizeof clean));
     }
     if (json_object_get(request, "remove") != NULL) {
         fprintf(out, " rule %" PRId64, member_number(request, "remove"));
@@ -122,9 +122,10 @@ int act(struct cli *cli, const struct args *args, const char *verb, json_t *requ
         r = confirm(cli, args, count_of(plan));
         if (r == 0) {
             json_object_set_new(request, "reason", json_string(args->reason));
-            if (args->has_yes_count) {
-                json_object_set_new(request, "yes_count",
-                                    json_integer((json_int_t)args->yes_count));
+            /* A yes to what was shown: an answer given minutes later frees no more than that. */
+            bool asked = (args->given & CLI_OPT_YES) == 0 && strcmp(verb, "release") == 0;
+            if (args->has_yes_count || asked) {
+                json_object_set_new(request, "yes_count", json_integer(count_of(plan)));
             }
             *answer_out = client_request(cli, json_incref(request), &r);
         }

@@ -16,6 +16,7 @@
 #define HOLDFAST_CONTROL_CLI_CLI_H
 
 #include "common/assert.h"
+#include "common/utf8.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -37,7 +38,8 @@ struct cli {
     bool json;
     const char *socket_path; /* --socket, or NULL */
     const char *config_path;
-    int fd; /* of the admin socket; -1 before the first request */
+    bool config_is_default; /* nobody named one */
+    int fd;                 /* of the admin socket; -1 before the first request */
 };
 
 enum cli_option {
@@ -113,8 +115,6 @@ void cli_print_json(json_t *answer);
 
 /* --- text.c --- */
 
-/* UTF-8 made safe for a terminal: C0, C1, DEL and directional overrides become '?'. */
-const char *text_clean(const char *text, char *out, size_t out_size);
 /* Columns that it takes, one per code point. */
 size_t text_width(const char *text);
 enum { TEXT_SHORT_SIZE = 40 };

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/cli/client.c: the admin socket from the command's side. docs/ADMIN.md has the frames.
  *
- * Promise: an operator gets through to control also when the configuration file is broken or not
- *          readable for him: the usual socket is tried then, and the trouble said.
+ * Promise: an operator gets through to control also when the usual configuration file is broken or
+ *          not readable for him: the usual socket is tried then, and the trouble said. Who named a
+ *          file meant its relay, and never gets through to another one.
  * Trap:    control may be restarting or stuck; every wait ends, and the end says what to try.
  */
 #include "control/cli/cli.h"
@@ -26,7 +27,8 @@ enum {
     WAIT_S = 90, /* a hold is answered when every worker has passed it: longer than its bound */
 };
 
-static void find_socket(const struct cli *cli, char *path, size_t size)
+/* 0, or the exit code after what is wrong was said. */
+static int find_socket(const struct cli *cli, char *path, size_t size)
 {
     struct config *config;
     char error[CONFIG_ERROR_SIZE];
@@ -36,22 +38,25 @@ static void find_socket(const struct cli *cli, char *path, size_t size)
     } else if (config_load(cli->config_path, &config, error) == 0) {
         len = snprintf(path, size, "%s/admin.sock", config->run_dir);
         config_free(config);
+    } else if (!cli->config_is_default) {
+        return cli_fail(cli, CLI_EXIT_USAGE, "%s (--socket names the socket)", error);
     } else {
         fprintf(stderr, "holdfast: %s\nholdfast: trying %s (--socket names another)\n", error,
                 DEFAULT_SOCKET);
         len = snprintf(path, size, "%s", DEFAULT_SOCKET);
     }
     if (len < 0 || (size_t)len >= size) {
-        path[0] = '\0';
+        return cli_fail(cli, CLI_EXIT_USAGE, "the path of the socket is too long");
     }
+    return 0;
 }
 
 static int connect_to(struct cli *cli)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    find_socket(cli, address.sun_path, sizeof address.sun_path);
-    if (address.sun_path[0] == '\0') {
-        return cli_fail(cli, CLI_EXIT_USAGE, "the path of the socket is too long");
+    int r = find_socket(cli, address.sun_path, sizeof address.sun_path);
+    if (r != 0) {
+        return r;
     }
     const struct timeval wait = {.tv_sec = WAIT_S};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -65,8 +70,8 @@ static int connect_to(struct cli *cli)
                                  ? "you are not in control.admin_group"
                                  : "is holdfast-control running? The spool can be read without it: "
                                    "holdfast spool list";
-        int r = cli_fail(cli, CLI_EXIT_CRITICAL, "no control at %s: %s (%s)", address.sun_path,
-                         strerror(errno), advice);
+        r = cli_fail(cli, CLI_EXIT_CRITICAL, "no control at %s: %s (%s)", address.sun_path,
+                     strerror(errno), advice);
         close(fd);
         return r;
     }

@@ -89,7 +89,7 @@ static void print_list(const json_t *answer)
     printf("%zu of %" PRId64 "\n", i, member_number(answer, "total"));
     if (member_true(answer, "more") && last != NULL) {
         char clean[CLI_TEXT_SIZE];
-        printf("more: add --after %s\n", text_clean(member_text(last, "id"), clean, sizeof clean));
+        printf("more: add --after %s\n", utf8_clean(member_text(last, "id"), clean, sizeof clean));
     }
 }
 
@@ -269,7 +269,7 @@ static void print_body_text(const char *body, size_t len)
         for (char *p = line; *p != '\0'; p++) {
             *p = *p == '\t' ? ' ' : *p;
         }
-        puts(text_clean(line, clean, line_len + 1));
+        puts(utf8_clean(line, clean, line_len + 1));
         free(clean);
         free(line);
         body += line_len + (stop != NULL);

@@ -27,7 +27,7 @@ int cli_fail(const struct cli *cli, int exit_code, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    text_clean(text, clean, sizeof clean);
+    utf8_clean(text, clean, sizeof clean);
     if (cli->json) {
         cli_print_json(json_pack("{sisbsssi}", "v", 1, "ok", 0, "error", clean, "exit", exit_code));
     } else {
@@ -116,7 +116,9 @@ static int run_command(struct cli *cli, const struct command *command, int argc,
 int main(int argc, char **argv)
 {
     const char *config_path = getenv("HOLDFAST_CONFIG");
-    struct cli cli = {.config_path = config_path == NULL ? DEFAULT_CONFIG : config_path, .fd = -1};
+    struct cli cli = {.config_path = config_path == NULL ? DEFAULT_CONFIG : config_path,
+                      .config_is_default = config_path == NULL,
+                      .fd = -1};
     if (argc > 1 && strcmp(argv[1], "--version") == 0) {
         printf("holdfast %s\n", HOLDFAST_VERSION);
         return CLI_EXIT_OK;

@@ -28,7 +28,7 @@ static void copy_text(struct bytes b, char out[CLI_TEXT_SIZE])
 {
     char raw[CLI_TEXT_SIZE];
     bytes_copy_str(b, raw, sizeof raw);
-    text_clean(raw, out, CLI_TEXT_SIZE);
+    utf8_clean(raw, out, CLI_TEXT_SIZE);
 }
 
 static const char *state_of(const struct spool_tool_delivery *d)

@@ -35,7 +35,7 @@ static void append(struct table *table, char *cell)
 void table_cell(struct table *table, const char *text)
 {
     char clean[CLI_TEXT_SIZE];
-    char *copy = strdup(text_clean(text[0] == '\0' ? "-" : text, clean, sizeof clean));
+    char *copy = strdup(utf8_clean(text[0] == '\0' ? "-" : text, clean, sizeof clean));
     assert(copy != NULL);
     append(table, copy);
 }
@@ -136,5 +136,5 @@ void table_print(struct table *table)
 void render_field(const char *label, const char *text)
 {
     char clean[CLI_TEXT_SIZE];
-    printf("%-12s%s\n", label, text_clean(text, clean, sizeof clean));
+    printf("%-12s%s\n", label, utf8_clean(text, clean, sizeof clean));
 }

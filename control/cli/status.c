@@ -214,7 +214,7 @@ __attribute__((format(printf, 3, 4))) static void hint(struct hints *hints, cons
     if (hints->count == 1) {
         printf("\nnext:\n");
     }
-    printf("  %-52s # %s\n", text_clean(command, clean, sizeof clean), why);
+    printf("  %-52s # %s\n", utf8_clean(command, clean, sizeof clean), why);
 }
 
 static void print_hints(const json_t *answer)

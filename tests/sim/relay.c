@@ -244,11 +244,6 @@ static bool dataplane_house(struct relay *r)
         }
         work = true;
     }
-    struct abi_attach *attached = writer_attached(r->dataplane.writer);
-    if (attached != NULL) {
-        atomic_store(&attached->counter[COUNTER_ring_dropped],
-                     counter_get(&r->dataplane.writer_counters, COUNTER_ring_dropped));
-    }
     if (writer_spool_state(r->dataplane.writer) == ABI_SPOOL_FENCED) {
         if (r->dataplane.fenced_until_ns == 0) {
             trace_say("dataplane: the spool is fenced");

@@ -167,6 +167,9 @@ void fake_put(struct fake *f, struct abi_up up)
         bool put = ring_put(&f->up, &up);
         cr_assert(put);
     }
+    if (f->region != NULL && !f->unpublished) {
+        atomic_store(&f->region->up_count, f->number);
+    }
 }
 
 void fake_attach(struct fake *f, const uint64_t *in_flight, uint32_t count)

@@ -251,6 +251,23 @@ Test(delivery, in_flight_at_a_crash_goes_alone_and_is_suspect_after_two)
     cr_assert_eq(fake_total(f, "frozen"), 1);
 }
 
+/* The others' slow hop must not keep it, and everybody else, waiting for ever. */
+Test(delivery, suspect_goes_beside_what_does_not_end)
+{
+    uint64_t id = fake_simple(f, 1);
+    uint64_t slow = fake_simple(f, 2);
+    fake_turn(f, 0);
+    control_detach(f->control);
+    fake_state(f, id, ABI_STATE_FAULT, OUTCOME_NONE, 1, 0, "");
+    fake_forget_sent(f);
+    fake_attach(f, &slow, 1);
+    for (int s = 0; s < 120; s++) {
+        fake_turn(f, 1000);
+    }
+    cr_assert_eq(fake_times_sent(f, id), 1);
+    cr_assert_eq(fake_times_sent(f, slow), 0);
+}
+
 Test(delivery, suspect_that_passes_is_a_suspect_no_more)
 {
     uint64_t id = fake_simple(f, 1);

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static struct fake *f;
 
@@ -380,6 +382,109 @@ Test(operator, domain_dropped_from_the_configuration_is_graced)
     data = control_policy(f->control, &len, &after);
     cr_assert_eq(policy_lookup(policy_verify(data, len), bytes_str("x@three.test"), &route),
                  POLICY_NOT_RELAYED);
+}
+
+static uint64_t published(void)
+{
+    return atomic_load(&f->region->policy_published);
+}
+
+static void adopt(void)
+{
+    const struct policy *policy;
+    void *data;
+    size_t len;
+    cr_assert_eq(policy_load(f->config->state_dir, &policy, &data, &len), 0);
+    cr_assert_geq(policy_generation(policy), published(), "the file has what was published");
+    atomic_store(&f->region->policy_adopted, policy_generation(policy));
+    policy_unload(data, len);
+}
+
+/* A full disk at one reload must not stop delivery until somebody restarts control. */
+Test(operator, policy_that_could_not_be_saved_is_published_by_the_next_try)
+{
+    char error[CONFIG_ERROR_SIZE];
+    char in_the_way[128];
+    snprintf(f->config->state_dir, sizeof f->config->state_dir, "%s", f->dir);
+    snprintf(in_the_way, sizeof in_the_way, "%s/policy.snap.tmp", f->dir);
+    fake_restart_control(f, true);
+    f->old_policy = true; /* adopt() does it */
+    fake_attach(f, NULL, 0);
+    adopt();
+    uint64_t before = published();
+    struct config other = *f->config;
+    other.route_count = 2;
+    cr_assert_eq(mkdir(in_the_way, 0700), 0);
+    cr_assert_lt(control_reload(f->control, &other, f->time, error), 0);
+    cr_assert_eq(published(), before);
+    adopt();
+    uint64_t id = fake_simple(f, 1);
+    fake_turn(f, 0);
+    cr_assert(fake_was_sent(f, id), "the old one stays, and mail goes on");
+    cr_assert_eq(rmdir(in_the_way), 0);
+    cr_assert_eq(control_reload(f->control, &other, f->time, error), 0, "%s", error);
+    cr_assert_gt(published(), before);
+    adopt();
+    id = fake_simple(f, 1);
+    fake_turn(f, 0);
+    cr_assert(fake_was_sent(f, id));
+}
+
+static void refuse(const char *request, const char *why)
+{
+    json_t *answer = fake_admin(f, request);
+    const char *error = json_string_value(json_object_get(answer, "error"));
+    cr_assert(error != NULL && strstr(error, why) != NULL, "%s: %s", request,
+              error == NULL ? "taken" : error);
+    json_decref(answer);
+}
+
+Test(operator, what_could_be_a_slip_is_refused)
+{
+    uint64_t id = fake_simple(f, 1);
+    fake_turn(f, 0);
+    refuse("{'cmd':'hold','select':['route=r1'],'dry_run':1}", "dry_run");
+    refuse("{'cmd':'hold','select':['route=r1'],'dry_run':'true','reason':'x'}", "dry_run");
+    refuse("{'cmd':'hold','select':['route=nosuch'],'reason':'x'}", "no route is called nosuch");
+    refuse("{'cmd':'retry','select':['hop=nosuch'],'reason':'x'}", "no hop is called nosuch");
+    refuse("{'cmd':'hold','select':['route=r1'],'reason':7}", "reason");
+    refuse("{'cmd':'hold','select':['route=r1'],'reason':'x','review_ms':9223372036854775807}",
+           "review_ms");
+    cr_assert_eq(fake_total(f, "held"), 0);
+    fake_state(f, id, ABI_STATE_OUTCOME, OUTCOME_DELIVERED, 1, ABI_FLAG_LAST, "ok");
+}
+
+Test(operator, reason_keeps_its_words)
+{
+    json_decref(
+        hold("{'cmd':'hold','select':['route=r1'],'reason':'St\\u00f6rung\\u202e \\u0007'}"));
+    json_t *answer = fake_admin(f, "{'cmd':'rules'}");
+    const json_t *rule = json_array_get(json_object_get(answer, "rules"), 0);
+    cr_assert_str_eq(json_string_value(json_object_get(rule, "reason")), "St\xc3\xb6rung? ?");
+    json_decref(answer);
+}
+
+/* Nothing waits for it: held mail gives no other way to try the hop again. */
+Test(operator, retry_of_a_hop_closes_its_breaker_also_without_mail)
+{
+    for (int i = 0; i < 20; i++) {
+        uint64_t id = fake_simple(f, 2);
+        fake_turn(f, 0);
+        fake_attempt(f, id, OUTCOME_CONNECT_REFUSED, ABI_FLAG_LAST);
+        fake_turn(f, 0);
+    }
+    json_decref(hold("{'cmd':'hold','select':['all'],'reason':'x'}"));
+    json_t *answer = fake_admin(f, "{'cmd':'status'}");
+    const json_t *hop = json_array_get(json_object_get(answer, "hops"), 1);
+    cr_assert_str_eq(json_string_value(json_object_get(hop, "breaker")), "open");
+    json_decref(answer);
+    answer = fake_admin(f, "{'cmd':'retry','select':['hop=h2'],'reason':'x'}");
+    cr_assert_eq(number(answer, "retried"), 0);
+    json_decref(answer);
+    answer = fake_admin(f, "{'cmd':'status'}");
+    hop = json_array_get(json_object_get(answer, "hops"), 1);
+    cr_assert_str_eq(json_string_value(json_object_get(hop, "breaker")), "closed");
+    json_decref(answer);
 }
 
 Test(operator, ids_of_routes_are_never_reused)

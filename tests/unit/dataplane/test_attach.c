@@ -153,6 +153,7 @@ Test(attach, a_full_ring_drops_but_numbers_go_on)
     }
     bed_finish();
     cr_assert_eq(counter_get(&bed.counters, COUNTER_ring_dropped), 501, "HELLO takes a slot too");
+    cr_assert_eq(atomic_load(&region->up_count), NOTES + 1, "the dropped ones are counted");
     for (uint64_t i = 0; i < LIMIT_RING_UP_SLOTS; i++) {
         cr_assert_eq(bed_next_up().number, i);
     }

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* common/utf8.h: text of people, safe for a terminal and a log. */
+#ifndef HOLDFAST_COMMON_UTF8_H
+#define HOLDFAST_COMMON_UTF8_H
+
+#include <stddef.h>
+
+/* Copies UTF-8 (RFC 3629): control characters, what hides or reverses text, and bytes that are no
+ * UTF-8 become '?'; cut before the code point that does not fit. Returns out. */
+const char *utf8_clean(const char *text, char *out, size_t out_size);
+
+#endif
