@@ -63,6 +63,8 @@ struct spool_io *simdisk_process_begin(struct simdisk *disk, const char *name);
 void simdisk_process_kill(struct spool_io *io, bool power);
 /* All processes must have been killed. */
 void simdisk_power_loss(struct simdisk *disk);
+/* From now on it opens no file that is there, as without a descriptor left; or does again. */
+void simdisk_process_starve(struct spool_io *io, bool starved);
 /* When the next operation under way may be reaped; UINT64_MAX: none. */
 uint64_t simdisk_next_ns(const struct spool_io *io);
 

@@ -32,6 +32,7 @@ struct process {
     struct simdisk *disk;
     bool dead;
     char name[16];
+    bool starved;
     struct file file[SIMDISK_FILES_MAX];
     struct pending *pending;
     uint32_t pending_count;
@@ -88,6 +89,11 @@ static int sim_open(struct spool_io *io, const char *name, bool create, bool dir
     operation(p, 0xd2, strlen(name), create);
     if (p->dead) {
         return -EIO;
+    }
+    if (!create && p->starved) {
+        p->disk->error_count++;
+        trace_say("disk: EMFILE for %s", p->name);
+        return -EMFILE;
     }
     struct simdisk_inode *inode = simdisk_find(&p->disk->current, name);
     if (inode == NULL && create) {
@@ -516,6 +522,11 @@ void simdisk_process_kill(struct spool_io *io, bool power)
         }
     }
     p->dead = true;
+}
+
+void simdisk_process_starve(struct spool_io *io, bool starved)
+{
+    process_of(io)->starved = starved;
 }
 
 uint64_t simdisk_next_ns(const struct spool_io *io)

@@ -270,7 +270,17 @@ static bool turn_worker(struct relay *r)
 
 static bool turn_control(struct relay *r)
 {
-    return control_turn(r->control.control, relay_time(r));
+    if (!r->starved) {
+        return control_turn(r->control.control, relay_time(r));
+    }
+    /* It wants to read what it missed while it was deaf, and cannot: in this turn, or the first one
+     * that wants to. */
+    uint64_t before = simdisk_error_count(r->disk);
+    simdisk_process_starve(r->control.io, true);
+    bool worked = control_turn(r->control.control, relay_time(r));
+    simdisk_process_starve(r->control.io, false);
+    r->starved = simdisk_error_count(r->disk) == before;
+    return worked;
 }
 
 static bool turn_one(struct relay *r, uint64_t which)

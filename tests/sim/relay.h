@@ -79,6 +79,7 @@ struct relay {
     uint64_t deaf_until_ns;   /* the up ring is full until then; 0: it is not */
     uint64_t heard_ns;        /* when control has surely read what it missed */
     uint64_t paused_until_ns; /* and control gets no turn */
+    bool starved;             /* its next turn finds that it cannot open a file */
     struct {
         uint32_t percent;  /* of the deliveries, until one is cursed; 0: none is any more */
         uint64_t id;       /* it makes the dataplane fault each time */

@@ -87,6 +87,7 @@ void relay_deafen(struct relay *r, uint64_t until_ns, bool paused)
         clogged = (const struct ring *)((const uint8_t *)region + abi_up_offset());
     }
     r->deaf_until_ns = until_ns;
+    r->starved = rng_percent(&r->rng, 30);
     r->paused_until_ns = paused ? until_ns : 0;
     trace_event(0x45, until_ns, paused);
     trace_say("control: %s, its ring is full, until %.3f s", paused ? "sleeps" : "is slow",
@@ -98,7 +99,7 @@ void relay_listen(struct relay *r)
     if (r->deaf_until_ns != 0 && trace.now_ns >= r->deaf_until_ns) {
         clogged = NULL;
         r->deaf_until_ns = r->paused_until_ns = 0;
-        r->heard_ns = trace.now_ns + UINT64_C(1000000000);
+        r->heard_ns = trace.now_ns + (r->starved ? 5 : 1) * UINT64_C(1000000000);
         trace_say("control: its ring is free again");
     }
 }
