@@ -72,11 +72,10 @@ int setup_spool(const struct config *config, char error[CONFIG_ERROR_SIZE])
     snprintf(path, sizeof path, "%s/policy.db", config->state_dir);
     if (stat(path, &st) == 0 && stat(config->spool.dir, &st) < 0) {
         int err = -errno;
-        snprintf(
-            error, CONFIG_ERROR_SIZE,
-            "spool.dir %s: %s, but policy.db knows of a spool: mount or restore it, or make an "
-            "empty folder",
-            config->spool.dir, strerror(-err));
+        snprintf(error, CONFIG_ERROR_SIZE,
+                 "spool.dir %s: %s, but state_dir is of a relay that ran: mount or restore it, or "
+                 "make an empty folder",
+                 config->spool.dir, strerror(-err));
         return err;
     }
     return 0;

@@ -77,11 +77,29 @@ static int make_directory(const char *path, mode_t mode, uid_t uid, gid_t gid)
     return 0;
 }
 
+/* A relay that ran before has its spool: an empty one in its place, on a volume that is not
+ * mounted, would hide all that waits in the true one. */
+static int check_spool(const struct config *config, char error_out[CONFIG_ERROR_SIZE])
+{
+    char path[CONFIG_PATH_SIZE + 32];
+    snprintf(path, sizeof path, "%s/policy.snap", config->state_dir);
+    if (access(path, F_OK) < 0 || access(config->spool.dir, F_OK) == 0) {
+        return 0;
+    }
+    int r = -errno;
+    snprintf(error_out, CONFIG_ERROR_SIZE,
+             "spool.dir %s: %s, but state_dir is of a relay that ran: mount or restore it, or make "
+             "an empty folder",
+             config->spool.dir, strerror(-r));
+    return r;
+}
+
 int setup_directories(const struct config *config, char error_out[CONFIG_ERROR_SIZE])
 {
     uid_t uid;
     gid_t gid;
     int r = find_owner(config, &uid, &gid, error_out);
+    r = r < 0 ? r : check_spool(config, error_out);
     if (r < 0) {
         return r;
     }

@@ -136,6 +136,11 @@ def second_instances(lab, check):
     harness.account_check(lab, check)
     for name in ("dataplane", "control"):
         check(lab.kill(name) == 0, f"{name} ends with 0 on SIGTERM")
+    os.rename(lab.path("spool"), lab.path("spool.away"))
+    for name in ("dataplane", "control"):
+        refused(check, f"the spool is gone, {name}", attempt(lab, name),
+                "spool.dir .*mount or restore it")
+    check(not os.path.exists(lab.path("spool")), "and no empty one is made in its place")
 
 
 def test(lab, check):
