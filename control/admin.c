@@ -67,15 +67,16 @@ void admin_set_words(json_t *object, const char *key, const char *text)
     assert(r == 0);
 }
 
-/* A name that is nobody's is a slip of the finger: it would look like a queue that is empty. */
+/* A name that never was anybody's is a slip of the finger: it would look like a queue that is
+ * empty. One that left the configuration may come back. */
 static json_t *check_names(const struct control *c, const struct select *select)
 {
     for (uint32_t i = 0; i < select->count; i++) {
         const struct select_term *term = &select->term[i];
-        if (term->key == SELECT_ROUTE && routes_find_name(c, term->text) == NULL) {
+        if (term->key == SELECT_ROUTE && !store_name_is_known(c->store, STORE_ROUTES, term->text)) {
             return admin_error(ADMIN_EXIT_USAGE, "no route is called %.64s", term->text);
         }
-        if (term->key == SELECT_HOP && routes_find_hop_name(c, term->text) == NULL) {
+        if (term->key == SELECT_HOP && !store_name_is_known(c->store, STORE_HOPS, term->text)) {
             return admin_error(ADMIN_EXIT_USAGE, "no hop is called %.64s", term->text);
         }
     }

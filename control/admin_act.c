@@ -358,8 +358,9 @@ static json_t *run_retry(struct control *c, struct admin_request *request, struc
     }
     for (uint32_t i = 0; i < request->select.count; i++) { /* also one without waiting mail */
         const struct select_term *term = &request->select.term[i];
-        if (term->key == SELECT_HOP) {
-            hopside_close(c, routes_find_hop_name(c, term->text));
+        struct hop *hop = term->key == SELECT_HOP ? routes_find_hop_name(c, term->text) : NULL;
+        if (hop != NULL) {
+            hopside_close(c, hop);
         }
     }
     json_t *o = admin_ok();

@@ -298,7 +298,6 @@ struct route *routes_take(struct control *c, uint32_t id);
 must_check int routes_present(struct control *c);
 must_check int routes_publish(struct control *c, char error_out[CONFIG_ERROR_SIZE]);
 struct hop *routes_find_hop(const struct control *c, uint32_t id);
-struct route *routes_find_name(const struct control *c, const char *name);
 struct hop *routes_find_hop_name(const struct control *c, const char *name);
 void routes_fini(struct control *c);
 

@@ -53,17 +53,6 @@ struct hop *routes_find_hop_name(const struct control *c, const char *name)
     return NULL;
 }
 
-struct route *routes_find_name(const struct control *c, const char *name)
-{
-    size_t at = 0;
-    for (struct route *r = map_next(&c->routes, &at); r != NULL; r = map_next(&c->routes, &at)) {
-        if (strcmp(r->name, name) == 0) {
-            return r;
-        }
-    }
-    return NULL;
-}
-
 static struct hop *take_hop(struct control *c, const struct config_hop *config)
 {
     struct hop *h = routes_find_hop(c, config->id);

@@ -254,6 +254,13 @@ int store_name_id(struct store *store, enum store_names which, const char *name,
     return r;
 }
 
+bool store_name_is_known(struct store *store, enum store_names which, const char *name)
+{
+    uint64_t id = 0;
+    int r = one_number(store_query(store, names_sql[which].find_id, "s", name), &id);
+    return r < 0 || id != 0; /* a database that fails is told of by what comes next */
+}
+
 bool store_id_name(struct store *store, enum store_names which, uint32_t id,
                    char name_out[LIMIT_NAME_BYTES + 1])
 {

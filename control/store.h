@@ -36,6 +36,8 @@ enum store_names {
 /* The id of a name, given now if it has none yet. */
 must_check int store_name_id(struct store *store, enum store_names which, const char *name,
                              uint32_t *id_out);
+/* Whether a configuration ever had it. */
+bool store_name_is_known(struct store *store, enum store_names which, const char *name);
 /* The name that once had the id; false: never given. */
 must_check bool store_id_name(struct store *store, enum store_names which, uint32_t id,
                               char name_out[LIMIT_NAME_BYTES + 1]);

@@ -496,6 +496,7 @@ Test(operator, ids_of_routes_are_never_reused)
     snprintf(renamed[0].name, sizeof renamed[0].name, "%s", "another");
     other.route = renamed;
     cr_assert_eq(control_reload(f->control, &other, f->time, error), 0);
+    json_decref(hold("{'cmd':'hold','select':['route=r1'],'reason':'it may come back'}"));
     cr_assert_gt(renamed[0].id, 3);
     cr_assert_eq(renamed[1].id, 2);
     cr_assert_eq(control_reload(f->control, f->config, f->time, error), 0);
