@@ -100,8 +100,7 @@ static const struct config_key spool_keys[] = {
     /* A position has 32 bits for the offset; the smallest holds a few large records. */
     {"segment", CONFIG_KIND_SIZE, false, C(spool.segment_bytes), MIB, 2048 * MIB, NULL},
     {"segments_max", CONFIG_KIND_NUMBER, false, C(spool.segments_max), 4, 65536, NULL},
-    {"state_segment", CONFIG_KIND_SIZE, false, C(spool.state_segment_bytes), 64 * KIB, 256 * MIB,
-     NULL},
+    {"state_segment", CONFIG_KIND_SIZE, false, C(spool.state_segment_bytes), MIB, 256 * MIB, NULL},
     {"io", CONFIG_KIND_CUSTOM, false, C(spool.io), 0, 0, read_io},
 };
 

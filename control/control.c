@@ -216,6 +216,7 @@ void control_attach(struct control *c, struct abi_attach *region, uint32_t worke
         fence->unsent = fence->waiting;
     }
     pending_resend_all(c);
+    c->checkpoint.recycle_seq = c->checkpoint.told_seq; /* it may have died with the last ring */
     atomic_store_explicit(&region->policy_published, c->policy_generation, memory_order_release);
 }
 

@@ -10,7 +10,7 @@ enum { OFFERS_PER_TURN = 64 }; /* a burst of emptied segments must not fill the 
 
 bool down_put(struct control *c, uint32_t worker, const struct abi_down *down)
 {
-    assert(c->attach.phase == ATTACH_RUNNING && worker < c->attach.worker_count);
+    assert(c->attach.phase >= ATTACH_INFLIGHT && worker < c->attach.worker_count);
     return ring_put(&c->attach.down[worker], down);
 }
 
@@ -68,6 +68,10 @@ static bool send_state_recycle(struct control *c)
 
 bool down_turn(struct control *c)
 {
+    if (c->attach.phase == ATTACH_INFLIGHT) {
+        /* A full state log keeps the end of the set in flight from coming: this makes room. */
+        return send_state_recycle(c);
+    }
     if (c->attach.phase != ATTACH_RUNNING) {
         return false;
     }

@@ -294,7 +294,7 @@ bool writer_turn(struct writer *w, bool wait)
     if (w->up_number != up_before) {
         wake_control(w);
     }
-    if (taken > 0 || given > 0) {
+    if (taken > 0 || given > 0 || spool_writer_state(w->settings.spool) != writer_spool_state(w)) {
         publish_figures(w);
     }
     return taken > 0 || given > 0;

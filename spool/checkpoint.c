@@ -16,7 +16,7 @@
 #include <stdlib.h>
 
 /* One piece of synchronous I/O: keeps each call short of what a kernel cuts off (2 GiB). */
-enum { PIECE_BYTES = 8 << 20, KEPT = 2, LISTED_MAX = 16 };
+enum { PIECE_BYTES = 8 << 20, LISTED_MAX = 16 };
 
 static const char NEW_NAME[] = "ckpt.tmp";
 
@@ -85,37 +85,6 @@ static int write_file(struct spool_io *io, const struct format_checkpoint *heade
     return err;
 }
 
-int spool_checkpoint_save(struct spool_io *io, uint64_t message_pos, uint64_t state_pos,
-                          struct bytes blob)
-{
-    assert(blob.len <= FORMAT_CHECKPOINT_BYTES_MAX);
-    struct listing old = {.count = 0};
-    char name[FORMAT_NAME_SIZE];
-    int err = io->ops->list(io, note_name, &old);
-    if (err != 0) {
-        return err;
-    }
-    struct format_checkpoint header = {
-        .number = old.count > 0 ? old.number[0] + 1 : 1,
-        .message_pos = message_pos,
-        .state_pos = state_pos,
-        .blob_bytes = blob.len,
-        .blob_crc = crc32c(0, blob.data, blob.len),
-    };
-    err = write_file(io, &header, blob);
-    if (err == 0) {
-        err = io->ops->rename(io, NEW_NAME, format_checkpoint_name(header.number, name));
-    }
-    if (err == 0) {
-        err = io->ops->sync_dir(io);
-    }
-    for (uint32_t i = KEPT - 1; err == 0 && i < old.count; i++) {
-        /* What cannot be removed now is removed next time. */
-        (void)io->ops->remove(io, format_checkpoint_name(old.number[i], name));
-    }
-    return err;
-}
-
 /* Reads a checkpoint's blob. -EBADMSG when it does not verify. */
 static int read_blob(struct spool_io *io, int file, const struct format_checkpoint *header,
                      void **blob_out)
@@ -176,17 +145,55 @@ static int load(struct spool_io *io, uint64_t number, struct format_checkpoint *
     return err;
 }
 
+int spool_checkpoint_save(struct spool_io *io, uint64_t message_pos, uint64_t state_pos,
+                          struct bytes blob)
+{
+    assert(blob.len <= FORMAT_CHECKPOINT_BYTES_MAX);
+    struct listing old = {.count = 0};
+    char name[FORMAT_NAME_SIZE];
+    int err = io->ops->list(io, note_name, &old);
+    if (err != 0) {
+        return err;
+    }
+    struct format_checkpoint header = {
+        .number = old.count > 0 ? old.number[0] + 1 : 1,
+        .message_pos = message_pos,
+        .state_pos = state_pos,
+        .blob_bytes = blob.len,
+        .blob_crc = crc32c(0, blob.data, blob.len),
+    };
+    err = write_file(io, &header, blob);
+    if (err == 0) {
+        err = io->ops->rename(io, NEW_NAME, format_checkpoint_name(header.number, name));
+    }
+    if (err == 0) {
+        err = io->ops->sync_dir(io);
+    }
+    bool kept = false; /* the newest older one that is good, and what is newer than that */
+    for (uint32_t i = 0; err == 0 && i < old.count; i++) {
+        if (!kept) {
+            kept = load(io, old.number[i], &header, NULL) == 0;
+            continue;
+        }
+        /* What cannot be removed now is removed next time. */
+        (void)io->ops->remove(io, format_checkpoint_name(old.number[i], name));
+    }
+    return err;
+}
+
 int spool_checkpoint_load(struct spool_io *io, uint64_t *message_pos_out, uint64_t *state_pos_out,
                           uint64_t *older_state_pos_out, void **blob_out, size_t *len_out)
 {
     struct listing all = {.count = 0};
     int err = io->ops->list(io, note_name, &all);
     bool found = false;
+    bool damaged = false;
     *older_state_pos_out = 0; /* no older one that verifies: the state log may not go at all */
     for (uint32_t i = 0; err == 0 && i < all.count; i++) {
         struct format_checkpoint header;
         int bad = load(io, all.number[i], &header, found ? NULL : blob_out);
-        if (bad == -EBADMSG || bad == -ENOENT) {
+        if (bad == -EBADMSG || bad == -EIO || bad == -ENOENT) {
+            damaged |= bad != -ENOENT;
             continue;
         }
         if (bad != 0) {
@@ -204,5 +211,6 @@ int spool_checkpoint_load(struct spool_io *io, uint64_t *message_pos_out, uint64
     if (err != 0 && found) {
         free(*blob_out);
     }
-    return err != 0 ? err : found ? 0 : -ENOENT;
+    /* Without one the state log may be gone in part: what was delivered would be sent again. */
+    return err != 0 ? err : found ? 0 : damaged ? -EBADMSG : -ENOENT;
 }

@@ -158,8 +158,8 @@ int uring_attach(struct disk *d)
         return -ENOMEM;
     }
     /* Flags of Linux 6.0 first; an older kernel refuses them. */
-    unsigned flags = IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER |
-                     IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+    unsigned flags =
+        IORING_SETUP_R_DISABLED | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
     int err = io_uring_queue_init(RING_ENTRIES, &u->ring, flags);
     if (err == -EINVAL) {
         err = io_uring_queue_init(RING_ENTRIES, &u->ring, IORING_SETUP_R_DISABLED);

@@ -107,6 +107,12 @@ static uint8_t *packet_begin(struct net *net, uint8_t protocol, const struct ip_
     return frame->data + LINK_IP_BYTES;
 }
 
+bool net_has_route(const struct net *net, const struct ip_addr *src, const struct ip_addr *dst)
+{
+    struct net_route route;
+    return route_find(net, src, dst, &route);
+}
+
 uint8_t *net_begin_tcp(struct net *net, const struct ip_addr *src, const struct ip_addr *dst,
                        size_t transport_len)
 {

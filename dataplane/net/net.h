@@ -67,6 +67,7 @@ bool net_is_ours(const struct net *net, const struct ip_addr *addr);
  * our links. A dst without a route is reported by net_next_unreachable. */
 uint8_t *net_begin_tcp(struct net *net, const struct ip_addr *src, const struct ip_addr *dst,
                        size_t transport_len);
+bool net_has_route(const struct net *net, const struct ip_addr *src, const struct ip_addr *dst);
 void net_send(struct net *net, uint64_t now_ns);
 
 /* ARP retries and expiry. Neighbours that did not answer: the destinations whose packets were

@@ -91,7 +91,9 @@ static bool ack_is_duplicate(const struct tcp_conn *conn, const struct tcp_segme
 
 void tcp_ack_window(struct tcp_conn *conn, const struct tcp_segment *segment)
 {
-    uint32_t window = (uint32_t)segment->window << conn->snd_wscale;
+    /* RFC 7323 section 2.2: that of a SYN is never scaled. */
+    bool syn = (segment->flags & TCP_FLAG_SYN) != 0;
+    uint32_t window = (uint32_t)segment->window << (syn ? 0 : conn->snd_wscale);
     bool newer = seq_before(conn->snd_wl1, segment->seq) ||
                  (conn->snd_wl1 == segment->seq && seq_upto(conn->snd_wl2, segment->ack));
     if (!newer) {
@@ -147,6 +149,7 @@ bool tcp_ack_take(struct tcp_conn *conn, const struct tcp_segment *segment)
     }
     if (conn->keep_alive_ms != 0) {
         conn->heard_ns = conn->stack->now_ns;
+        conn->keep_alive_asked = 0;
     }
     if (seq_before(conn->snd_una, ack)) {
         ack_new(conn, segment);

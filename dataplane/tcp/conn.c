@@ -98,6 +98,9 @@ void tcp_conn_established(struct tcp_conn *conn)
     assert(conn->state == TCP_STATE_SYN_SENT || conn->state == TCP_STATE_SYN_RECEIVED);
     tcp_conn_set_half_open(conn, false);
     tcp_recovery_init(conn);
+    if (conn->backoff > 0 && conn->srtt_us == 0) {
+        conn->rto_us = 3000000; /* RFC 6298 section 5.7 */
+    }
     conn->backoff = 0;
     conn->state = conn->is_closed ? TCP_STATE_FIN_WAIT_1 : TCP_STATE_ESTABLISHED;
     if (conn->is_passive) {
@@ -195,6 +198,7 @@ void tcp_keep_alive(struct tcp_conn *conn, uint32_t interval_ms)
 {
     conn->keep_alive_ms = interval_ms;
     conn->keep_alive_ns = 0;
+    conn->keep_alive_asked = 0;
     if (interval_ms != 0 && conn->state != TCP_STATE_CLOSED) {
         conn->heard_ns = conn->stack->now_ns;
         tcp_timer_keep_alive(conn);

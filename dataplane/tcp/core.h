@@ -65,6 +65,7 @@
 #define TCP_RTO_MIN_DEFAULT_MS 200u
 /* RFC 8985 section 7.2 has 10 ms as a usual floor of the probe timeout. */
 #define TCP_EARLY_MIN_US         10000u
+#define TCP_KEEP_ALIVE_ASKED_MIN 3u /* a lost question ends nothing */
 #define TCP_TIME_WAIT_DEFAULT_MS 60000u
 /* RFC 9293 section 3.8.3 wants R2 of at least 100 s. */
 #define TCP_GIVE_UP_DEFAULT_MS 300000u
@@ -316,7 +317,8 @@ struct tcp_conn {
     uint32_t irs;
     uint32_t fin_seq;
     uint32_t challenge_s;
-    uint32_t keep_alive_ms; /* 0: off */
+    uint32_t keep_alive_ms;    /* 0: off */
+    uint32_t keep_alive_asked; /* since heard_ns */
     uint32_t hash;
     uint32_t events;
     void *user;

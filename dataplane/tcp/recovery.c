@@ -108,6 +108,10 @@ void tcp_recovery_ack(struct tcp_conn *conn, uint32_t acked, uint32_t flight_bef
         return;
     }
     conn->dup_acks = 0;
+    if (seq_before(conn->recover, conn->snd_una - acked)) {
+        /* Nothing is being repaired: it goes along, or 2 GiB later it would seem ahead. */
+        conn->recover = conn->snd_una - 1;
+    }
     bool slow_start = conn->cwnd < conn->ssthresh;
     /* A window that was not used was not proven (RFC 7661 section 4.3). */
     uint32_t used = slow_start ? 2 * flight_before : flight_before + mss;

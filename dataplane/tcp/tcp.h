@@ -120,7 +120,8 @@ void tcp_consume(struct tcp_conn *conn, size_t len);
 
 /* From now on, whenever the peer was silent for so long and nothing of ours is unacknowledged, it
  * is asked for a sign of life (RFC 9293 section 3.8.4; 0: never, the default). One that forgot the
- * connection answers with RST; one that is silent through give_up_ms ends it with TIMEOUT. */
+ * connection answers with RST; one that is silent through give_up_ms, and at least three questions,
+ * ends it with TIMEOUT. */
 void tcp_keep_alive(struct tcp_conn *conn, uint32_t interval_ms);
 
 /* Bytes that tcp_write would take now. */

@@ -172,12 +172,14 @@ static void timer_keep_alive_fire(struct tcp_conn *conn)
         return;
     }
     bool idle = conn->snd_una == conn->snd_max;
-    if (idle && silent_ns >= conn->stack->settings.give_up_ms * TCP_NS_PER_MS) {
+    if (idle && silent_ns >= conn->stack->settings.give_up_ms * TCP_NS_PER_MS &&
+        conn->keep_alive_asked >= TCP_KEEP_ALIVE_ASKED_MIN) {
         timer_give_up(conn);
         return;
     }
     if (idle && silent_ns >= conn->keep_alive_ms * TCP_NS_PER_MS) {
         conn->is_keep_alive_due = true;
+        conn->keep_alive_asked++;
         tcp_conn_dirty(conn);
     }
     tcp_timer_keep_alive(conn);

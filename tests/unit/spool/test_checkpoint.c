@@ -64,6 +64,27 @@ Test(checkpoint, newest_and_the_one_before)
     memdisk_destroy(disk);
 }
 
+Test(checkpoint, rot_costs_neither_the_good_one_nor_the_alarm)
+{
+    struct memdisk *disk = memdisk_create(1);
+    struct spool_io *io = memdisk_io(disk);
+    uint64_t older;
+    uint64_t pos;
+    void *data;
+    size_t len;
+    cr_assert_eq(save(io, 1), 0);
+    cr_assert_eq(save(io, 2), 0);
+    memdisk_file(disk, "ckpt-0000000002", &len)[50000] ^= 1;
+    cr_assert_eq(save(io, 3), 0);
+    cr_assert_not_null(memdisk_file(disk, "ckpt-0000000001", &len), "the good one stays");
+    memdisk_file(disk, "ckpt-0000000003", &len)[50000] ^= 1;
+    cr_assert_eq(load(io, &older), 1);
+    memdisk_file(disk, "ckpt-0000000001", &len)[50000] ^= 1;
+    cr_assert_eq(spool_checkpoint_load(io, &pos, &pos, &older, &data, &len), -EBADMSG,
+                 "not as on a new spool");
+    memdisk_destroy(disk);
+}
+
 Test(checkpoint, crash_at_every_operation)
 {
     for (uint64_t at = 1; at < 12; at++) {

@@ -111,6 +111,32 @@ Test(disk, whole_life_pwritev2)
     whole_life("pwritev2");
 }
 
+static void *write_one(void *ctx)
+{
+    struct spool_txn txn = {.id = 32};
+    struct helper_record *r = helper_submit(ctx, &txn, 200, true);
+    helper_run(ctx);
+    cr_assert_eq(r->submit.result, SPOOL_RESULT_OK);
+    return NULL;
+}
+
+/* What a start after a fault does: a record by the main thread, then the writer thread goes on. */
+Test(disk, io_uring_is_handed_to_another_thread)
+{
+    struct spool_io *io = open_disk("io_uring", false);
+    struct spool_writer *w;
+    pthread_t thread;
+    cr_assert_eq(spool_writer_open(io, &helper_settings, &w), 0);
+    struct spool_txn txn = {.id = 16};
+    struct helper_record *r = helper_submit(w, &txn, 200, true);
+    helper_run(w);
+    cr_assert_eq(r->submit.result, SPOOL_RESULT_OK);
+    cr_assert_eq(pthread_create(&thread, NULL, write_one, w), 0);
+    pthread_join(thread, NULL);
+    spool_writer_close(w);
+    io->ops->destroy(io);
+}
+
 Test(disk, whole_life_io_uring)
 {
     whole_life("io_uring");

@@ -92,6 +92,24 @@ Test(keep_alive, a_peer_silent_for_long_is_given_up)
     link_destroy(peer.link);
 }
 
+/* MUST-29, where the interval is longer than give_up_ms: it is asked first. */
+Test(keep_alive, a_long_interval_gives_nobody_up_unasked)
+{
+    struct peer peer = {0};
+    struct link_app *app = open_asking(&peer);
+    tcp_keep_alive(app->conn, 400 * 1000);
+    peer_wait(&peer, 1201 * TCP_NS_PER_S);
+    cr_assert_eq(peer_count(&peer), 3);
+    cr_assert_not(app->closed);
+    peer_send(&peer, TCP_FLAG_ACK, NULL, 0);
+    peer_clear(&peer);
+    peer_wait(&peer, 1590 * TCP_NS_PER_S);
+    cr_assert_not(app->closed, "it spoke: counted anew");
+    peer_wait(&peer, 20 * TCP_NS_PER_S);
+    cr_assert(app->closed);
+    link_destroy(peer.link);
+}
+
 /* An off-path guess at the connection does not count as its peer. */
 Test(keep_alive, only_an_acceptable_ack_is_a_sign_of_life)
 {
