@@ -222,43 +222,53 @@ static void add_end(struct scan *s, uint64_t pos, bool torn)
     s->torn[s->end_count++] = torn;
 }
 
-/* Judges the open ends by a position up to which the log was durable. */
-static int settle_ends(struct scan *s, uint64_t durable_pos)
-{
-    struct format_batch witness = {.durable_pos = durable_pos};
-    int err = 0;
-    for (uint32_t i = 0; err == 0 && i < s->end_count; i++) {
-        if (witness_covers(&witness, s->ends[i])) {
-            err = report_bad(s, SPOOL_SCAN_DAMAGE, s->ends[i],
-                             "no valid batch where the log was durable");
-        } else if (s->torn[i]) {
-            err = report_bad(s, SPOOL_SCAN_TAIL, s->ends[i], "torn batch header");
-        }
-    }
-    s->end_count = 0;
-    return err;
-}
+/* Looks at an open end a second time: a writer may have gone on while we read what is behind it.
+ * END_GROWN: a valid batch is there now; END_GONE: the segment was recycled; or -errno. */
+enum { END_SAME, END_GROWN, END_GONE };
 
-/* An open end may have grown since we passed it: true when a valid batch is there now. */
-static int end_has_grown(struct scan *s, uint64_t end)
+static int look_again(struct scan *s, uint64_t end)
 {
     struct spool_reader *r = s->reader;
     const struct segment_table *t = &r->table[s->kind];
     size_t i = reader_table_at(t, spool_pos_seq(end));
     if (i == t->count || t->file[i].seq != spool_pos_seq(end)) {
-        return 0;
+        return END_GONE;
     }
     int file = reader_open_segment(r, s->kind, &t->file[i]);
     if (file < 0) {
-        return file == -ENOENT ? 0 : file;
+        return file == -ENOENT ? END_GONE : file;
     }
     struct format_batch batch;
     bool resembles;
     window_set_file(&r->probe, file);
-    int grown = window_probe(&r->probe, r, s->kind, end, &batch, &resembles);
+    int found = window_probe(&r->probe, r, s->kind, end, &batch, &resembles);
     r->io->ops->close(r->io, file);
     window_set_file(&r->probe, -1);
-    return grown;
+    return found > 0 ? END_GROWN : found;
+}
+
+/* Judges the open ends by a position up to which the log was durable. What was written behind an
+ * end since we passed it is not handed out by this scan: the end is told of, as a place up to
+ * which to trust it. */
+static int settle_ends(struct scan *s, uint64_t durable_pos)
+{
+    struct format_batch witness = {.durable_pos = durable_pos};
+    int err = 0;
+    for (uint32_t i = 0; err == 0 && i < s->end_count; i++) {
+        int now = look_again(s, s->ends[i]);
+        if (now < 0) {
+            err = now;
+        } else if (now == END_GROWN) {
+            err = report_bad(s, SPOOL_SCAN_TAIL, s->ends[i], "written while it was read");
+        } else if (now == END_SAME && witness_covers(&witness, s->ends[i])) {
+            err = report_bad(s, SPOOL_SCAN_DAMAGE, s->ends[i],
+                             "no valid batch where the log was durable");
+        } else if (now == END_SAME && s->torn[i]) {
+            err = report_bad(s, SPOOL_SCAN_TAIL, s->ends[i], "torn batch header");
+        }
+    }
+    s->end_count = 0;
+    return err;
 }
 
 /* --- one batch, one segment ------------------------------------------------------------------ */
@@ -439,13 +449,6 @@ static int finish(struct scan *s)
         return 0;
     }
     int err = peer_evidence(s, &peer);
-    for (uint32_t i = 0; err == 0 && i < s->end_count; i++) {
-        if (spool_pos_seq(peer) == spool_pos_seq(s->ends[i]) && peer > s->ends[i]) {
-            int grown = end_has_grown(s, s->ends[i]);
-            err = grown < 0 ? grown : 0;
-            peer = grown > 0 ? 0 : peer;
-        }
-    }
     return err == 0 ? settle_ends(s, peer) : err;
 }
 
