@@ -230,6 +230,17 @@ static void raise_floor(struct seen *seen, const struct scan *scan, uint64_t to)
     }
 }
 
+/* What is read without a dataplane's word may not be durable yet: its writer died between write and
+ * sync. A checkpoint must not know of a message that a power loss can still take away. */
+static void make_durable(const struct scan *scan, struct spool_reader *reader)
+{
+    int r = scan->messages ? spool_sync_messages(reader, scan->last)
+                           : spool_sync_states(reader, scan->last);
+    if (r < 0) {
+        control_say(scan->c, 3, "%s cannot be synced: %s", scan->log, strerror(-r));
+    }
+}
+
 typedef int (*scan_fn)(struct spool_reader *reader, uint64_t from, uint64_t to, spool_scan_fn fn,
                        void *ctx);
 
@@ -250,6 +261,9 @@ static int run(struct control *c, struct seen *seen, uint64_t to, scan_fn how, s
                         .damage_top = messages ? &c->message_damage_top : &c->state_damage_top,
                         .not_good = UINT64_MAX};
     r = how(reader, seen->floor, to, fn, &scan);
+    if (r == 0 && to == UINT64_MAX && scan.any) {
+        make_durable(&scan, reader);
+    }
     spool_reader_close(reader);
     if (r == 0) {
         raise_floor(seen, &scan, to);

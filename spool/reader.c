@@ -319,6 +319,28 @@ int spool_list_segments(struct spool_reader *r, int (*fn)(void *ctx, uint64_t se
     return err;
 }
 
+/* --- durability ------------------------------------------------------------------------------ */
+
+/* One batch is in flight at a time, so only the last one's segment can have more than is synced. */
+static int sync_log(struct spool_reader *r, enum log_kind kind, uint64_t pos)
+{
+    int file = segment_for_read(r, kind, spool_pos_seq(pos));
+    if (file == -ENOENT) {
+        return 0; /* recycled since */
+    }
+    return file < 0 ? file : r->io->ops->sync(r->io, file);
+}
+
+int spool_sync_messages(struct spool_reader *r, uint64_t pos)
+{
+    return sync_log(r, LOG_MESSAGE, pos);
+}
+
+int spool_sync_states(struct spool_reader *r, uint64_t pos)
+{
+    return sync_log(r, LOG_STATE, pos);
+}
+
 /* --- records --------------------------------------------------------------------------------- */
 
 static bool pos_plausible(const struct spool_reader *r, enum log_kind kind, uint64_t pos)

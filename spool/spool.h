@@ -222,6 +222,10 @@ must_check int spool_scan_messages(struct spool_reader *reader, uint64_t from, u
                                    spool_scan_fn fn, void *ctx);
 must_check int spool_scan_states(struct spool_reader *reader, uint64_t from, uint64_t to,
                                  spool_scan_fn fn, void *ctx);
+/* Makes the log durable up to `pos`, the last record that a scan without end found: a writer that
+ * died may have left it in the page cache only. 0 or -errno. */
+must_check int spool_sync_messages(struct spool_reader *reader, uint64_t pos);
+must_check int spool_sync_states(struct spool_reader *reader, uint64_t pos);
 /* Reads one record; borrowed until the next call on this reader. 0, -ENOENT (no such segment any
  * more), -EBADMSG (damaged), -errno. */
 must_check int spool_read_record(struct spool_reader *reader, uint64_t pos, uint64_t id,

@@ -12,7 +12,8 @@
  *                  └─▶ HELO ────┘  └── RSET ◀───┴──▶ DONE                   ▼
  *                                              421, bad replies, lost ──▶ BROKEN (from anywhere)
  * Without PIPELINING one command is under way at a time. With it all of them are, as the output
- * has room, but BDAT waits for the RCPTs' replies: its octets could not be taken back. */
+ * has room. The body goes by DATA even where CHUNKING is offered: 354 can be the answer to nothing
+ * else, so a hop's reply too many shows before the body, not as an answer to it. */
 #include "dataplane/smtp/client_internal.h"
 
 #include "dataplane/smtp/address.h"
@@ -66,7 +67,7 @@ void smtp_client_output_sent(struct smtp_client *client, size_t len)
 
 unsigned client_command_count(const struct smtp_client *client)
 {
-    return 1u + client->delivery->rcpt_count + ((client->flags & CLIENT_BDAT) == 0);
+    return 2u + client->delivery->rcpt_count;
 }
 
 static void mail_put(struct smtp_client *client)
@@ -116,14 +117,8 @@ void client_advance(struct smtp_client *client)
     if (client->command_answered < client->command_sent || client->out_len > 0) {
         return;
     }
-    bool stopped = (client->flags & CLIENT_STOP) != 0;
-    if (!stopped && client->command_sent < client_command_count(client)) {
-        return;
-    }
-    if (stopped || !client_has_open_rcpt(client)) {
+    if ((client->flags & CLIENT_STOP) != 0) {
         client_finish(client, false);
-    } else {
-        client->state = SMTP_CLIENT_STATE_BODY; /* BDAT; DATA goes there by its 354 */
     }
 }
 
@@ -280,10 +275,7 @@ void smtp_client_begin(struct smtp_client *client, const struct smtp_delivery *d
     client->body_left = delivery->body_bytes;
     client->body_match = 0;
     client->literal_sent = 0;
-    client->flags = (client->capabilities & CLIENT_CHUNKING) != 0 ? CLIENT_BDAT : 0;
-    if (client->line_len > 0 || client->reply_lines > 0) {
-        client->flags |= CLIENT_STALE;
-    }
+    client->flags = client->line_len > 0 || client->reply_lines > 0 ? CLIENT_STALE : 0;
     enum outcome obstacle = delivery_obstacle(client, delivery);
     if (obstacle != OUTCOME_NONE) {
         client_settle(client, (struct smtp_rcpt_result){.outcome = (uint8_t)obstacle,

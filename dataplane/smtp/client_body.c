@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dataplane/smtp/client_body.c: the message on its way to a hop.
  *
- * Promise: by DATA, every line that begins with a dot gets another (RFC 5321 section 4.5.2), and
+ * Promise: every line that begins with a dot gets another (RFC 5321 section 4.5.2), and
  *          CRLF.CRLF stands at the end and only there. Any cut of input and output gives the same
  *          bytes.
  * Trap:    stored bodies have only CRLF line ends. Should one have a bare LF all the same, a dot
  *          behind it is stuffed too: a hop that takes it for a line end must not find an end of
  *          data there. */
 #include "dataplane/smtp/client_internal.h"
-
-#include <stdio.h>
 
 enum match {
     MATCH_START, /* behind CRLF, or at the very beginning */
@@ -88,26 +86,6 @@ static size_t put_data(struct smtp_client *client, struct bytes body, uint8_t *o
     return written;
 }
 
-static size_t put_bdat(struct smtp_client *client, struct bytes body, uint8_t *out, size_t out_size,
-                       size_t *consumed_out)
-{
-    char head[32];
-    (void)snprintf(head, sizeof head, "BDAT %u LAST\r\n", client->delivery->body_bytes);
-    size_t written = put_literal(client, head, out, out_size);
-    if (client->literal_sent < strlen(head)) {
-        return written;
-    }
-    struct bytes piece = bytes_first(body, out_size - written);
-    if (piece.len > 0) {
-        memcpy(out + written, piece.data, piece.len);
-    }
-    *consumed_out = piece.len;
-    if (client->body_left == piece.len) {
-        client->state = SMTP_CLIENT_STATE_DOT;
-    }
-    return written + piece.len;
-}
-
 size_t smtp_client_body(struct smtp_client *client, struct bytes body, uint8_t *out,
                         size_t out_size, size_t *consumed_out)
 {
@@ -116,9 +94,7 @@ size_t smtp_client_body(struct smtp_client *client, struct bytes body, uint8_t *
         return 0;
     }
     assert(body.len <= client->body_left);
-    size_t written = (client->flags & CLIENT_BDAT) != 0
-                         ? put_bdat(client, body, out, out_size, consumed_out)
-                         : put_data(client, body, out, out_size, consumed_out);
+    size_t written = put_data(client, body, out, out_size, consumed_out);
     assert(*consumed_out <= body.len && written <= out_size);
     client->body_left -= (uint32_t)*consumed_out;
     return written;

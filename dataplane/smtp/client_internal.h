@@ -15,17 +15,15 @@ enum client_capability {
     CLIENT_PIPELINING = 1 << 0,
     CLIENT_SIZE = 1 << 1,
     CLIENT_8BITMIME = 1 << 2,
-    CLIENT_CHUNKING = 1 << 3,
-    CLIENT_ENHANCED = 1 << 4,
+    CLIENT_ENHANCED = 1 << 3,
 };
 
 enum client_flag {
     CLIENT_STOP = 1 << 0,     /* no further command of this delivery is to be sent */
-    CLIENT_BDAT = 1 << 1,     /* this delivery goes by BDAT */
-    CLIENT_LONE_DOT = 1 << 2, /* 354 though nobody was accepted: RFC 2920 section 3.1 */
-    CLIENT_DRAINED = 1 << 3,  /* some of this delivery's output was sent */
-    CLIENT_STALE = 1 << 4,    /* a reply had begun before this delivery did */
-    CLIENT_UNSENT = 1 << 5,   /* smtp_client_set_unsent */
+    CLIENT_LONE_DOT = 1 << 1, /* 354 though nobody was accepted: RFC 2920 section 3.1 */
+    CLIENT_DRAINED = 1 << 2,  /* some of this delivery's output was sent */
+    CLIENT_STALE = 1 << 3,    /* a reply had begun before this delivery did */
+    CLIENT_UNSENT = 1 << 4,   /* smtp_client_set_unsent */
 };
 
 enum {

@@ -101,7 +101,6 @@ static void capability_take(struct smtp_client *client, struct bytes text)
         {"PIPELINING", CLIENT_PIPELINING},
         {"SIZE", CLIENT_SIZE},
         {"8BITMIME", CLIENT_8BITMIME},
-        {"CHUNKING", CLIENT_CHUNKING},
         {"ENHANCEDSTATUSCODES", CLIENT_ENHANCED},
     };
     size_t len = bytes_index(text, ' ');
@@ -226,12 +225,8 @@ static void on_dot(struct smtp_client *client)
     } else {
         client_settle(client, result);
     }
-    /* A failed BDAT leaves the transaction in doubt: RSET (RFC 3030 section 2). */
-    if (!is_2xx(code) && (client->flags & CLIENT_BDAT) != 0) {
-        client->flags |= CLIENT_STOP;
-    }
     if (!client_has_open_rcpt(client)) {
-        client_finish(client, (client->flags & CLIENT_STOP) == 0);
+        client_finish(client, true);
     }
 }
 

@@ -227,7 +227,7 @@ struct smtp_client {
     uint16_t text_count;
     uint32_t body_left;
     uint8_t body_match;   /* where in a line the body stands */
-    uint8_t literal_sent; /* bytes written of the BDAT line, or of the final dot */
+    uint8_t literal_sent; /* bytes written of the final dot */
     uint16_t flags;       /* enum client_flag */
     bool done_pending;    /* DONE is to be handed out */
     struct smtp_rcpt_result result[LIMIT_RCPTS];

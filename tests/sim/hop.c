@@ -17,7 +17,8 @@ static const char *const stage_names[HOP_STAGE_COUNT + 1] = {
 };
 
 static const char *const trouble_names[HOP_TROUBLE_COUNT + 1] = {
-    "none", "4xx", "5xx", "close", "reset", "hang", "endless", "garbage", "slow", "anything",
+    "none",    "4xx",     "5xx",  "close", "reset",    "hang",
+    "endless", "garbage", "slow", "extra", "anything",
 };
 
 const char *hop_trouble_name(enum hop_trouble trouble)

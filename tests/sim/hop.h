@@ -36,6 +36,7 @@ enum hop_trouble {
     HOP_TROUBLE_ENDLESS, /* a reply that never ends */
     HOP_TROUBLE_GARBAGE, /* not SMTP */
     HOP_TROUBLE_SLOW,    /* the right answer, late */
+    HOP_TROUBLE_EXTRA,   /* a reply that nobody asked for, then the right answer */
     HOP_TROUBLE_COUNT,
 };
 

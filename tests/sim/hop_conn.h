@@ -15,7 +15,6 @@ enum {
 enum hop_state {
     HOP_STATE_COMMAND,
     HOP_STATE_DATA,
-    HOP_STATE_BDAT,
     HOP_STATE_DEAF, /* hangs, babbles or is closing: input is thrown away */
 };
 
@@ -45,9 +44,6 @@ struct hop_conn {
     uint8_t *body;
     size_t body_len;
     size_t body_cap;
-    uint64_t chunk_left;
-    bool chunk_last;
-    bool chunk_refused;
     char line[HOP_LINE_MAX];
     size_t line_len;
     uint8_t out[HOP_OUT_MAX];

@@ -39,10 +39,13 @@ static enum hop_trouble trouble_at(struct hop_conn *c, enum hop_stage stage)
         !rng_percent(&hop->rng, mood->percent)) {
         return HOP_TROUBLE_NONE;
     }
-    if (mood->trouble != HOP_TROUBLE_COUNT) {
-        return mood->trouble;
-    }
-    return (enum hop_trouble)rng_range(&hop->rng, 1, HOP_TROUBLE_COUNT - 1);
+    enum hop_trouble trouble =
+        mood->trouble != HOP_TROUBLE_COUNT
+            ? mood->trouble
+            : (enum hop_trouble)rng_range(&hop->rng, 1, HOP_TROUBLE_COUNT - 1);
+    /* Behind 354 nobody can tell a reply too many from the right one. */
+    bool is_end = stage == HOP_STAGE_BODY || stage == HOP_STAGE_DOT;
+    return trouble == HOP_TROUBLE_EXTRA && is_end ? HOP_TROUBLE_NONE : trouble;
 }
 
 static void garbage(struct hop_conn *c)
@@ -97,6 +100,10 @@ static bool suffer(struct hop_conn *c, enum hop_trouble trouble)
     case HOP_TROUBLE_GARBAGE:
         garbage(c);
         return false;
+    case HOP_TROUBLE_EXTRA:
+        c->garbled = true;
+        answer(c, "250 2.0.0 by the way");
+        return true;
     case HOP_TROUBLE_SLOW:
     case HOP_TROUBLE_COUNT:
         c->answer_ns =
@@ -125,7 +132,6 @@ static void reset_transaction(struct hop_conn *c)
     c->has_sender = false;
     c->rcpt_count = 0;
     c->body_len = 0;
-    c->chunk_refused = false;
     c->break_in_body = false;
 }
 
@@ -277,40 +283,6 @@ static void on_data(struct hop_conn *c)
     plan_break(c);
 }
 
-static void on_bdat(struct hop_conn *c)
-{
-    char *end = NULL;
-    uint64_t size = strtoull(c->line + 4, &end, 10);
-    c->chunk_last = strcasestr(end, "LAST") != NULL;
-    c->chunk_left = size;
-    if (!c->chunking) {
-        trace_break(BREACH_OTHER, "hop %" PRIu32 ": BDAT without CHUNKING", c->hop->index);
-    }
-    c->chunk_refused = c->chunk_refused || c->rcpt_count == 0;
-    if (!c->chunk_refused && c->body_len == 0) {
-        plan_break(c);
-    }
-    c->state = HOP_STATE_BDAT;
-}
-
-static void on_chunk_end(struct hop_conn *c)
-{
-    bool last = c->chunk_last;
-    c->state = HOP_STATE_COMMAND;
-    if (c->chunk_refused) {
-        answer(c, "503 5.5.1 no transaction");
-    } else if (last) {
-        end_of_data(c);
-    } else if (suffer(c, trouble_at(c, HOP_STAGE_DATA))) {
-        answer(c, "250 2.0.0 %zu octets so far", c->body_len);
-    } else {
-        c->chunk_refused = true;
-    }
-    if (last) {
-        reset_transaction(c);
-    }
-}
-
 static void on_command(struct hop_conn *c)
 {
     const char *line = c->line;
@@ -326,8 +298,6 @@ static void on_command(struct hop_conn *c)
         on_rcpt(c);
     } else if (strcasecmp(line, "DATA") == 0) {
         on_data(c);
-    } else if (strncasecmp(line, "BDAT ", 5) == 0) {
-        on_bdat(c);
     } else if (strcasecmp(line, "RSET") == 0) {
         reset_transaction(c);
         answer(c, "250 2.0.0 ok");
@@ -392,27 +362,10 @@ static void on_byte(struct hop_conn *c, char byte)
     c->line_len = 0;
 }
 
-static size_t on_chunk(struct hop_conn *c, struct bytes input)
-{
-    size_t n = input.len < c->chunk_left ? input.len : (size_t)c->chunk_left;
-    c->chunk_left -= n;
-    if (!c->chunk_refused) {
-        body_put(c, input.data, n);
-    }
-    return n;
-}
-
 void hop_conn_input(struct hop_conn *c, struct bytes input)
 {
     size_t at = 0;
     while (at < input.len && c->state != HOP_STATE_DEAF) {
-        if (c->state == HOP_STATE_BDAT) {
-            at += on_chunk(c, bytes_from(input, at));
-        } else {
-            on_byte(c, (char)input.data[at++]);
-        }
-        if (c->state == HOP_STATE_BDAT && c->chunk_left == 0) {
-            on_chunk_end(c);
-        }
+        on_byte(c, (char)input.data[at++]);
     }
 }

@@ -329,7 +329,7 @@ Test(smtp_client, any_cut_of_replies_is_like_none)
     static const char *const talk[] = {"220 hop\r\n",
                                        "250-hop\r\n250-PIPELINING\r\n250-CHUNKING\r\n250 SIZE\r\n"};
     static const char replies[] = "250 ok\r\n250-2.1.5 ok\r\n250 2.1.5 ok\r\n550-5.1.1 no\r\n"
-                                  "550 5.1.1 body\r\n450 4.2.0 later\r\n";
+                                  "550 5.1.1 body\r\n450 4.2.0 later\r\n354 go\r\n";
     for (size_t piece = 1; piece < 80; piece++) {
         struct client_bed bed;
         client_bed_init(&bed, false);
@@ -347,7 +347,7 @@ Test(smtp_client, any_cut_of_replies_is_like_none)
         cr_assert_str_eq(client_bed_take(&bed),
                          "MAIL FROM:<> SIZE=3\r\nRCPT TO:<r@hop.example>\r\n"
                          "RCPT TO:<r@hop.example>\r\nRCPT TO:<r@hop.example>\r\n"
-                         "BDAT 3 LAST\r\n.\r\n");
+                         "DATA\r\n..\r\n.\r\n");
         (void)client_bed_feed(&bed, bytes_str("250 2.0.0 got it\r\n"), piece);
         cr_assert_eq(bed.client.result[0].outcome, OUTCOME_DELIVERED);
         cr_assert_eq(bed.client.result[1].outcome, OUTCOME_USER_UNKNOWN);

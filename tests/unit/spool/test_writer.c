@@ -416,6 +416,35 @@ Test(writer, recovered_segments_are_not_written)
     cr_assert(recycled(spool_pos_seq(end)));
 }
 
+/* A writer died between write and sync; a reader read it, and some power cut later it must still
+ * be there. Over many seeds: without the sync, a good part of them lose it. */
+Test(writer, what_a_reader_synced_stays)
+{
+    uint32_t left = 0;
+    for (uint64_t seed = 1; seed <= 40; seed++) {
+        struct memdisk *d = memdisk_create(seed);
+        struct spool_writer *w;
+        struct helper_seen seen;
+        struct spool_reader *r;
+        cr_assert_eq(spool_writer_open(memdisk_io(d), &helper_settings, &w), 0);
+        memdisk_fail(d, SPOOL_IO_SYNC, 1, EIO);
+        enum spool_result result = helper_message(w, 16, 1, 3000, NULL);
+        spool_writer_close(w);
+        helper_scan(memdisk_io(d), &seen);
+        if (result == SPOOL_RESULT_FAILED && seen.commit_count == 1) {
+            left++;
+            cr_assert_eq(spool_reader_open(memdisk_io(d), &r), 0);
+            cr_assert_eq(spool_sync_messages(r, seen.commit_pos[0]), 0);
+            cr_assert_eq(spool_sync_states(r, format_pos(9, FORMAT_SEGMENT_START)), 0);
+            spool_reader_close(r);
+            memdisk_crash(d);
+            cr_assert_eq(helper_check_body(memdisk_io(d), seen.commit_pos[0], 16, NULL), 0);
+        }
+        memdisk_destroy(d);
+    }
+    cr_assert_gt(left, 10);
+}
+
 /* fsyncgate: the first error fences the volume; no sync is tried again. */
 Test(writer, failed_sync_fences)
 {
