@@ -118,6 +118,8 @@ static const struct config_key limits_keys[] = {
      MSEC_PER_H, NULL},
     {"data_timeout", CONFIG_KIND_MSEC, false, C(limits.data_timeout_ms), MSEC_PER_S, MSEC_PER_H,
      NULL},
+    {"transaction_timeout", CONFIG_KIND_MSEC, false, C(limits.transaction_timeout_ms), MSEC_PER_S,
+     MSEC_PER_D, NULL},
 };
 
 static const struct config_key retry_keys[] = {
@@ -191,9 +193,10 @@ static void set_defaults(struct config *config)
     config->limits.message_bytes = (uint32_t)(100 * MIB);
     config->limits.rcpts = LIMIT_RCPTS;
     config->limits.connections = 4096;
-    config->limits.connections_per_client = 50;
+    config->limits.connections_per_client = 256;
     config->limits.command_timeout_ms = 5 * MSEC_PER_M;
     config->limits.data_timeout_ms = 3 * MSEC_PER_M;
+    config->limits.transaction_timeout_ms = 10 * MSEC_PER_M;
     config->retry.first_ms = 5 * MSEC_PER_M;
     config->retry.max_ms = MSEC_PER_H;
     config->control.admin_mode = 0660;

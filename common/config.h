@@ -101,10 +101,11 @@ struct config {
     struct {
         uint32_t message_bytes;
         uint32_t rcpts;
-        uint32_t connections;            /* all, in and out */
+        uint32_t connections;            /* from outside */
         uint32_t connections_per_client; /* per address */
         uint32_t command_timeout_ms;     /* RFC 5321 section 4.5.3.2.7 */
         uint32_t data_timeout_ms;
+        uint32_t transaction_timeout_ms; /* MAIL to the dot, and LIMIT_SENDER_BYTES_PER_S */
     } limits;
 
     struct {

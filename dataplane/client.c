@@ -39,7 +39,7 @@ static void client_free(struct worker *w, struct client_conn *c)
 {
     assert(c->conn.tcp == NULL && c->delivery == NULL);
     leave_pool(c);
-    worker_conn_remove(w, &c->conn);
+    worker_conn_remove(&c->conn);
     pool_give(&w->clients, c);
 }
 
@@ -92,14 +92,26 @@ static void attach(struct worker *w, struct client_conn *c, struct delivery *d)
     set_deadline(w, c);
 }
 
+/* The next address of the hop that we have a way to, from the attempt's own on. */
+static bool find_address(struct worker *w, struct delivery *d, struct ip_addr *local_out,
+                         struct ip_addr *remote_out)
+{
+    while (d->addresses_tried < d->hop.address_count) {
+        *remote_out = d->hop.address[d->attempt % d->hop.address_count];
+        if (net_source_for(w->net, remote_out, local_out)) {
+            return true;
+        }
+        d->addresses_tried++;
+        d->attempt++;
+    }
+    return false;
+}
+
 static void open_new(struct worker *w, struct delivery *d)
 {
     struct ip_endpoint local = {.port = 0};
     struct ip_endpoint remote = {.port = d->hop.port};
-    if (d->hop.address_count > 0) {
-        remote.addr = d->hop.address[d->attempt % d->hop.address_count];
-    }
-    if (!net_source_for(w->net, &remote.addr, &local.addr)) {
+    if (!find_address(w, d, &local.addr, &remote.addr)) {
         delivery_fail(w, d, OUTCOME_CONNECT_UNREACHABLE, ABI_PHASE_CONNECT, "no route to the hop");
         return;
     }
@@ -222,7 +234,7 @@ static void push_body(struct worker *w, struct client_conn *c)
         size_t space = tcp_write_space(c->conn.tcp);
         struct bytes body = delivery_peek(w, c->delivery);
         if (c->delivery->damaged) {
-            client_abort(w, c);
+            client_abort(w, c, OUTCOME_DAMAGED);
             return;
         }
         bool given_all = c->delivery->record_index >= c->delivery->record_count;
@@ -245,12 +257,13 @@ static void push_body(struct worker *w, struct client_conn *c)
             return;
         }
     }
+    delivery_sent(w, c->delivery);
 }
 
-void client_abort(struct worker *w, struct client_conn *c)
+void client_abort(struct worker *w, struct client_conn *c, enum outcome why)
 {
     leave_pool(c);
-    end_delivery(w, c, OUTCOME_CONNECTION_LOST);
+    end_delivery(w, c, why);
     if (c->conn.tcp != NULL) {
         c->quitting = true;
         tcp_abort(c->conn.tcp);
@@ -322,13 +335,14 @@ void client_pump(struct worker *w, struct client_conn *c)
         size_t used = 0;
         /* A 250 while body bytes are still unacknowledged answers something else. */
         smtp_client_set_unsent(&c->smtp, tcp_unsent(c->conn.tcp) > 0);
+        uint32_t replies = c->smtp.reply_count;
         enum smtp_client_action action = smtp_client_feed(&c->smtp, input, &used);
         assert(used <= input.len);
         if (used > 0) {
             tcp_consume(c->conn.tcp, used);
-            if (c->delivery != NULL) {
-                set_deadline(w, c);
-            }
+        }
+        if (replies != c->smtp.reply_count && c->delivery != NULL) {
+            set_deadline(w, c); /* a whole one: bytes of one may drip for ever */
         }
         enum smtp_client_state before = c->smtp.state;
         bool moved = used > 0 || action == SMTP_CLIENT_DONE;
@@ -387,7 +401,9 @@ void client_deadline(struct worker *w, struct client_conn *c)
         quit(w, c);
         return;
     }
-    end_delivery(w, c, OUTCOME_CONNECT_TIMEOUT);
+    bool is_ours = c->delivery != NULL && c->delivery->starved && c->open &&
+                   smtp_client_phase(&c->smtp) == ABI_PHASE_BODY;
+    end_delivery(w, c, is_ours ? OUTCOME_NO_RESOURCE : OUTCOME_CONNECT_TIMEOUT);
     c->quitting = true;
     tcp_abort(c->conn.tcp);
 }

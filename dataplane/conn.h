@@ -33,7 +33,8 @@ enum {
     /* Record buffers of one message that may wait for the disk: beyond, its window closes. */
     INTAKE_RECORDS_MAX = 8,
     INTAKES_MAX = 2048,
-    /* Large buffers intake leaves for deliveries to read into. */
+    /* Large buffers intake leaves for deliveries to read into; so many they get in any case, more
+     * only while intake has plenty. */
     READ_RESERVE = 64,
     CLIENTS_MAX = 2 * LIMIT_DELIVERS_IN_FLIGHT, /* busy ones, and as many idle or quitting */
     /* Records in a message at most: all large but the first. */
@@ -43,7 +44,7 @@ enum {
     DELIVERY_HASH_SLOTS = 4096,
     HOP_SLOTS = 1024,
     CLIENT_COUNT_SLOTS = 65536,
-    LOOPS_REMEMBERED = 64,
+    LOOP_SLOTS = 4096,
 };
 _Static_assert((int)SUBMISSIONS <= (int)WRITER_QUEUE_SLOTS,
                "every submission has a slot on its way back");
@@ -88,6 +89,7 @@ struct server_conn {
     struct smtp_server smtp;
     struct intake *intake;
     uint64_t touched_ns;  /* when the peer last sent something that we took */
+    uint64_t begun_ns;    /* MAIL of this transaction */
     uint32_t client_slot; /* of the per-client count */
     bool awaiting_commit;
     bool wants_buffer; /* SMTP asked for one and there was none */
@@ -121,6 +123,7 @@ struct delivery {
     bool dead;       /* finished while a read is under way: freed when it returns */
     bool fresh_only; /* a pooled connection failed it before it began: use a new one */
     bool damaged;
+    bool starved; /* the next record is not in memory yet: what is slow is our disk or memory */
     bool first_is_large;      /* its FIRST record did not fit a small buffer */
     uint32_t body_left;       /* of what LAST says, less the records looked at */
     uint8_t addresses_tried;  /* of the hop, at this attempt */
@@ -183,11 +186,11 @@ struct worker {
     struct list idle[HOP_SLOTS];
     struct delivery *in_flight[DELIVERY_HASH_SLOTS];
     uint32_t in_flight_count;
+    uint32_t large_held; /* large buffers that deliveries read into or have pinned */
     uint32_t server_count;
     uint64_t next_scan_ns;
     uint16_t client_count[CLIENT_COUNT_SLOTS];
-    uint64_t loop_id[LOOPS_REMEMBERED]; /* messages frozen for looping, newest overwrite oldest */
-    uint32_t loop_next;
+    uint64_t loop_id[LOOP_SLOTS]; /* messages frozen for looping, by loop_slot */
 
     const struct policy *policy;
     _Atomic(const struct policy *) policy_wanted;
@@ -229,12 +232,16 @@ void intake_result(struct worker *w, struct submission *s);
 void intake_abort_waiting(struct worker *w);
 
 /* server.c */
-void server_open(struct worker *w, struct tcp_conn *tcp);
+void server_open(struct worker *w, struct tcp_conn *tcp, uint32_t kinds);
 void server_event(struct worker *w, struct server_conn *c, uint32_t kinds);
 void server_pump(struct worker *w, struct server_conn *c);
 void server_deadline(struct worker *w, struct server_conn *c);
 /* How long the peer has sent nothing that we took. */
 uint64_t server_silent_ns(const struct worker *w, const struct server_conn *c);
+/* Bytes per second of the message under way, since its MAIL. */
+uint64_t server_rate(const struct worker *w, const struct server_conn *c);
+/* The message under way takes longer than any honest one. */
+bool server_is_overdue(const struct worker *w, const struct server_conn *c);
 void server_pump_stalled(struct worker *w);
 /* The message of this connection is durable, or will never be. */
 void server_committed(struct worker *w, struct server_conn *c, enum smtp_commit result);
@@ -245,11 +252,14 @@ void client_assign(struct worker *w, struct delivery *d);
 void client_event(struct worker *w, struct client_conn *c, uint32_t kinds);
 void client_pump(struct worker *w, struct client_conn *c);
 void client_deadline(struct worker *w, struct client_conn *c);
-/* Gives up the connection's delivery: its bytes are damaged, so the dot must never leave. */
-void client_abort(struct worker *w, struct client_conn *c);
+/* Gives up the connection's delivery before its dot has left (damage, an unreadable spool, the
+ * shutdown); past it, whatever `why` says, it is DOT_LOST. */
+void client_abort(struct worker *w, struct client_conn *c, enum outcome why);
 
 /* delivery.c */
 void delivery_begin(struct worker *w, const struct abi_down *down);
+/* It was found looping: it is frozen as soon as control hears of it, and not begun before. */
+void delivery_note_loop(struct worker *w, uint64_t id);
 /* It was released: frozen no more for looping. */
 void delivery_pardon_loop(struct worker *w, uint64_t id);
 struct delivery *delivery_find(struct worker *w, uint64_t id);
@@ -259,6 +269,12 @@ void delivery_rewind(struct worker *w, struct delivery *d);
 /* The next body bytes to send; empty: none now (a read is under way, or all was sent). */
 struct bytes delivery_peek(struct worker *w, struct delivery *d);
 void delivery_consume(struct delivery *d, size_t len);
+/* All of the body is in TCP: no record need stay for it. */
+void delivery_sent(struct worker *w, struct delivery *d);
+/* Its results are told, its client is gone. */
+void delivery_free(struct worker *w, struct delivery *d);
+
+/* report.c */
 /* Reports the client's result for each recipient, and frees the delivery. */
 void delivery_finish(struct worker *w, struct delivery *d, const struct smtp_client *client);
 /* The same result for all. */
@@ -270,9 +286,11 @@ void delivery_fail(struct worker *w, struct delivery *d, enum outcome outcome, e
 
 /* Goes on with reports that found no submission. */
 void delivery_report_waiting(struct worker *w);
+/* A DELIVER could not even begin. */
+void delivery_refuse(struct worker *w, const struct abi_down *down, enum outcome outcome);
 
 /* worker.c */
 void worker_conn_add(struct worker *w, struct conn *conn);
-void worker_conn_remove(struct worker *w, struct conn *conn);
+void worker_conn_remove(struct conn *conn);
 
 #endif

@@ -11,8 +11,6 @@
  */
 #include "dataplane/conn.h"
 
-#include <stdio.h>
-
 static struct delivery **hash_slot(struct worker *w, uint64_t id)
 {
     uint64_t at = id * UINT64_C(0x9e3779b97f4a7c15) >> 52;
@@ -55,15 +53,32 @@ static void table_remove(struct worker *w, const struct delivery *d)
     }
 }
 
+/* Large buffers in deliveries' hands are counted: see read_record. */
+static void hold(struct worker *w, const struct buffer *b)
+{
+    w->large_held += b->class == BUFFER_LARGE;
+}
+
+static void let_go(struct worker *w, const struct buffer *b)
+{
+    w->large_held -= b->class == BUFFER_LARGE;
+}
+
+static void unpin(struct worker *w, struct buffer *b)
+{
+    let_go(w, b);
+    buffer_unpin(&w->buffers, b);
+}
+
 static void drop_record(struct worker *w, struct buffer **record)
 {
     if (*record != NULL) {
-        buffer_unpin(&w->buffers, *record);
+        unpin(w, *record);
         *record = NULL;
     }
 }
 
-static void delivery_free(struct worker *w, struct delivery *d)
+void delivery_free(struct worker *w, struct delivery *d)
 {
     assert(d->client == NULL);
     table_remove(w, d);
@@ -80,176 +95,16 @@ static void delivery_free(struct worker *w, struct delivery *d)
     }
 }
 
-/* --- outcomes ------------------------------------------------------------------------------- */
-
-static void count_outcome(struct worker *w, enum outcome outcome, unsigned rcpts)
-{
-    switch (outcome_disposition(outcome)) {
-    case OUTCOME_DISPOSITION_DONE:
-        counter_add(w->counters, COUNTER_delivered_rcpts, rcpts);
-        break;
-    case OUTCOME_DISPOSITION_FREEZE:
-        counter_add(w->counters, COUNTER_frozen_rcpts, rcpts);
-        break;
-    case OUTCOME_DISPOSITION_WAIT:
-        counter_add(w->counters, COUNTER_deferred_attempts, 1);
-        break;
-    }
-    if (outcome == OUTCOME_DOT_LOST) {
-        counter_add(w->counters, COUNTER_dot_lost, 1);
-    }
-}
-
-/* What must survive a restart goes to the state log; a hop's trouble is only told. */
-static bool is_logged(enum outcome outcome)
-{
-    return outcome_disposition(outcome) != OUTCOME_DISPOSITION_WAIT ||
-           outcome_scope(outcome) == OUTCOME_SCOPE_MESSAGE;
-}
-
-static void fill_state(struct spool_state_entry *state, const struct abi_up *up, const char *text)
-{
-    state->id = up->state.id;
-    state->rcpts = up->state.rcpts;
-    state->time_ms = up->state.time_ms;
-    state->hop_id = up->state.hop_id;
-    state->kind = ABI_STATE_OUTCOME;
-    state->outcome = up->outcome;
-    state->phase = up->phase;
-    state->code = up->code;
-    state->text_len = (uint16_t)strnlen(text, LIMIT_REPLY_TEXT_BYTES);
-    memcpy(state->text, text, state->text_len);
-}
-
-static void report(struct worker *w, const struct delivery *d, struct submission *s,
-                   const struct smtp_rcpt_result *result, const struct rcptset *rcpts,
-                   const char *text, bool last)
-{
-    struct abi_up up = {.type = ABI_UP_ATTEMPT,
-                        .outcome = result->outcome,
-                        .phase = result->phase,
-                        .code = result->code};
-    up.flags = (uint16_t)((last ? ABI_FLAG_LAST : 0) |
-                          (result->outcome == OUTCOME_DOT_LOST ? ABI_FLAG_AFTER_DOT : 0));
-    up.state.id = d->id;
-    up.state.rcpts = *rcpts;
-    up.state.time_ms = w->wall_ms;
-    up.state.hop_id = d->hop.id;
-    count_outcome(w, (enum outcome)result->outcome, rcptset_count(rcpts));
-    s->spool.user = up;
-    if (is_logged((enum outcome)result->outcome)) {
-        fill_state(&s->spool.state, &up, text);
-        submission_send(w, s, SPOOL_SUBMIT_STATE, NULL, PURPOSE_NOTHING);
-    } else {
-        submission_send(w, s, SPOOL_SUBMIT_NOTE, NULL, PURPOSE_NOTHING);
-    }
-}
-
-static bool same_result(const struct smtp_rcpt_result *a, const struct smtp_rcpt_result *b)
-{
-    return a->outcome == b->outcome && a->code == b->code && a->phase == b->phase;
-}
-
-/* The first unreported recipient and all with the same result, taken out of unreported. */
-static unsigned next_group(struct delivery *d, struct rcptset *rcpts_out)
-{
-    unsigned first = 0;
-    while (!rcptset_has(&d->unreported, first)) {
-        first++;
-    }
-    *rcpts_out = (struct rcptset){{0}};
-    for (unsigned i = first; i < d->smtp.rcpt_count; i++) {
-        if (rcptset_has(&d->unreported, i) && same_result(&d->result[first], &d->result[i])) {
-            rcptset_remove(&d->unreported, i);
-            rcptset_add(rcpts_out, d->rcpt_index[i]);
-        }
-    }
-    return first;
-}
-
-/* One report for each distinct result; the last one says that the attempt is over. false: no
- * submission was free, the rest goes out later. */
-static bool send_reports(struct worker *w, struct delivery *d, const struct smtp_client *client)
-{
-    while (!rcptset_is_empty(&d->unreported)) {
-        struct submission *s = submission_take(w, 0);
-        if (s == NULL) {
-            return false;
-        }
-        struct rcptset rcpts;
-        unsigned first = next_group(d, &rcpts);
-        const char *text = client == NULL ? d->text : smtp_client_rcpt_text(client, first);
-        report(w, d, s, &d->result[first], &rcpts, text, rcptset_is_empty(&d->unreported));
-    }
-    return true;
-}
-
-/* `client` has the reply to each recipient; it may be gone when a later report goes out, which then
- * carries `text`. */
-static void begin_reports(struct worker *w, struct delivery *d, const struct smtp_client *client,
-                          const char *text)
-{
-    assert(d->client == NULL && d->step != DELIVERY_REPORTING);
-    d->step = DELIVERY_REPORTING;
-    d->unreported = rcptset_first(d->smtp.rcpt_count);
-    (void)snprintf(d->text, sizeof d->text, "%s", text);
-    if (send_reports(w, d, client)) {
-        delivery_free(w, d);
-    } else {
-        list_append(&w->reporting, &d->report_link);
-    }
-}
-
-void delivery_report_waiting(struct worker *w)
-{
-    while (!list_is_empty(&w->reporting)) {
-        struct delivery *d = list_entry(w->reporting.next, struct delivery, report_link);
-        if (!send_reports(w, d, NULL)) {
-            return;
-        }
-        list_remove(&d->report_link);
-        delivery_free(w, d);
-    }
-}
-
-void delivery_finish(struct worker *w, struct delivery *d, const struct smtp_client *client)
-{
-    assert(d->smtp.rcpt_count > 0);
-    memcpy(d->result, client->result, d->smtp.rcpt_count * sizeof client->result[0]);
-    begin_reports(w, d, client, client->text);
-}
-
-void delivery_fail_all(struct worker *w, struct delivery *d, const struct smtp_rcpt_result *result,
-                       const char *text)
-{
-    /* It may not have its envelope yet: name the recipients by their place in the delivery. */
-    d->smtp.rcpt_count = 0;
-    for (unsigned i = 0; i < LIMIT_RCPTS; i++) {
-        if (rcptset_has(&d->rcpts, i)) {
-            unsigned n = d->smtp.rcpt_count++;
-            d->rcpt_index[n] = (uint8_t)i;
-            d->result[n] = *result;
-        }
-    }
-    begin_reports(w, d, NULL, text);
-}
-
-void delivery_fail(struct worker *w, struct delivery *d, enum outcome outcome, enum abi_phase phase,
-                   const char *text)
-{
-    struct smtp_rcpt_result result = {.outcome = (uint8_t)outcome, .phase = (uint8_t)phase};
-    delivery_fail_all(w, d, &result, text);
-}
-
 /* --- records -------------------------------------------------------------------------------- */
 
 /* Asks the writer's thread to read the record at pos. */
 static bool read_record(struct worker *w, struct delivery *d, uint64_t pos)
 {
     assert(!d->read_under_way);
-    /* A FIRST record fits a small buffer but for huge envelopes; intake too needs large ones. */
+    /* A FIRST record fits a small buffer but for huge envelopes. Intake too needs large ones, but
+     * those it leaves are for us: full of slow senders, it must not stop what goes out. */
     bool small = d->step == DELIVERY_FIRST && !d->first_is_large;
-    uint32_t reserve = w->buffers.memory[BUFFER_LARGE].count / 4;
+    uint32_t reserve = w->large_held < READ_RESERVE ? 0 : w->buffers.memory[BUFFER_LARGE].count / 4;
     struct buffer *b =
         buffer_take(&w->buffers, small ? BUFFER_SMALL : BUFFER_LARGE, small ? 0 : reserve);
     struct submission *s = b == NULL ? NULL : submission_take(w, 0);
@@ -265,6 +120,7 @@ static bool read_record(struct worker *w, struct delivery *d, uint64_t pos)
     s->spool.pos = pos;
     s->spool.id = id_message(d->id);
     s->spool.cookie = b;
+    hold(w, b);
     d->read_under_way = true;
     submission_send(w, s, SPOOL_SUBMIT_READ, d, PURPOSE_READ);
     return true;
@@ -276,6 +132,7 @@ enum found { FOUND, FOUND_LATER, FOUND_DAMAGED, FOUND_NO_ROOM };
 static enum found find_record(struct worker *w, struct delivery *d, uint64_t pos,
                               struct buffer **buffer_out, struct spool_record *record_out)
 {
+    d->starved = true;
     if (d->read_under_way) {
         return FOUND_LATER;
     }
@@ -283,9 +140,11 @@ static enum found find_record(struct worker *w, struct delivery *d, uint64_t pos
     if (b == NULL) {
         return read_record(w, d, pos) ? FOUND_LATER : FOUND_NO_ROOM;
     }
+    d->starved = false;
+    hold(w, b);
     counter_add(w->counters, COUNTER_spool_cache_hits, 1);
     if (!spool_record_parse(bytes_of(b->data, b->size), pos, id_message(d->id), record_out)) {
-        buffer_unpin(&w->buffers, b);
+        unpin(w, b);
         return FOUND_DAMAGED;
     }
     *buffer_out = b;
@@ -360,59 +219,87 @@ static bool begin_chain(struct worker *w, struct delivery *d, const struct spool
     return true;
 }
 
+enum step { STEP_ON, STEP_WAIT, STEP_READY, STEP_NO_LIST, STEP_DAMAGED };
+
+/* The FIRST record is here: its envelope, and for one that is LAST too, all there is. */
+static enum step step_first(struct delivery *d, struct buffer *b, const struct spool_record *record)
+{
+    d->first = b;
+    d->step = DELIVERY_CHAIN;
+    if (!take_envelope(d, record)) {
+        return STEP_DAMAGED;
+    }
+    if (d->first_pos != d->commit_pos) {
+        return STEP_ON;
+    }
+    d->record_count = 1;
+    d->smtp.body_bytes = record->total_bytes;
+    return record->is_last ? STEP_READY : STEP_DAMAGED;
+}
+
+/* A record on the way back from LAST is here. */
+static enum step step_chain(struct worker *w, struct delivery *d, const struct spool_record *record)
+{
+    if (d->position == NULL) {
+        if (!begin_chain(w, d, record)) {
+            return STEP_DAMAGED;
+        }
+        if (d->position == NULL) {
+            return STEP_NO_LIST;
+        }
+    }
+    if (!walk_back(d, record)) {
+        return STEP_DAMAGED;
+    }
+    if (d->chain_index > 0) {
+        return STEP_ON;
+    }
+    return d->position[0] == d->first_pos ? STEP_READY : STEP_DAMAGED;
+}
+
+static enum step step_record(struct worker *w, struct delivery *d, struct buffer *b,
+                             const struct spool_record *record)
+{
+    if (d->step == DELIVERY_FIRST) {
+        return step_first(d, b, record);
+    }
+    enum step step = step_chain(w, d, record);
+    unpin(w, b);
+    return step;
+}
+
 /* Goes on finding what is needed before a connection is. */
 static void advance(struct worker *w, struct delivery *d)
 {
-    while (d->step == DELIVERY_FIRST || d->step == DELIVERY_CHAIN) {
+    enum step step = STEP_ON;
+    while (step == STEP_ON) {
         struct buffer *b = NULL;
         struct spool_record record;
         uint64_t pos = d->first_pos;
         if (d->step == DELIVERY_CHAIN) {
             pos = d->position == NULL ? d->commit_pos : d->position[d->chain_index];
         }
-        enum found found = find_record(w, d, pos, &b, &record);
-        if (found == FOUND_LATER) {
-            return;
-        }
-        if (found == FOUND_NO_ROOM) {
+        switch (find_record(w, d, pos, &b, &record)) {
+        case FOUND:
+            step = step_record(w, d, b, &record);
+            break;
+        case FOUND_LATER:
+            step = STEP_WAIT;
+            break;
+        case FOUND_DAMAGED:
+            step = STEP_DAMAGED;
+            break;
+        case FOUND_NO_ROOM:
             delivery_fail(w, d, OUTCOME_NO_RESOURCE, ABI_PHASE_NONE, "no buffer here");
             return;
         }
-        bool good = found == FOUND;
-        if (good && d->step == DELIVERY_FIRST) {
-            d->first = b;
-            good = take_envelope(d, &record);
-            d->step = DELIVERY_CHAIN;
-            if (good && d->first_pos == d->commit_pos) {
-                d->record_count = 1;
-                d->smtp.body_bytes = record.total_bytes;
-                good = record.is_last;
-                if (good) {
-                    have_all(w, d);
-                    return;
-                }
-            }
-        } else if (good) {
-            bool began = d->position != NULL || begin_chain(w, d, &record);
-            if (began && d->position == NULL) {
-                buffer_unpin(&w->buffers, b);
-                delivery_fail(w, d, OUTCOME_NO_RESOURCE, ABI_PHASE_NONE, "no record list here");
-                return;
-            }
-            good = began && walk_back(d, &record);
-            buffer_unpin(&w->buffers, b);
-            if (good && d->chain_index == 0) {
-                good = d->position[0] == d->first_pos;
-                if (good) {
-                    have_all(w, d);
-                    return;
-                }
-            }
-        }
-        if (!good) {
-            delivery_fail(w, d, OUTCOME_DAMAGED, ABI_PHASE_NONE, "spool record damaged");
-            return;
-        }
+    }
+    if (step == STEP_READY) {
+        have_all(w, d);
+    } else if (step == STEP_NO_LIST) {
+        delivery_fail(w, d, OUTCOME_NO_RESOURCE, ABI_PHASE_NONE, "no record list here");
+    } else if (step == STEP_DAMAGED) {
+        delivery_fail(w, d, OUTCOME_DAMAGED, ABI_PHASE_NONE, "spool record damaged");
     }
 }
 
@@ -427,7 +314,7 @@ static void blame(struct worker *w, uint64_t id)
 static void damaged(struct worker *w, struct delivery *d)
 {
     d->damaged = true;
-    client_abort(w, d->client);
+    client_abort(w, d->client, OUTCOME_DAMAGED);
 }
 
 struct bytes delivery_peek(struct worker *w, struct delivery *d)
@@ -443,7 +330,7 @@ struct bytes delivery_peek(struct worker *w, struct delivery *d)
                 continue;
             }
             if (found == FOUND_DAMAGED || found == FOUND) {
-                d->damaged = true; /* told by delivery_read_done's or the pump's caller */
+                d->damaged = true; /* whoever asked for the bytes looks at it */
             }
             return bytes_of(NULL, 0);
         }
@@ -463,6 +350,11 @@ void delivery_consume(struct delivery *d, size_t len)
     d->view_sent += len;
 }
 
+void delivery_sent(struct worker *w, struct delivery *d)
+{
+    drop_record(w, &d->record);
+}
+
 void delivery_read_done(struct worker *w, struct submission *s)
 {
     struct delivery *d = s->owner;
@@ -471,6 +363,7 @@ void delivery_read_done(struct worker *w, struct submission *s)
     bool was_small = b->class == BUFFER_SMALL;
     assert(d->read_under_way);
     d->read_under_way = false;
+    let_go(w, b);
     if (good) {
         buffer_keep(&w->buffers, b, s->spool.pos);
     } else {
@@ -488,7 +381,7 @@ void delivery_read_done(struct worker *w, struct submission *s)
         if (good) {
             client_pump(w, d->client);
         } else if (s->spool.result == SPOOL_RESULT_UNREAD) {
-            client_abort(w, d->client); /* the disk's trouble of the moment: it waits */
+            client_abort(w, d->client, OUTCOME_NO_RESOURCE); /* the disk's trouble: it waits */
         } else {
             damaged(w, d);
         }
@@ -507,37 +400,24 @@ void delivery_read_done(struct worker *w, struct submission *s)
 
 /* --- beginning ------------------------------------------------------------------------------ */
 
-static bool is_known_loop(const struct worker *w, uint64_t id)
+/* One that falls out of its slot goes to its hop once more: found looping at the next pass. */
+static uint64_t *loop_slot(struct worker *w, uint64_t id)
 {
-    for (int i = 0; i < LOOPS_REMEMBERED; i++) {
-        if (w->loop_id[i] != 0 && w->loop_id[i] == id_message(id)) {
-            return true;
-        }
-    }
-    return false;
+    return &w->loop_id[id_message(id) * UINT64_C(0x9e3779b97f4a7c15) >> 52];
+}
+_Static_assert(LOOP_SLOTS == 1 << 12, "loop_slot keeps 12 bits");
+
+void delivery_note_loop(struct worker *w, uint64_t id)
+{
+    *loop_slot(w, id) = id_message(id);
 }
 
 /* A person released it: it may go once more. */
 void delivery_pardon_loop(struct worker *w, uint64_t id)
 {
-    for (int i = 0; i < LOOPS_REMEMBERED; i++) {
-        if (w->loop_id[i] == id_message(id)) {
-            w->loop_id[i] = 0;
-        }
+    if (*loop_slot(w, id) == id_message(id)) {
+        *loop_slot(w, id) = 0;
     }
-}
-
-/* Tells control that a DELIVER could not even begin. */
-static void refuse(struct worker *w, const struct abi_down *down, enum outcome outcome)
-{
-    struct abi_up up = {.type = ABI_UP_ATTEMPT, .outcome = (uint8_t)outcome};
-    up.flags = ABI_FLAG_LAST;
-    up.state.id = down->deliver.id;
-    up.state.rcpts = down->deliver.rcpts;
-    up.state.time_ms = w->wall_ms;
-    up.state.hop_id = down->deliver.hop_id;
-    count_outcome(w, outcome, 0);
-    submission_note(w, &up);
 }
 
 void delivery_begin(struct worker *w, const struct abi_down *down)
@@ -548,18 +428,18 @@ void delivery_begin(struct worker *w, const struct abi_down *down)
         return; /* under way: its own outcome is the answer */
     }
     if (rcptset_is_empty(&down->deliver.rcpts) || w->draining) {
-        refuse(w, down, OUTCOME_CANCELLED);
+        delivery_refuse(w, down, OUTCOME_CANCELLED);
         return;
     }
     struct policy_hop hop;
     if (w->policy == NULL || !policy_find_hop(w->policy, down->deliver.hop_id, &hop)) {
-        refuse(w, down, OUTCOME_NO_RESOURCE); /* control is ahead of our snapshot */
+        delivery_refuse(w, down, OUTCOME_NO_RESOURCE); /* control is ahead of our snapshot */
         return;
     }
     struct delivery *d =
         w->in_flight_count < LIMIT_DELIVERS_IN_FLIGHT ? pool_take(&w->deliveries) : NULL;
     if (d == NULL) {
-        refuse(w, down, OUTCOME_NO_RESOURCE);
+        delivery_refuse(w, down, OUTCOME_NO_RESOURCE);
         return;
     }
     *d = (struct delivery){.id = down->deliver.id,
@@ -573,7 +453,7 @@ void delivery_begin(struct worker *w, const struct abi_down *down)
                            .step = DELIVERY_FIRST};
     list_init(&d->report_link);
     table_add(w, d);
-    if (is_known_loop(w, d->id)) {
+    if (*loop_slot(w, d->id) == id_message(d->id)) {
         delivery_fail(w, d, OUTCOME_LOOP, ABI_PHASE_NONE, "too many Received fields");
         return;
     }

@@ -147,11 +147,11 @@ void intake_abort_waiting(struct worker *w)
 /* A looping message is taken (we answered 250) and set aside at once, for a person. */
 static void freeze_loop(struct worker *w, const struct submission *committed)
 {
-    w->loop_id[w->loop_next++ % LOOPS_REMEMBERED] = committed->spool.txn->id;
+    delivery_note_loop(w, committed->spool.txn->id);
     for (uint32_t i = 0; i < committed->delivery_count; i++) {
         struct submission *s = submission_take(w, 0);
         if (s == NULL) {
-            return; /* the delivery's own look at loop_id freezes it then */
+            return; /* its delivery freezes it then */
         }
         s->spool.state.id = committed->spool.txn->id | i;
         s->spool.state.rcpts = rcptset_first(committed->delivery[i].rcpt_count);
@@ -173,7 +173,7 @@ static enum smtp_commit commit_result(enum spool_result result)
     case SPOOL_RESULT_UNREAD: /* of reads only */
         return SMTP_COMMIT_FAILED;
     }
-    assert(!"a result is one of the three");
+    assert(!"every result is handled above");
     return SMTP_COMMIT_FAILED;
 }
 

@@ -34,6 +34,20 @@ uint64_t server_silent_ns(const struct worker *w, const struct server_conn *c)
     return w->now_ns > c->touched_ns ? w->now_ns - c->touched_ns : 0;
 }
 
+uint64_t server_rate(const struct worker *w, const struct server_conn *c)
+{
+    uint64_t ms = (w->now_ns - c->begun_ns) / ns_per_ms;
+    return c->smtp.total_bytes * UINT64_C(1000) / (ms + 1);
+}
+
+bool server_is_overdue(const struct worker *w, const struct server_conn *c)
+{
+    uint64_t ms = w->config->limits.transaction_timeout_ms +
+                  c->smtp.total_bytes * UINT64_C(1000) / LIMIT_SENDER_BYTES_PER_S;
+    return c->intake != NULL && !c->awaiting_commit && !c->closing &&
+           w->now_ns - c->begun_ns > ms * ns_per_ms;
+}
+
 /* No room for a session: say so in one segment and close (RFC 5321 section 3.8). */
 static void refuse(struct worker *w, struct tcp_conn *tcp, const char *reason)
 {
@@ -59,7 +73,7 @@ static const char *refusal(const struct worker *w, uint32_t slot)
     return NULL;
 }
 
-void server_open(struct worker *w, struct tcp_conn *tcp)
+void server_open(struct worker *w, struct tcp_conn *tcp, uint32_t kinds)
 {
     const struct ip_addr *client = &tcp_conn_tuple(tcp)->remote_addr;
     uint32_t slot = client_slot(w, client);
@@ -69,7 +83,9 @@ void server_open(struct worker *w, struct tcp_conn *tcp)
         refuse(w, tcp, why != NULL ? why : "too busy, try again later");
         return;
     }
-    *c = (struct server_conn){.conn = {.kind = CONN_SERVER, .tcp = tcp}, .client_slot = slot};
+    *c = (struct server_conn){.conn = {.kind = CONN_SERVER, .tcp = tcp},
+                              .client_slot = slot,
+                              .peer_fin = (kinds & TCP_EVENT_FIN) != 0};
     list_init(&c->stall_link);
     w->client_count[slot]++;
     w->server_count++;
@@ -97,7 +113,7 @@ static void server_free(struct worker *w, struct server_conn *c)
     assert(w->client_count[c->client_slot] > 0 && w->server_count > 0);
     w->client_count[c->client_slot]--;
     w->server_count--;
-    worker_conn_remove(w, &c->conn);
+    worker_conn_remove(&c->conn);
     pool_give(&w->servers, c);
 }
 
@@ -155,6 +171,7 @@ static void begin_transaction(struct worker *w, struct server_conn *c)
 {
     assert(c->intake == NULL);
     c->intake = intake_begin(w, c);
+    c->begun_ns = w->now_ns;
     smtp_server_give_transaction(&c->smtp, c->intake == NULL ? NULL : &c->intake->smtp);
 }
 

@@ -17,9 +17,12 @@ enum {
     SCAN_INTERVAL_MS = 250, /* deadlines are seconds: a quarter late does not matter */
     RECEIVE_WINDOW_BYTES = 256 * 1024,
     SEND_BUFFER_BYTES = 256 * 1024,
-    TCP_BLOCK_BYTES = 2048,
+    BLOCK_BYTES = 2048, /* of TCP's pool: a full Ethernet segment */
     TIME_WAITS = 65536,
-    RELIEF_SILENCE_MS = 2000, /* a sender silent this long while others wait for its buffer */
+    /* While others wait for its buffer, a sender that was silent this long, or that is this old and
+     * slower on the whole. */
+    RELIEF_SILENCE_MS = 2000,
+    RELIEF_BYTES_PER_S = 16 * 1024,
 };
 static const uint64_t ns_per_ms = 1000000;
 
@@ -29,9 +32,8 @@ void worker_conn_add(struct worker *w, struct conn *conn)
     list_append(&w->conns, &conn->link);
 }
 
-void worker_conn_remove(struct worker *w, struct conn *conn)
+void worker_conn_remove(struct conn *conn)
 {
-    (void)w;
     list_remove(&conn->link);
 }
 
@@ -80,9 +82,10 @@ static int create_tcp(struct worker *w)
         mtu = port_mtu < mtu ? port_mtu : mtu;
     }
     struct tcp_settings settings = {
-        .conn_count_max = connections + CLIENTS_MAX, /* so that intake cannot starve deliveries */
+        /* So that intake cannot starve deliveries; and as many again as may be half-open. */
+        .conn_count_max = (connections + CLIENTS_MAX) / 3 * 4,
         .time_wait_count_max = TIME_WAITS,
-        .block_count = w->settings.buffer_mib * (1024 * 1024 / TCP_BLOCK_BYTES) / 2,
+        .block_count = w->settings.buffer_mib * (1024 * 1024 / BLOCK_BYTES) / 2,
         .receive_window_bytes = RECEIVE_WINDOW_BYTES,
         .send_buffer_bytes = SEND_BUFFER_BYTES,
         .mss_bytes = (uint16_t)(mtu - 40),
@@ -321,7 +324,7 @@ static void events(struct worker *w)
             if ((event.kinds & TCP_EVENT_OPENED) == 0 || (event.kinds & TCP_EVENT_CLOSED) != 0) {
                 continue; /* refused at the banner, or gone before it was taken */
             }
-            server_open(w, event.conn);
+            server_open(w, event.conn, event.kinds);
         } else if (conn->kind == CONN_SERVER) {
             server_event(w, (struct server_conn *)conn, event.kinds);
         } else {
@@ -352,14 +355,16 @@ static void input(struct worker *w, const struct nic_frame *frame)
     }
 }
 
-/* Connections from outside stay below their limit: the rest of the table is for deliveries. */
+/* Connections from outside stay below their limit: the rest of the table is for deliveries. Those
+ * half-open do not count, or a flood of SYNs would shut others out: they drive out each other. */
 static void set_accepting(struct worker *w)
 {
     struct tcp_stats stats;
     tcp_stack_stats(w->tcp, &stats);
     uint32_t outgoing = w->clients.count - w->clients.free_count;
-    tcp_set_accepting(w->tcp,
-                      !w->draining && stats.conn_count < w->config->limits.connections + outgoing);
+    uint32_t open = stats.conn_count - stats.half_open_count;
+    bool accepting = open < w->config->limits.connections + outgoing;
+    tcp_set_accepting(w->tcp, accepting && !w->draining);
 }
 
 static uint32_t frames_in(struct worker *w)
@@ -396,12 +401,16 @@ static void unreachable(struct worker *w)
 
 static void deadline(struct worker *w, struct conn *conn)
 {
-    if (conn->tcp == NULL || w->now_ns < conn->deadline_ns) {
+    bool is_due = w->now_ns >= conn->deadline_ns;
+    if (conn->tcp == NULL) {
         return;
     }
     if (conn->kind == CONN_SERVER) {
-        server_deadline(w, (struct server_conn *)conn);
-    } else {
+        struct server_conn *c = (struct server_conn *)conn;
+        if (is_due || server_is_overdue(w, c)) {
+            server_deadline(w, c);
+        }
+    } else if (is_due) {
         client_deadline(w, (struct client_conn *)conn);
     }
 }
@@ -434,27 +443,65 @@ static void begin_drain(struct worker *w)
     }
 }
 
+/* How much a connection makes of what it holds: bytes per second, 0 for a silent one; UINT64_MAX
+ * when it holds nothing of use to others, or is too young or too fast to be blamed. */
+static uint64_t use_of(const struct worker *w, const struct server_conn *c, bool of_buffers)
+{
+    bool holds =
+        c->conn.kind == CONN_SERVER && c->intake != NULL && !c->awaiting_commit &&
+        (!of_buffers || (c->intake->buffer != NULL && c->intake->buffer->class == BUFFER_LARGE));
+    if (!holds || w->now_ns - c->begun_ns < RELIEF_SILENCE_MS * ns_per_ms) {
+        return UINT64_MAX;
+    }
+    if (server_silent_ns(w, c) > RELIEF_SILENCE_MS * ns_per_ms) {
+        return 0;
+    }
+    uint64_t rate = server_rate(w, c);
+    return rate < RELIEF_BYTES_PER_S ? rate : UINT64_MAX;
+}
+
 /* Memory is short and connections wait for it: of those that hold a large buffer (or one of the
- * transactions, when these are short), the one that was silent longest gives it back with a 421. */
-static void relieve(struct worker *w)
+ * transactions, when these are short), the one that makes least of it gives it back with a 421. */
+static void relieve_memory(struct worker *w)
 {
     struct server_conn *slowest = NULL;
-    bool short_of_buffers =
+    uint64_t least = UINT64_MAX;
+    bool of_buffers =
         !list_is_empty(&w->stalled) && buffers_available(&w->buffers, BUFFER_LARGE) <= READ_RESERVE;
-    if (!short_of_buffers && w->intakes.free_count > 0) {
+    if (!of_buffers && w->intakes.free_count > 0) {
         return;
     }
     for (struct list *l = w->conns.next; l != &w->conns; l = l->next) {
         struct server_conn *c = list_entry(l, struct server_conn, conn.link);
-        bool holds = c->conn.kind == CONN_SERVER && c->intake != NULL && !c->awaiting_commit &&
-                     (!short_of_buffers ||
-                      (c->intake->buffer != NULL && c->intake->buffer->class == BUFFER_LARGE));
-        if (holds && (slowest == NULL || c->touched_ns < slowest->touched_ns)) {
+        uint64_t use = use_of(w, c, of_buffers);
+        if (use < least) {
             slowest = c;
+            least = use;
         }
     }
-    if (slowest != NULL && server_silent_ns(w, slowest) > RELIEF_SILENCE_MS * ns_per_ms) {
+    if (slowest != NULL) {
         server_deadline(w, slowest);
+    }
+}
+
+/* The spool is full: of the messages under way that keep a segment, the oldest gives it back. They
+ * would be answered 452 in any case. */
+static void relieve_spool(struct worker *w)
+{
+    struct server_conn *oldest = NULL;
+    if (writer_spool_state(w->settings.writer) != ABI_SPOOL_FULL) {
+        return;
+    }
+    for (struct list *l = w->conns.next; l != &w->conns; l = l->next) {
+        struct server_conn *c = list_entry(l, struct server_conn, conn.link);
+        bool keeps = c->conn.kind == CONN_SERVER && c->intake != NULL && !c->awaiting_commit &&
+                     c->intake->spool.record_count > 0;
+        if (keeps && (oldest == NULL || c->intake->smtp.id < oldest->intake->smtp.id)) {
+            oldest = c;
+        }
+    }
+    if (oldest != NULL) {
+        server_deadline(w, oldest);
     }
 }
 
@@ -475,12 +522,13 @@ static void scan(struct worker *w)
         if (conn->kind == CONN_CLIENT && conn->tcp != NULL) {
             client_pump(w, (struct client_conn *)conn); /* one that found no buffer tries again */
             if (abandon) {
-                client_abort(w, (struct client_conn *)conn);
+                client_abort(w, (struct client_conn *)conn, OUTCOME_CANCELLED);
             }
         }
         deadline(w, conn);
     }
-    relieve(w);
+    relieve_memory(w);
+    relieve_spool(w);
     figures(w);
     bool drained = w->draining && list_is_empty(&w->conns) && w->in_flight_count == 0 &&
                    w->submissions.free_count == w->submissions.count;

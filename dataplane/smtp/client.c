@@ -261,6 +261,17 @@ static enum outcome delivery_obstacle(const struct smtp_client *client,
     return OUTCOME_NONE;
 }
 
+/* A hop that stumbled over EHLO must not freeze mail for what it did not say it can. */
+static void refuse_by_helo(struct smtp_client *client)
+{
+    struct smtp_rcpt_result result = {
+        .outcome = OUTCOME_GREETING_5XX, .phase = ABI_PHASE_EHLO, .code = client->ehlo_refusal};
+    (void)snprintf(client->reply_text, sizeof client->reply_text, "EHLO refused, so no 8BITMIME");
+    result.text = client_text_keep(client);
+    client_settle(client, result);
+    client_break(client, OUTCOME_GREETING_5XX, ABI_PHASE_EHLO, client->ehlo_refusal);
+}
+
 void smtp_client_begin(struct smtp_client *client, const struct smtp_delivery *delivery)
 {
     assert(client->state == SMTP_CLIENT_STATE_READY && !client->done_pending);
@@ -277,6 +288,10 @@ void smtp_client_begin(struct smtp_client *client, const struct smtp_delivery *d
     client->literal_sent = 0;
     client->flags = client->line_len > 0 || client->reply_lines > 0 ? CLIENT_STALE : 0;
     enum outcome obstacle = delivery_obstacle(client, delivery);
+    if (obstacle == OUTCOME_CAPABILITY && client->ehlo_refusal != 0) {
+        refuse_by_helo(client);
+        return;
+    }
     if (obstacle != OUTCOME_NONE) {
         client_settle(client, (struct smtp_rcpt_result){.outcome = (uint8_t)obstacle,
                                                         .phase = ABI_PHASE_MAIL});

@@ -85,6 +85,7 @@ static void on_ehlo(struct smtp_client *client)
         client->state = SMTP_CLIENT_STATE_HELO; /* section 3.2 */
         client->capabilities = 0;
         client->size_max = 0;
+        client->ehlo_refusal = client->reply_code;
         client_command(client, "HELO ", bytes_str(client->hostname), "\r\n");
     } else {
         greeting_refused(client);
@@ -335,6 +336,7 @@ static void on_line(struct smtp_client *client, struct bytes line)
         capability_take(client, text);
     }
     if (mark == ' ') {
+        client->reply_count++;
         on_reply(client);
         reply_reset(client);
     }

@@ -219,6 +219,7 @@ struct smtp_client {
     bool lmtp;
     uint32_t capabilities; /* enum client_capability */
     uint64_t size_max;     /* what SIZE said; 0 is no limit known */
+    uint16_t ehlo_refusal; /* 500 or 502: the session goes by HELO; 0: by EHLO */
     const struct smtp_delivery *delivery;
     /* The commands of a delivery, in order: 0 is MAIL, 1 to rcpt_count are RCPT, then DATA. */
     uint16_t command_sent; /* put into the output */
@@ -235,6 +236,7 @@ struct smtp_client {
     /* The last reply that decided something, cleaned, for people; without its code. */
     char text[LIMIT_REPLY_TEXT_BYTES + 1];
     char rcpt_text[SMTP_CLIENT_TEXTS][LIMIT_REPLY_TEXT_BYTES + 1];
+    uint32_t reply_count; /* whole replies so far */
     /* The reply being read. */
     uint16_t line_len;
     uint16_t reply_lines;
@@ -256,7 +258,8 @@ struct bytes smtp_client_output(const struct smtp_client *client);
 /* That `len` bytes were sent; more commands may be put in their place (pipelining). */
 void smtp_client_output_sent(struct smtp_client *client, size_t len);
 /* Only when READY. A missing capability (SIZE too small, 8BITMIME) makes every recipient
- * OUTCOME_CAPABILITY or OUTCOME_SIZE at once: the next feed answers DONE. */
+ * OUTCOME_CAPABILITY or OUTCOME_SIZE at once: the next feed answers DONE. Where the hop refused
+ * EHLO nobody knows what it can: that is OUTCOME_GREETING_5XX, and BROKEN, to ask again. */
 void smtp_client_begin(struct smtp_client *client, const struct smtp_delivery *delivery);
 /* While `unsent` is true the caller knows body bytes that the hop cannot have acknowledged: a reply
  * at the dot is then a reply to something else (OUTCOME_REPLY_INVALID, BROKEN), never DELIVERED.

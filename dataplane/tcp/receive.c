@@ -46,9 +46,13 @@ uint32_t tcp_receive_edge(struct tcp_conn *conn)
     uint32_t buffered = receive_buffered(conn);
     uint32_t space = most > buffered ? most - buffered : 0;
     uint32_t mss = tcp_mss_own(stack, &conn->tuple);
+    uint32_t step = min_u32(most / 2, mss);
     if (tcp_blocks_are_low(stack)) {
-        /* One segment at a time can still be read in place. */
-        space = buffered > 0 ? 0 : min_u32(space, mss);
+        /* One segment at a time can still be read in place: one whole on the wire, whose unit may
+         * have rounded away the last bytes of the window before. */
+        uint32_t unit = UINT32_C(1) << conn->rcv_wscale;
+        space = buffered > 0 ? 0 : min_u32(space, (mss + unit - 1) & ~(unit - 1));
+        step = 1;
         if (list_is_empty(&conn->short_of_blocks)) {
             list_append(&stack->short_of_blocks, &conn->short_of_blocks);
         }
@@ -56,7 +60,7 @@ uint32_t tcp_receive_edge(struct tcp_conn *conn)
     uint32_t adv = seq_later(conn->rcv_adv, conn->rcv_nxt);
     uint32_t edge = conn->rcv_nxt + space;
     /* SHLD-14: never shrink. Section 3.8.6.2.2 (MUST-39): never open in small steps. */
-    if (seq_upto(edge, adv) || edge - adv < min_u32(most / 2, mss)) {
+    if (seq_upto(edge, adv) || edge - adv < step) {
         return adv;
     }
     return edge;
@@ -68,12 +72,13 @@ void tcp_receive_window_update(struct tcp_conn *conn)
         return;
     }
     uint32_t edge = tcp_receive_edge(conn);
-    uint32_t grown = edge - seq_later(conn->rcv_adv, conn->rcv_nxt);
+    uint32_t adv = seq_later(conn->rcv_adv, conn->rcv_nxt);
+    uint32_t grown = edge - adv;
     uint32_t half = conn->stack->settings.receive_window_bytes / 2;
     if (grown > 0 && grown >= min_u32(half, 2u * tcp_mss_own(conn->stack, &conn->tuple))) {
         tcp_conn_ack_now(conn);
-    } else if (grown > 0 && seq_upto(conn->rcv_adv, conn->rcv_nxt)) {
-        tcp_conn_ack_now(conn); /* it was shut */
+    } else if (grown > 0 && (adv - conn->rcv_nxt) >> conn->rcv_wscale == 0) {
+        tcp_conn_ack_now(conn); /* it was shut, as the peer sees it */
     }
 }
 

@@ -337,4 +337,5 @@ void tcp_output(struct tcp_stack *stack, uint64_t now_ns)
 void tcp_stack_stats(const struct tcp_stack *stack, struct tcp_stats *stats_out)
 {
     *stats_out = stack->stats;
+    stats_out->half_open_count = stack->half_open_count;
 }

@@ -190,6 +190,7 @@ struct tcp_stats {
     uint64_t resets_received;
     uint64_t no_memory;
     uint32_t conn_count;
+    uint32_t half_open_count; /* of them: SYNs of others that were answered, and no more */
     uint32_t time_wait_count;
 };
 void tcp_stack_stats(const struct tcp_stack *stack, struct tcp_stats *stats_out);

@@ -34,7 +34,7 @@ void campus_make(struct campus *c, struct rng *rng, uint32_t features)
     c->retry_first_ms = (uint32_t)rng_range(rng, 500, 5000);
     c->retry_max_ms = (uint32_t)rng_range(rng, 10000, 120000);
     c->checkpoint_interval_ms = (uint32_t)rng_spread(rng, 500, 20000);
-    c->buffer_mib = (uint32_t)rng_range(rng, 8, 24);
+    c->buffer_mib = rng_percent(rng, 5) ? 128 : (uint32_t)rng_range(rng, 8, 24);
     c->mtu = rng_percent(rng, 50) ? 1500 : (uint16_t)rng_range(rng, 576, 1500);
     c->spool.segment_bytes = UINT64_C(1) << 20;
     c->spool.segments_max = (uint32_t)rng_spread(rng, 5, 24);
@@ -93,6 +93,7 @@ static void fill_limits(struct config *config, const struct campus *c)
     config->limits.connections_per_client = 64;
     config->limits.command_timeout_ms = 120000;
     config->limits.data_timeout_ms = 60000;
+    config->limits.transaction_timeout_ms = 600000;
     config->retry.first_ms = c->retry_first_ms;
     config->retry.max_ms = c->retry_max_ms;
     config->control.admin_mode = 0660;

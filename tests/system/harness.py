@@ -71,8 +71,9 @@ def account_check(lab, check, duplicates_allowed=False):
     return totals
 
 
-def main(name, test, options=None):
-    """options: a function that adds arguments; the test gets them as lab.options."""
+def main(name, test, options=None, replace=()):
+    """options: a function that adds arguments; the test gets them as lab.options. replace: in the
+    example configuration, pairs of regular expression and text."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", default=os.path.join(HOUSE, "build"))
     parser.add_argument("--instance", default=f"t-{name}")
@@ -85,7 +86,8 @@ def main(name, test, options=None):
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit("ended by SIGTERM"))
     try:
         parsed = parser.parse_args()
-        lab = Lab(parsed.instance, parsed.build, say=lambda text: print(f"  {text}", flush=True))
+        lab = Lab(parsed.instance, parsed.build, say=lambda text: print(f"  {text}", flush=True),
+                  replace=replace)
         lab.options = parsed
         with lab:
             test(lab, check)

@@ -65,7 +65,7 @@ class Lab:
     # What a broken directory behind a hop does: 550 to every RCPT.
     REJECTING = ("-f", "RCPT", "-B", "550 5.1.1 User unknown")
 
-    def __init__(self, instance, build, say=None):
+    def __init__(self, instance, build, say=None, replace=()):
         self.instance = instance
         self.build = os.path.abspath(build)
         self.say = say or (lambda text: None)
@@ -76,6 +76,7 @@ class Lab:
         self.reference_count = 0
         self.lock = None
         self.hugepages = True
+        self.replace = replace  # in the example's text: pairs of regular expression and text
 
     def path(self, *parts):
         return os.path.join(self.work, *parts)
@@ -98,8 +99,8 @@ class Lab:
             self.logs_print()
         self.down()
 
-    def up(self, replace=()):
-        """Everything but the processes. `replace`: pairs of regular expression and text."""
+    def up(self):
+        """Everything but the processes."""
         if os.geteuid() != 0:
             raise SystemExit("needs root: network namespaces, hugepages")
         self.lock_take()
@@ -109,7 +110,7 @@ class Lab:
         os.chmod(self.work, 0o755)
         self.hugepages_reserve()
         self.network_make()
-        self.config_write(replace)
+        self.config_write(self.replace)
 
     def lock_take(self):
         path = f"/var/tmp/holdfast-{self.instance}.lock"

@@ -405,7 +405,12 @@ struct link_app *peer_open(struct peer *peer, struct link *link)
     end->hold = true;
     peer_clear(peer);
     unsigned before = end->app_count;
-    peer_send(peer, TCP_FLAG_SYN, NULL, 0);
+    static const uint8_t scale[4] = {1, 3, 3, 0}; /* RFC 7323 section 2.2 */
+    if (peer->scales) {
+        peer_send_options(peer, TCP_FLAG_SYN, scale, sizeof scale, NULL, 0);
+    } else {
+        peer_send(peer, TCP_FLAG_SYN, NULL, 0);
+    }
     cr_assert_eq(peer_count(peer), 1);
     const struct tcp_segment *reply = peer_last(peer);
     cr_assert_eq(reply->flags, TCP_FLAG_SYN | TCP_FLAG_ACK);

@@ -99,6 +99,7 @@ struct peer {
     uint32_t seq; /* next to send */
     uint32_t ack;
     uint16_t window;
+    bool scales; /* asks for window scaling, its own by 0 */
     bool timestamps;
     uint32_t ts_value;
     uint32_t ts_echo;

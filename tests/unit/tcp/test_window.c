@@ -407,6 +407,44 @@ Test(memory, low_pool_narrows_windows)
     link_destroy(link);
 }
 
+/* Promised bytes too few for the wire's unit: the peer sees a shut window, and must hear when the
+ * application has read, also while blocks are few. */
+Test(memory, low_pool_opens_what_the_wire_shows_shut)
+{
+    struct tcp_settings settings = link_settings();
+    settings.block_count = 800;
+    settings.receive_window_bytes = 1 << 18;
+    for (uint32_t left = 0; left < 8; left++) {
+        struct link *link = link_create(20 + left, &settings);
+        struct tcp_stack *stack = link->end[0].stack;
+        struct peer peer = {.scales = true};
+        link->end[0].preset.lazy = true;
+        struct link_app *app = peer_open(&peer, link);
+        while (stack->blocks_free > settings.block_count / 8 - 1) {
+            cr_assert_neq(tcp_block_take(stack, TCP_BLOCK_SEND_FIRST), 0);
+        }
+        uint32_t base = peer.seq;
+        uint32_t last = base + 65535 - left; /* the SYN's window is not scaled */
+        while (peer.seq != last) {
+            uint32_t len = min_u32(last - peer.seq, 1460);
+            peer_send(&peer, TCP_FLAG_ACK, link_text(peer.seq - base, len), len);
+            peer.seq += len;
+        }
+        peer_wait(&peer, 50 * TCP_NS_PER_MS);
+        cr_assert_eq(peer_last(&peer)->ack, last);
+        cr_assert_eq(peer_last(&peer)->window, 0);
+        peer_clear(&peer);
+        for (struct bytes b; (b = tcp_peek(app->conn)).len > 0;) {
+            tcp_consume(app->conn, b.len);
+        }
+        cr_assert(tcp_blocks_are_low(stack));
+        link_turn(&link->end[0]);
+        cr_assert_gt(peer_count(&peer), 0, "%u bytes left: nothing is said", left);
+        cr_assert_geq((uint32_t)peer_last(&peer)->window << app->conn->rcv_wscale, 1460);
+        link_destroy(link);
+    }
+}
+
 /* Bulk to a peer that does not acknowledge leaves an eighth of the pool to others. */
 Test(memory, bulk_leaves_room_for_replies)
 {
