@@ -28,7 +28,8 @@ static void format_why(const json_t *delivery, char out[CLI_TEXT_SIZE])
         if (code != 0 && strtol(reply, NULL, 10) != code) {
             snprintf(number, sizeof number, " %" PRId64, code);
         }
-        int n = snprintf(out, CLI_TEXT_SIZE, "%s:%s%s%.250s%s%s", class, number,
+        bool said = number[0] != '\0' || reply[0] != '\0';
+        int n = snprintf(out, CLI_TEXT_SIZE, "%s%s%s%s%.250s%s%s", class, said ? ":" : "", number,
                          reply[0] == '\0' ? "" : " ", reply, hop[0] == '\0' ? "" : "  from ", hop);
         len = n < 0 || n >= CLI_TEXT_SIZE ? strlen(out) : (size_t)n;
     }
@@ -197,13 +198,11 @@ static void print_delivery(const json_t *answer)
     render_field("from host", text);
     render_field("sender", sender[0] == '\0' ? "<>" : sender);
     render_field("size", text_size(member_number(answer, "size"), n));
-    snprintf(text, sizeof text, "%" PRId64, member_number(answer, "attempts"));
-    if (strcmp(member_text(answer, "state"), "waiting") == 0) {
-        len = strlen(text);
-        snprintf(text + len, sizeof text - len, ", next in %s",
+    if (strcmp(member_text(answer, "state"), "waiting") == 0) { /* else they mean nothing */
+        snprintf(text, sizeof text, "%" PRId64 ", next in %s", member_number(answer, "attempts"),
                  text_age(member_number(answer, "next_ms"), n));
+        render_field("attempts", text);
     }
-    render_field("attempts", text);
 }
 
 static void print_recipients(const json_t *answer)
