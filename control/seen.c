@@ -73,6 +73,12 @@ void seen_raise(struct seen *seen, uint64_t floor)
     seen->floor = floor;
 }
 
+void seen_lower(struct seen *seen, uint64_t pos)
+{
+    seen->count = lower(seen, pos);
+    seen->floor = seen->floor < pos ? seen->floor : pos;
+}
+
 void seen_trim(struct seen *seen)
 {
     if (seen->count > 2 * SEEN_KEEP) {

@@ -40,6 +40,8 @@ bool seen_has(const struct seen *seen, uint64_t pos, unsigned index);
 void seen_add(struct seen *seen, uint64_t pos, uint16_t mask);
 /* Everything below `floor` is applied now. */
 void seen_raise(struct seen *seen, uint64_t floor);
+/* The log was found to end at `pos`: nothing from there on is applied. */
+void seen_lower(struct seen *seen, uint64_t pos);
 /* Lets the floor follow when the list grows beyond twice SEEN_KEEP. Only for records that came
  * through the ring in order. */
 void seen_trim(struct seen *seen);

@@ -56,6 +56,22 @@ static void read_gap(struct control *c, uint64_t number)
     }
 }
 
+/* The log ends before what we have applied of it: headers of its newest segments are unreadable.
+ * What comes now at those positions is other mail. One segment's difference is none: we may have
+ * read a batch that is not durable yet. */
+static void look_back(struct control *c, struct seen *seen, const char *log, uint64_t pos)
+{
+    if (spool_pos_seq(seen_top(seen)) <= spool_pos_seq(pos) + 1) {
+        return;
+    }
+    control_say(c, 3, "%s ends at %llu:%u, but was known to reach %llu:%u: segments are unreadable",
+                log, (unsigned long long)spool_pos_seq(pos), spool_pos_offset(pos),
+                (unsigned long long)spool_pos_seq(seen_top(seen)),
+                spool_pos_offset(seen_top(seen)));
+    c->totals.damaged++;
+    seen_lower(seen, pos);
+}
+
 static void take_hello(struct control *c, const struct abi_up *up)
 {
     struct attach *a = &c->attach;
@@ -66,6 +82,8 @@ static void take_hello(struct control *c, const struct abi_up *up)
     a->start = up->hello.start;
     uint32_t most = LIMIT_DELIVERS_IN_FLIGHT * a->worker_count;
     a->credits = up->hello.credits < most ? up->hello.credits : most;
+    look_back(c, &c->messages, "message log", up->hello.message_pos);
+    look_back(c, &c->states, "state log", up->hello.state_pos);
     int r = catchup_messages(c, up->hello.message_pos);
     if (r == 0) {
         r = catchup_states(c, up->hello.state_pos);

@@ -281,6 +281,11 @@ static int find_ends(struct spool_writer *w)
         uint64_t by_peer = end[LOG_COUNT - 1 - i].peer_pos;
         log->durable_pos = end[i].end_pos > by_peer ? end[i].end_pos : by_peer;
         log->batch_number = end[i].batch_number;
+        /* The other log may know of a segment here whose header is unreadable now: control too
+         * remembers its positions, and would take new ones under them for known. */
+        if (log->next_seq <= spool_pos_seq(log->durable_pos)) {
+            log->next_seq = spool_pos_seq(log->durable_pos) + 1;
+        }
         /* Which old segments the old commits refer to is not known: any, up to the last one. */
         for (uint32_t k = 0; k < log->segment_count; k++) {
             log->segment[k].last_ref_pos = end[i].last_record_pos;

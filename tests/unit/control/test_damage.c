@@ -177,3 +177,21 @@ Test(damage, after_a_gap_only_what_is_durable_is_read)
     cr_assert_eq(fake_times_sent(f, written), 1);
     cr_assert_eq(fake_total(f, "accepted_rcpts"), 4);
 }
+
+/* The newest segments' headers are gone, and the dataplane began again at lower positions than
+ * those that a checkpoint remembers: what comes there is mail like any other. */
+Test(damage, log_that_ends_before_what_is_known)
+{
+    uint64_t position = spool_writer_message_pos(f->writer);
+    seen_raise(&f->control->messages, position + (UINT64_C(5) << 32));
+    seen_raise(&f->control->states, spool_writer_state_pos(f->writer) + (UINT64_C(5) << 32));
+    fake_attach(f, NULL, 0);
+    fake_turn(f, 0);
+    cr_assert_eq(fake_total(f, "damaged"), 2);
+    uint64_t id = fake_simple(f, 1);
+    fake_turn(f, 0);
+    cr_assert(fake_was_sent(f, id), "mail is not taken for mail that was seen");
+    fake_state(f, id, ABI_STATE_OUTCOME, OUTCOME_DELIVERED, 1, ABI_FLAG_LAST, "ok");
+    fake_turn(f, 0);
+    cr_assert_eq(fake_total(f, "delivered_rcpts"), 1);
+}

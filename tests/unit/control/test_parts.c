@@ -49,6 +49,11 @@ Test(seen, applies_each_position_once_in_any_order)
         seen_trim(&seen);
     }
     cr_assert_leq(seen.count, 2 * SEEN_KEEP);
+    seen_lower(&seen, 10990);
+    cr_assert(seen_has(&seen, 10989, 0) && !seen_has(&seen, 10990, 0));
+    seen_lower(&seen, 20);
+    cr_assert(seen_has(&seen, 19, 0) && !seen_has(&seen, 20, 0) && seen.count == 0);
+    seen_raise(&seen, 11000);
     cr_assert(seen_has(&seen, 1000, 0) && seen_has(&seen, 10999, 0) && !seen_has(&seen, 11000, 0));
     seen_fini(&seen);
 }

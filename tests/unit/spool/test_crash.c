@@ -415,6 +415,31 @@ Test(rot, in_segment_headers)
     cr_assert_eq(seen.commit_count, n + 5); /* healed by hand, all is there */
 }
 
+/* Headers rot of all segments that were in use: what the other log knows of them is not used
+ * again. */
+Test(rot, no_sequence_is_given_twice)
+{
+    size_t len;
+    char name[] = "msg-000001.seg";
+    cr_assert_eq(helper_state(writer, 16, NULL), SPOOL_RESULT_OK);
+    spool_writer_close(writer);
+    for (char n = '1'; n <= '6'; n++) {
+        name[9] = n;
+        uint8_t *file = memdisk_file(disk, name, &len);
+        if (file != NULL && len > 8192) {
+            file[9] ^= 1;
+            file[4096 + 9] ^= 1;
+        }
+    }
+    memdisk_keep(disk);
+    struct spool_settings settings = helper_settings;
+    settings.segments_max = 12;
+    cr_assert_eq(spool_writer_open(io, &settings, &writer), 0);
+    uint64_t where;
+    cr_assert_eq(helper_message(writer, 1600, 1, 6000, &where), SPOOL_RESULT_OK);
+    cr_assert_gt(where, pos[4]);
+}
+
 /* A mail may contain what looks like a batch; without the spool's key it is none. */
 Test(rot, forged_batch_in_a_body)
 {
