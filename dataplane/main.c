@@ -187,7 +187,7 @@ static int record_fault(struct dataplane *dp)
     uint64_t until = clock_ns(CLOCK_MONOTONIC) + WRITER_STOP_MS_MAX * UINT64_C(1000000);
     while (spool_writer_turn(dp->spool, true) == NULL) {
         if (clock_ns(CLOCK_MONOTONIC) > until) {
-            return -ENOSPC; /* no room for one record: nothing else would work either */
+            return -ENOSPC;
         }
         nap_us(WRITER_NAP_US_MIN);
     }
@@ -210,11 +210,22 @@ static int open_spool(struct dataplane *dp)
                                       .segments_max = c->spool.segments_max,
                                       .state_segment_bytes = c->spool.state_segment_bytes};
     r = spool_writer_open(dp->io, &settings, &dp->spool);
+    if (r == 0 && record_fault(dp) == -ENOSPC) {
+        /* Only control can free the state log, and only through us: so we start without. */
+        fprintf(stderr, "holdfast-dataplane: the state log is full: a fault is not recorded yet\n");
+        spool_writer_close(dp->spool);
+        dp->spool = NULL;
+        r = spool_writer_open(dp->io, &settings, &dp->spool);
+    }
     if (r == -EWOULDBLOCK) {
         fprintf(stderr, "holdfast-dataplane: %s: in use by another process\n", c->spool.dir);
         return r;
     }
     r = r < 0 ? r : record_fault(dp);
+    if (r == 0 && spool_writer_free_segments(dp->spool) == 0) {
+        fprintf(stderr, "holdfast-dataplane: %s: no room for new mail: it is answered 452\n",
+                c->spool.dir);
+    }
     return r < 0 ? fail(c->spool.dir, r) : 0;
 }
 

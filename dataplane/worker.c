@@ -350,7 +350,7 @@ static void input(struct worker *w, const struct nic_frame *frame)
                                    .remote_addr = packet.dst,
                                    .local_port = packet.ports[0],
                                    .remote_port = packet.ports[1]};
-        tcp_unreachable(w->tcp, &tuple);
+        tcp_unreachable(w->tcp, &tuple, packet.seq);
         break;
     }
 }
@@ -391,7 +391,7 @@ static void unreachable(struct worker *w)
             struct conn *conn = list_entry(l, struct conn, link);
             if (conn->kind == CONN_CLIENT && conn->tcp != NULL &&
                 ip_equal(&tcp_conn_tuple(conn->tcp)->remote_addr, &dst)) {
-                tcp_unreachable(w->tcp, tcp_conn_tuple(conn->tcp));
+                tcp_conn_unreachable(conn->tcp);
             }
         }
     }

@@ -32,6 +32,7 @@ int64_t disk_pwrite(struct spool_io *io, int file, const void *buf, size_t len, 
 int disk_sync(struct spool_io *io, int file);
 bool disk_dsync(struct spool_io *io);
 int disk_random(struct spool_io *io, void *buf, size_t len);
+int64_t disk_space(struct spool_io *io);
 void disk_fini(struct disk *disk);
 
 /* Give disk->io its vtable and disk->backend its memory. uring_attach: -EPERM, -ENOSYS or -EACCES

@@ -19,6 +19,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -161,6 +162,17 @@ int disk_random(struct spool_io *io, void *buf, size_t len)
     (void)io;
     assert(len <= 256); /* getrandom is not interrupted below that */
     return getrandom(buf, len, 0) == (ssize_t)len ? 0 : -EIO;
+}
+
+int64_t disk_space(struct spool_io *io)
+{
+    struct statvfs fs;
+    if (fstatvfs(disk_of(io)->dir_fd, &fs) != 0) {
+        return -errno;
+    }
+    uint64_t bytes;
+    bool overflow = __builtin_mul_overflow((uint64_t)fs.f_bavail, (uint64_t)fs.f_frsize, &bytes);
+    return overflow || bytes > INT64_MAX ? INT64_MAX : (int64_t)bytes;
 }
 
 void disk_fini(struct disk *d)

@@ -70,6 +70,8 @@ struct spool_io_ops {
     /* Fills buf with unpredictable bytes: the uuid of a new spool. Optional: NULL on a simulated
      * disk, whose spools then share one fixed uuid. */
     int (*random)(struct spool_io *io, void *buf, size_t len);
+    /* Bytes that files may still grow by on this volume, or -errno. Optional, as random is. */
+    int64_t (*space)(struct spool_io *io);
     void (*destroy)(struct spool_io *io);
 };
 

@@ -11,7 +11,8 @@
  *
  * Promise: a READY segment's sequence is durable and higher than any used before.
  *          On a full filesystem growing is tried again every PREPARE_RETRY_COUNT turns and at each
- *          RECYCLE; until a file has grown whole, the trial counts as no room.
+ *          RECYCLE; until a file has grown whole, the trial counts as no room. Messages stop
+ *          growing while there is still a reserve for the rest.
  * Trap:    an error of the header or a sync fences the volume; only a file that cannot grow
  *          (ENOSPC, EDQUOT) is an ordinary condition.
  */
@@ -32,15 +33,35 @@ static struct segment *first_in(struct log *log, enum segment_state state)
     return NULL;
 }
 
+/* Messages leave room on the volume for what says what became of them: state segments, control's
+ * checkpoints, a start's meta file. Without it a full volume would be one that nobody can empty. */
+static bool leaves_reserve(struct log *log)
+{
+    const struct spool_writer *w = log->writer;
+    uint64_t reserve =
+        PREPARE_RESERVE_BYTES + PREPARE_RESERVE_SEGMENTS * w->log[LOG_STATE].segment_bytes;
+    if (log->kind == LOG_STATE || w->io->ops->space == NULL) {
+        return true;
+    }
+    int64_t space = w->io->ops->space(w->io);
+    return space < 0 || (uint64_t)space >= log->segment_bytes + reserve;
+}
+
 /* Used files before growing ones: no zeros to write. */
 static struct segment *candidate(struct log *log)
 {
+    struct prepare *p = &log->prepare;
     struct segment *segment = first_in(log, SEGMENT_FREE);
     if (segment == NULL) {
         segment = first_in(log, SEGMENT_BLANK);
     }
-    if (segment == NULL && (!log->prepare.no_space || log->prepare.retry)) {
-        segment = first_in(log, SEGMENT_NEW);
+    if (segment == NULL && log->count[SEGMENT_NEW] > 0 && (!p->no_space || p->retry)) {
+        if (leaves_reserve(log)) {
+            return first_in(log, SEGMENT_NEW);
+        }
+        p->no_space = true;
+        p->retry = false;
+        p->refused_count = 0;
     }
     return segment;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* spool/recover.c: from a directory to a writer that may write.
  *
- *   lock ─▶ sync the directory ─▶ meta: start number + 1, durable ─▶ open and sync every segment
- *        ─▶ read their headers ─▶ find the ends of both logs ─▶ make missing files
+ *   lock ─▶ sync the directory ─▶ meta ─▶ open and sync every segment, make missing files
+ *        ─▶ read their headers ─▶ find the ends of both logs ─▶ meta: start number + 1, durable
  *        ─▶ prepare fresh segments under higher sequences
  *
  * What the last run had written but not synced may be in the page cache and look durable: so
@@ -100,20 +100,25 @@ static int meta_make(struct spool_writer *w, const struct spool_settings *settin
     return w->io->ops->random(w->io, w->meta.uuid, sizeof w->meta.uuid);
 }
 
-static int begin_run(struct spool_writer *w, const struct spool_settings *settings)
+/* A new spool's meta file is there before its first segment is. */
+static int find_meta(struct spool_writer *w, const struct spool_settings *settings)
 {
     int err = meta_load(w);
     if (err == -ENOENT) {
         err = meta_make(w, settings);
+        err = err == 0 ? meta_save(w) : err;
     }
-    if (err != 0) {
-        return err;
-    }
+    w->key = format_key(w->meta.uuid);
+    return err;
+}
+
+/* Only now, when nothing can refuse the start any more: there is an end to the numbers. */
+static int begin_run(struct spool_writer *w)
+{
     if (w->meta.start + 1 >= 1u << ID_START_BITS) {
         return -ERANGE; /* ids would repeat */
     }
     w->meta.start++;
-    w->key = format_key(w->meta.uuid);
     return meta_save(w);
 }
 
@@ -378,7 +383,7 @@ int recover_open(struct spool_writer *w, const struct spool_settings *settings)
         err = w->io->ops->sync_dir(w->io);
     }
     if (err == 0) {
-        err = begin_run(w, settings);
+        err = find_meta(w, settings);
     }
     if (err == 0) {
         err = find_segments(w, settings->segments_max);
@@ -389,6 +394,7 @@ int recover_open(struct spool_writer *w, const struct spool_settings *settings)
     for (unsigned i = 0; err == 0 && i < LOG_COUNT; i++) {
         err = free_untouched(&w->log[i]);
     }
+    err = err == 0 ? begin_run(w) : err;
     if (err != 0) {
         return err;
     }

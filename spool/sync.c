@@ -91,6 +91,7 @@ static const struct spool_io_ops sync_ops = {
     .dsync = disk_dsync,
     .name = sync_name,
     .random = disk_random,
+    .space = disk_space,
     .destroy = sync_destroy,
 };
 

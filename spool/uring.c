@@ -101,6 +101,8 @@ static struct spool_io_op *uring_reap(struct spool_io *io, bool wait)
     if (io_uring_sq_ready(&u->ring) > 0) {
         (void)io_uring_submit(&u->ring);
     }
+    /* What the kernel would not take yet it will not finish: waiting for it could last for ever. */
+    wait = wait && io_uring_sq_ready(&u->ring) == 0;
     struct io_uring_cqe *cqe;
     int err = wait ? io_uring_wait_cqe(&u->ring, &cqe) : io_uring_peek_cqe(&u->ring, &cqe);
     while (err == 0) {
@@ -148,6 +150,7 @@ static const struct spool_io_ops uring_ops = {
     .dsync = disk_dsync,
     .name = uring_name,
     .random = disk_random,
+    .space = disk_space,
     .destroy = uring_destroy,
 };
 

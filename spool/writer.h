@@ -42,6 +42,9 @@ enum {
     /* Turns and refused records between two tries to extend a file on a full filesystem: there is
      * no clock here, and a failing write each turn would be a waste. */
     PREPARE_RETRY_COUNT = 4096,
+    /* Two checkpoints of a full table and some; and state segments to go on with. */
+    PREPARE_RESERVE_BYTES = 64 << 20,
+    PREPARE_RESERVE_SEGMENTS = 4,
     READS_MAX = 64,
     /* One for each segment in which an open transaction has a record: 10 000 open transactions
      * in six segments each. */

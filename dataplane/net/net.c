@@ -188,9 +188,9 @@ static enum net_verdict input_icmp(struct net *net, const struct ip4_packet *ip,
     }
     packet_out->src = message.quoted.src;
     packet_out->dst = message.quoted.dst;
-    packet_out->segment = message.quoted.payload;
     packet_out->ports[0] = get_be16(message.quoted.payload.data);
     packet_out->ports[1] = get_be16(message.quoted.payload.data + 2);
+    packet_out->seq = get_be32(message.quoted.payload.data + 4);
     return NET_UNREACHABLE;
 }
 

@@ -40,9 +40,8 @@ enum net_verdict {
     NET_HANDLED,     /* answered or dropped */
     NET_TCP,         /* segment_out, src_out, dst_out are set; borrowed from the frame */
     NET_UNREACHABLE, /* ICMP says that dst of an own TCP segment cannot be reached: src_out,
-                        dst_out are of our packet, ports_out its ports in host order; segment is
-                        what ICMP quotes of it, at least 8 bytes, so with its sequence number
-                        (RFC 5927). Anyone can have sent it. */
+                        dst_out are of our packet, ports_out and seq_out of its TCP header in host
+                        order (RFC 5927). Anyone can have sent it. */
 };
 
 struct net_packet {
@@ -50,6 +49,7 @@ struct net_packet {
     struct ip_addr dst;
     struct bytes segment;
     uint16_t ports[2]; /* NET_UNREACHABLE: our source port, the destination port */
+    uint32_t seq;      /* and the sequence number */
 };
 
 enum net_verdict net_input(struct net *net, const struct nic_frame *frame, uint64_t now_ns,

@@ -35,7 +35,7 @@ static void greet(struct smtp_server *server, struct bytes name)
     server_abort(server);
     server->state = SMTP_SERVER_STATE_READY;
     server->reject = NULL;
-    server->flags &= (uint16_t) ~(SERVER_REFUSED | SERVER_ESMTP);
+    server->flags &= (uint16_t) ~(SERVER_UNASKED | SERVER_ESMTP);
     server->helo_len = (uint16_t)bytes_copy_clean(name, server->helo, sizeof server->helo);
     for (unsigned i = 0; i < server->helo_len; i++) {
         if (strchr("()<>,;\\\"@", server->helo[i]) != NULL) {

@@ -110,7 +110,7 @@ void server_mail_resume(struct smtp_server *server, struct smtp_transaction *txn
     }
     server->txn = txn;
     server->state = SMTP_SERVER_STATE_MAIL;
-    server->flags &= (uint16_t)~SERVER_REFUSED;
+    server->flags &= (uint16_t)~SERVER_UNASKED;
     server->follow_count = 0;
     server->size_declared = command.size;
     txn->text_used = 0;

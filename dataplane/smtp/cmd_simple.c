@@ -17,7 +17,7 @@ void apply_rset(struct smtp_server *server, const struct server_command *command
     server_abort(server);
     server->reject = NULL;
     server->state = server_state_idle(server);
-    server->flags &= (uint16_t)~SERVER_REFUSED;
+    server->flags &= (uint16_t)~SERVER_UNASKED;
     server_reply(server, "250 2.0.0 ok");
 }
 

@@ -71,15 +71,28 @@ static bool is_mistake(const char *text)
            strncmp(text, "550 5.6.", 8) == 0;
 }
 
+/* What a command says of an earlier one that was refused. */
+static bool follows(const struct smtp_server *server, const char *text)
+{
+    bool says_so = strncmp(text, "503", 3) == 0 || strncmp(text, "554 5.5.1", 9) == 0;
+    return (server->flags & SERVER_REFUSED) != 0 && says_so;
+}
+
 void server_refuse(struct smtp_server *server, const char *text)
 {
     assert(text[0] == '4' || text[0] == '5');
+    bool after = follows(server, text) && server->follow_count < SERVER_FOLLOWS_MAX;
+    if (after && (server->flags & SERVER_DEFERRED) != 0) {
+        server->follow_count++;
+        server_reply(server, "451 4.3.0 not now: see the reply before");
+        return;
+    }
     server_reply(server, text);
     if (text[0] == '4') {
         server->tally.tempfails++;
+        server->flags |= SERVER_DEFERRED;
     } else if (is_mistake(text)) {
-        bool follows = (server->flags & SERVER_REFUSED) != 0 && strncmp(text, "503", 3) == 0;
-        if (follows && server->follow_count < SERVER_FOLLOWS_MAX) {
+        if (after) {
             server->follow_count++;
         } else {
             server_mistake(server, 1);
@@ -132,7 +145,7 @@ static bool has_control(struct bytes line)
 /* BDAT, in a line that is refused: octets follow, and who knows how many. */
 static bool is_bdat(struct bytes line)
 {
-    bool ends = line.len <= 4 || line.data[4] == ' ' || line.data[4] == '\r';
+    bool ends = line.len <= 4 || strchr(" \t\r", line.data[4]) != NULL;
     return ends && bytes_equal_nocase(bytes_first(line, 4), bytes_str("BDAT"));
 }
 
@@ -160,6 +173,10 @@ static void dispatch(struct smtp_server *server, struct bytes line)
                     bare ? "500 5.5.2 bare CR in a command line"
                          : "500 5.5.2 control character in a command line",
                     1);
+        return;
+    }
+    if (verb == NULL && is_bdat(line)) { /* a tab behind it */
+        refuse_line(server, line, "501 5.5.4 BDAT size not understood, closing", 1);
         return;
     }
     if (verb == NULL) {

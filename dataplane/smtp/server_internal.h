@@ -23,6 +23,9 @@ enum server_flag {
     SERVER_BDAT_LAST = 1 << 4,
     SERVER_FIRST_BUFFER = 1 << 5, /* the envelope is still to be written */
     SERVER_CLOSE_AFTER = 1 << 6,  /* close once the pending commit is answered */
+    SERVER_DEFERRED = 1 << 7,     /* and it was refused by 4xx: what is pipelined behind that must
+                                     not draw a 5xx, which a peer could take for the answer */
+    SERVER_UNASKED = SERVER_REFUSED | SERVER_DEFERRED, /* neither: as at MAIL */
 };
 
 enum {

@@ -108,7 +108,7 @@ void tcp_ack_window(struct tcp_conn *conn, const struct tcp_segment *segment)
     }
     /* Section 3.8.6.1 (MUST-37): a peer that answers probes is never given up for a shut window,
      * while there is an application to judge it. */
-    if (conn->is_persisting && !conn->is_closed) {
+    if (conn->is_persisting && conn->resend_ns != 0 && !conn->is_closed) {
         conn->stalled_ns = conn->stack->now_ns;
     }
 }

@@ -305,14 +305,21 @@ void tcp_abort(struct tcp_conn *conn)
     tcp_conn_end(conn, 0);
 }
 
-void tcp_unreachable(struct tcp_stack *stack, const struct tcp_tuple *tuple)
+void tcp_conn_unreachable(struct tcp_conn *conn)
+{
+    if (conn->state == TCP_STATE_SYN_SENT) {
+        tcp_conn_end(conn, TCP_EVENT_UNREACHABLE);
+    }
+}
+
+void tcp_unreachable(struct tcp_stack *stack, const struct tcp_tuple *tuple, uint32_t seq)
 {
     uint32_t ref = tcp_table_find(stack, (uint32_t)tcp_tuple_hash(stack, tuple), tuple);
     if (ref == 0 || (ref & TCP_REF_TIME_WAIT) != 0) {
         return;
     }
     struct tcp_conn *conn = &stack->conns[ref - 1];
-    if (conn->state == TCP_STATE_SYN_SENT) {
-        tcp_conn_end(conn, TCP_EVENT_UNREACHABLE);
+    if (seq == conn->iss) { /* RFC 5927 section 4.1: who did not see the SYN cannot know it */
+        tcp_conn_unreachable(conn);
     }
 }

@@ -198,9 +198,12 @@ static bool output_probe(struct tcp_conn *conn)
  * acceptable there: a peer that knows the connection answers with an ACK, another with RST. */
 static bool output_keep_alive(struct tcp_conn *conn)
 {
-    if (conn->is_keep_alive_due && conn->snd_una == conn->snd_max &&
-        !output_segment(conn, conn->snd_una - 1, 0, 0, 0)) {
-        return false;
+    bool owed = conn->is_ack_due || conn->delayed_ack_ns != 0;
+    if (conn->is_keep_alive_due && conn->snd_una == conn->snd_max) {
+        if (!output_segment(conn, conn->snd_una - 1, 0, 0, 0)) {
+            return false;
+        }
+        conn->is_ack_due |= owed; /* nobody reads the ACK of what is not acceptable */
     }
     conn->is_keep_alive_due = false;
     return true;

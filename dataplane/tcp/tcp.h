@@ -69,9 +69,11 @@ void tcp_input(struct tcp_stack *stack, const struct ip_addr *src, const struct 
 /* What was peeked but not consumed of the last tcp_input's segment is copied aside (or, without
  * memory for it, not acknowledged). Call after its events are handled. */
 void tcp_input_done(struct tcp_stack *stack);
-/* The network says that this connection attempt cannot succeed (no neighbour, ICMP): only a
- * SYN_SENT connection takes notice, with TCP_EVENT_UNREACHABLE. */
-void tcp_unreachable(struct tcp_stack *stack, const struct tcp_tuple *tuple);
+/* This connection attempt cannot succeed (no neighbour): only a SYN_SENT connection takes notice,
+ * with TCP_EVENT_UNREACHABLE. */
+void tcp_conn_unreachable(struct tcp_conn *conn);
+/* The same, of what ICMP says of a segment of ours with that sequence number (RFC 5927). */
+void tcp_unreachable(struct tcp_stack *stack, const struct tcp_tuple *tuple, uint32_t seq);
 /* Runs the timers that are due. */
 void tcp_tick(struct tcp_stack *stack, uint64_t now_ns);
 /* When tcp_tick wants to run next; UINT64_MAX: never. May be early, is never late. */

@@ -139,6 +139,8 @@ class Lab:
         shutil.rmtree(f"/run/dpdk/holdfast-{self.instance}", ignore_errors=True)
         shutil.rmtree(f"/var/run/dpdk/holdfast-{self.instance}", ignore_errors=True)
         self.hugepages_restore()
+        while os.path.ismount(self.path("spool")):
+            command("umount", self.path("spool"))
         shutil.rmtree(self.work, ignore_errors=True)
 
     def down(self):

@@ -233,7 +233,7 @@ Test(net, icmp_unreachable_names_our_segment)
     cr_assert(ip_equal(&packet.src, &src) && ip_equal(&packet.dst, &dst));
     cr_assert_eq(packet.ports[0], 40000);
     cr_assert_eq(packet.ports[1], 25);
-    cr_assert_eq(get_be32(packet.segment.data + 4), 0x01020304, "for RFC 5927's check");
+    cr_assert_eq(packet.seq, 0x01020304, "for the check of RFC 5927");
     len = icmp_error(f, "192.0.2.10", 4, own + 14, 28);
     cr_assert_eq(fake_input(fake, 0, f, len, 0, &packet), NET_HANDLED, "fragmentation needed");
     fake_tcp(own, 0, "192.0.2.11", "198.51.100.5", 0);

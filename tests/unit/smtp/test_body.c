@@ -233,6 +233,7 @@ Test(smtp_body, bdat_sequences)
     bdat("BDAT 1 FIRST\r\nQUIT\r\n", "501 ", 0, true);
     bdat("BDAT 1\x01\r\nQUIT\r\n", "500 ", 0, true);
     bdat("BDAT 1\nQUIT\r\n", "500 ", 0, true);
+    bdat("BDAT\t6 LAST\r\nQUIT\r\n", "501 ", 0, true);
     bdat("bdat\r 1\r\nQUIT\r\n", "500 ", 0, true);
     char line[1100];
     memset(line, ' ', sizeof line);

@@ -37,6 +37,7 @@ struct memdisk {
     uint64_t crash_at; /* 0: never */
     uint64_t syncs;
     uint64_t limit;
+    bool tells_space;
     uint32_t fail_count[3];
     int fail_err[3];
     bool off;
@@ -390,6 +391,16 @@ static void mem_destroy(struct spool_io *io)
     memdisk_destroy(disk_of(io));
 }
 
+static int64_t mem_space(struct spool_io *io)
+{
+    struct memdisk *d = (struct memdisk *)io;
+    if (!d->tells_space) {
+        return -ENOSYS;
+    }
+    uint64_t used = total_bytes(d);
+    return d->limit > used ? (int64_t)(d->limit - used) : 0;
+}
+
 static const struct spool_io_ops mem_ops = {
     .open = mem_open,
     .close = mem_close,
@@ -406,6 +417,7 @@ static const struct spool_io_ops mem_ops = {
     .reap = mem_reap,
     .dsync = mem_dsync,
     .name = mem_name,
+    .space = mem_space,
     .destroy = mem_destroy,
 };
 
@@ -501,6 +513,11 @@ void memdisk_fail(struct memdisk *d, enum spool_io_kind kind, uint32_t count, in
 {
     d->fail_count[kind] = count;
     d->fail_err[kind] = err;
+}
+
+void memdisk_tell_space(struct memdisk *d)
+{
+    d->tells_space = true;
 }
 
 void memdisk_limit(struct memdisk *d, uint64_t bytes)

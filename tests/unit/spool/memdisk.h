@@ -26,6 +26,8 @@ uint64_t memdisk_operations(const struct memdisk *disk);
 void memdisk_fail(struct memdisk *disk, enum spool_io_kind kind, uint32_t count, int err);
 /* All files together may not grow beyond. */
 void memdisk_limit(struct memdisk *disk, uint64_t bytes);
+/* From now on the disk tells how much room there is. */
+void memdisk_tell_space(struct memdisk *disk);
 void memdisk_set_dsync(struct memdisk *disk, bool dsync);
 uint64_t memdisk_syncs(const struct memdisk *disk);
 /* The file's bytes, to be damaged in place: durably. NULL when there is no such file. */

@@ -256,3 +256,36 @@ Test(space, crash_while_waiting_keeps_what_was_answered)
     cr_assert_eq(spool_writer_open(io, &helper_settings, &writer), 0);
     cr_assert_eq(recorded(0), before);
 }
+
+/* Messages stop while the volume still has room for outcomes, a checkpoint and a start. */
+Test(reserve, messages_leave_a_reserve)
+{
+    enum { RESERVE = 64 << 20, CHECKPOINT = 20 << 20 };
+    struct memdisk *d = memdisk_create(5);
+    struct spool_io *volume = memdisk_io(d);
+    struct spool_writer *w;
+    memdisk_tell_space(d);
+    memdisk_limit(d, RESERVE + 24 * HELPER_SEGMENT);
+    struct spool_settings settings = helper_settings;
+    settings.segments_max = 60;
+    cr_assert_eq(spool_writer_open(volume, &settings, &w), 0);
+    enum spool_result result = SPOOL_RESULT_OK;
+    uint64_t id = 16;
+    while (result == SPOOL_RESULT_OK) {
+        result = helper_message(w, id += 16, 4, 60000, NULL);
+    }
+    cr_assert_eq(result, SPOOL_RESULT_FULL);
+    cr_assert_gt(id, 16 * 8);
+    cr_assert_geq(volume->ops->space(volume), RESERVE);
+    cr_assert_eq(helper_state(w, 32, NULL), SPOOL_RESULT_OK);
+    uint8_t *blob = calloc(1, CHECKPOINT);
+    cr_assert_eq(spool_checkpoint_save(volume, 0, 0, bytes_of(blob, CHECKPOINT)), 0);
+    free(blob);
+    spool_writer_close(w);
+    memdisk_crash(d);
+    cr_assert_eq(spool_writer_open(volume, &settings, &w), 0);
+    cr_assert_eq(helper_state(w, 48, NULL), SPOOL_RESULT_OK);
+    cr_assert_eq(helper_message(w, 99984, 4, 60000, NULL), SPOOL_RESULT_FULL);
+    spool_writer_close(w);
+    memdisk_destroy(d);
+}

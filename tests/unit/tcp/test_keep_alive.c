@@ -197,3 +197,20 @@ Test(keep_alive, is_answered_by_our_own_stack)
         link_destroy(link);
     }
 }
+
+/* The question lies outside the peer's window, so nobody reads its ACK. */
+Test(keep_alive, leaves_an_owed_ack_owed)
+{
+    struct peer peer = {0};
+    struct link_app *app = open_asking(&peer);
+    tcp_keep_alive(app->conn, 20);
+    peer_send(&peer, TCP_FLAG_ACK, link_text(0, 7), 7);
+    peer.seq += 7;
+    peer_clear(&peer);
+    peer_wait(&peer, 60 * TCP_NS_PER_MS);
+    cr_assert_gt(peer_count(&peer), 1);
+    cr_assert_eq(peer.link->end[0].out[0].seq, peer.ack - 1);
+    cr_assert_eq(peer.link->end[0].out[1].seq, peer.ack);
+    cr_assert_eq(peer.link->end[0].out[1].ack, peer.seq);
+    link_destroy(peer.link);
+}
