@@ -26,7 +26,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "tests", "system"))
 
 from lab import DOMAINS, HOP, HOUSE, RELAY, Lab, command, wait_until  # noqa: E402
-from process import cpu_seconds                                       # noqa: E402
+from process import cpu_seconds, listens                              # noqa: E402
 
 POSTFIX_OUTSIDE = ("198.51.100.129", "198.51.100.130")   # sender's end, Postfix's end
 POSTFIX_INSIDE = ("198.51.100.193", "198.51.100.194")    # hop's end, Postfix's end
@@ -155,7 +155,7 @@ class Postfix:
                                 "/usr/lib/postfix/sbin/master", "-c", conf, "-d")
         ready = self.lab.path("postfix", "queue", "pid", "master.pid")
         master.wait_for(lambda: os.path.exists(ready), "wrote its pid", 20)
-        time.sleep(1)
+        master.wait_for(lambda: listens(master.pid, 25), "listened on port 25", 20)
         return master
 
 
@@ -233,9 +233,17 @@ class Bench:
                 "cpu": used, "cycles": per_message}
 
     def cycles(self):
-        # Housekeeping adds the counters up now and then; wait for one such turn.
-        time.sleep(1.2)
-        return self.lab.cli_json("status")["counters"]["worker_busy_cycles"]
+        """As of now: housekeeping adds the counters up now and then, and a worker that polls is
+        never without cycles. The second change tells of a turn that began after this call."""
+        for _ in range(2):
+            before = self.counters()
+            if not wait_until(lambda: self.counters()["worker_idle_cycles"] !=
+                              before["worker_idle_cycles"], 20, 0.05):
+                raise RuntimeError("the dataplane's counters stand still")
+        return self.counters()["worker_busy_cycles"]
+
+    def counters(self):
+        return self.lab.cli_json("status")["counters"]
 
     def run(self):
         hold_sinks = ("sink-1-holdfast", "sink-2-holdfast")

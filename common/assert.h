@@ -12,11 +12,8 @@
 #undef assert
 #define assert(expr) ((expr) ? (void)0 : assert_failed(#expr, __FILE__, __LINE__, __func__))
 
-/* Prints one line to standard error and aborts. The panic hook, if one is set, runs first. */
+/* Prints one line to standard error and aborts. */
 _Noreturn void assert_failed(const char *expr, const char *file, int line, const char *func);
-
-/* A hook that prints what the process was doing; it must not allocate. NULL clears it. */
-void assert_set_hook(void (*hook)(void));
 
 #define must_check __attribute__((warn_unused_result))
 

@@ -132,7 +132,8 @@ static const struct config_key interface_keys[] = {
     {"address", CONFIG_KIND_CUSTOM, true, I(addr), 0, 0, read_prefix},
     {"gateway", CONFIG_KIND_CUSTOM, false, I(gateway), 0, 0, read_address_key},
     /* RFC 791 section 3.2: 576 every host takes; jumbo frames end at 9216. */
-    {"mtu", CONFIG_KIND_NUMBER, false, I(mtu_bytes), 576, 9216, NULL},
+    {"mtu", CONFIG_KIND_NUMBER, false, I(mtu_bytes), LIMIT_MTU_MIN_BYTES, LIMIT_MTU_MAX_BYTES,
+     NULL},
 };
 
 static int check_interface(struct config_reader *reader, const config_setting_t *setting,

@@ -40,14 +40,17 @@
 #define LIMIT_HOP_ADDRESSES  8
 #define LIMIT_HOPS_PER_ROUTE 4
 #define LIMIT_INTERFACES     8
-#define LIMIT_WORKERS        16
+/* MTU: what every host must take (RFC 791), and what a frame buffer holds. */
+#define LIMIT_MTU_MIN_BYTES 576
+#define LIMIT_MTU_MAX_BYTES 1500
+#define LIMIT_WORKERS       16
 
 /* A transaction may take limits.transaction_timeout, and a second more for each so many bytes that
  * came: 50 MB at the pace of a modem pass, a byte now and then does not pin a segment for ever. */
 #define LIMIT_SENDER_BYTES_PER_S 1000
 
 /* --- gather buffers --- */
-/* Most mail fits the small one; the rest moves on in large chunks (design section 4). */
+/* Most mail fits the small one; the rest moves on in large chunks. */
 #define LIMIT_CHUNK_SMALL_BYTES (4 * 1024)
 #define LIMIT_CHUNK_LARGE_BYTES (64 * 1024)
 

@@ -8,13 +8,16 @@ static json_t *dataplane(const struct control *c)
 {
     const struct attach *a = &c->attach;
     uint32_t state = ABI_SPOOL_OK;
+    uint64_t unread = 0;
     if (a->region != NULL) {
         state = atomic_load_explicit(&a->region->spool_state, memory_order_relaxed);
+        uint64_t told = atomic_load_explicit(&a->region->up_count, memory_order_acquire);
+        unread = told > a->number ? told - a->number : 0;
     }
     const char *spool = state == ABI_SPOOL_OK ? "ok" : state == ABI_SPOOL_FULL ? "full" : "fenced";
-    return json_pack("{sb sI sI ss}", "attached", a->phase == ATTACH_RUNNING, "start",
+    return json_pack("{sb sI sI sI ss}", "attached", a->phase == ATTACH_RUNNING, "start",
                      (json_int_t)a->start, "heartbeat_age_ms", (json_int_t)c->heartbeat_age_ms,
-                     "spool", spool);
+                     "unread", (json_int_t)unread, "spool", spool);
 }
 
 struct sums {

@@ -28,7 +28,7 @@
 enum {
     CONTROL_UP_PER_TURN = 4096,        /* ring entries per turn: keeps a turn under milliseconds */
     CONTROL_STATES_OUTSTANDING = 1024, /* commands not answered yet: a quarter of a down ring */
-    CONTROL_FREEZE_FAULTS = 2,         /* faults after which a delivery is suspect: pitfall 15 */
+    CONTROL_FREEZE_FAULTS = 2,         /* faults after which a delivery is suspect */
     CONTROL_POISON_LOSSES = 5,         /* connections lost at one message's dot while others pass */
 };
 

@@ -2,7 +2,7 @@
 /* control/hopside.c: what outcomes say about a hop: its breaker and its window.
  *
  * Promise: a hop that does not answer is left alone but for canaries; one that answers 4xx to
- *          everything (pitfall 16: no breaker ever opens) is asked ever fewer at once.
+ *          everything (no breaker ever opens) is asked ever fewer at once.
  */
 #include "control/core.h"
 

@@ -155,9 +155,3 @@ bool liveness_offer(struct liveness *live, uint64_t now_ns, uint64_t again_ns, u
     live->dirty = false;
     return false;
 }
-
-uint64_t liveness_count(const struct liveness *live, uint64_t seq)
-{
-    const struct liveness_segment *segment = find(live, seq);
-    return segment == NULL ? 0 : segment->live;
-}

@@ -51,6 +51,5 @@ must_check bool liveness_segment_recycled(struct liveness *live, uint64_t seq);
 /* The next segment to offer, at most once in `again_ns` each. false: none now. */
 must_check bool liveness_offer(struct liveness *live, uint64_t now_ns, uint64_t again_ns,
                                uint64_t *seq_out);
-uint64_t liveness_count(const struct liveness *live, uint64_t seq);
 
 #endif

@@ -6,7 +6,7 @@
  *          its name and its mail (orphans), which goes on when it returns. The snapshot's
  *          generation changes exactly when its content does.
  * Trap:    a domain that vanished is answered 451 for domain_grace, so what was accepted lately is
- *          never rejected by a slip of the configuration (pitfall 13).
+ *          never rejected by a slip of the configuration.
  */
 #include "control/index.h"
 #include "control/mem.h"

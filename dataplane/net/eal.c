@@ -194,11 +194,6 @@ uint64_t nic_cycles(void)
     return rte_rdtsc();
 }
 
-uint64_t nic_cycles_per_second(void)
-{
-    return rte_get_tsc_hz();
-}
-
 void *nic_memory(size_t bytes, size_t align)
 {
     assert((align & (align - 1)) == 0);

@@ -42,7 +42,6 @@ int nic_join(void);
 /* Time by the TSC: ns since some start, never backwards; after nic_eal_init only. */
 uint64_t nic_now_ns(void);
 uint64_t nic_cycles(void);
-uint64_t nic_cycles_per_second(void);
 
 /* Zeroed memory for good from the EAL's (hugepages, where configured); NULL when there is none
  * left. `align` is a power of two. */

@@ -2,7 +2,7 @@
 /* dataplane/net/nic.c: ports over DPDK's ethdev: one receive and one transmit queue each.
  *
  * Promise: receive and transmit buffers come from separate pools: what arrives cannot use up what
- *          answers need, nor the other way round (design section 8).
+ *          answers need, nor the other way round.
  * Trap:    checksums of arriving frames are trusted only where the device says GOOD. A kernel at
  *          the other end of a veth sends partial checksums that net_af_packet and net_af_xdp pass
  *          on as they are: switch that off there (ethtool -K DEV tx off).
@@ -39,8 +39,6 @@ enum {
     MBUF_BYTES = RTE_MBUF_DEFAULT_BUF_SIZE + 256, /* with what mbuf and pool add */
     POOL_SHARE = 4, /* of the memory, a quarter at most is for frames */
     TX_ATTEMPTS = 8,
-    MTU_MAX = 1500,
-    MTU_MIN = 576, /* RFC 791: what every host must take */
 };
 
 _Static_assert(NIC_FRAME_BYTES + RTE_PKTMBUF_HEADROOM <= RTE_MBUF_DEFAULT_BUF_SIZE, "frame fits");
@@ -205,10 +203,8 @@ static int ports_find(struct nic *nic, const struct config *config,
 {
     for (uint32_t i = 0; i < config->interface_count; i++) {
         const struct config_interface *interface = &config->interface[i];
-        if (interface->mtu_bytes < MTU_MIN || interface->mtu_bytes > MTU_MAX) {
-            return refuse(error_out, -EINVAL, "interface \"%s\": MTU %u is not in %d to %d",
-                          interface->name, interface->mtu_bytes, MTU_MIN, MTU_MAX);
-        }
+        assert(interface->mtu_bytes >= LIMIT_MTU_MIN_BYTES);
+        assert(interface->mtu_bytes <= LIMIT_MTU_MAX_BYTES);
         uint16_t id;
         int rc = port_find(interface, &id, error_out);
         if (rc != 0) {

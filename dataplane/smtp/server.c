@@ -28,17 +28,6 @@ void smtp_server_init(struct smtp_server *server, const struct smtp_server_env *
     server_reply_pieces(server, banner, 3);
 }
 
-void smtp_server_init_busy(struct smtp_server *server, const struct smtp_server_env *env,
-                           const char *reason)
-{
-    static const struct ip_addr nobody;
-    smtp_server_init(server, env, &nobody);
-    server->out_len = 0;
-    const char *banner[] = {"421 4.3.2 ", env->hostname, " ", reason};
-    server_reply_pieces(server, banner, 4);
-    server->state = SMTP_SERVER_STATE_CLOSED;
-}
-
 enum smtp_server_state server_state_idle(const struct smtp_server *server)
 {
     return server->helo_len > 0 ? SMTP_SERVER_STATE_READY : SMTP_SERVER_STATE_GREETED;
@@ -258,18 +247,4 @@ bool smtp_server_is_idle(const struct smtp_server *server)
 bool smtp_server_in_body(const struct smtp_server *server)
 {
     return server->state == SMTP_SERVER_STATE_DATA || server->state == SMTP_SERVER_STATE_BDAT;
-}
-
-const char *smtp_server_state_name(enum smtp_server_state state)
-{
-    switch (state) {
-#define SMTP_SERVER_STATE(name, meaning)                                                           \
-    case SMTP_SERVER_STATE_##name:                                                                 \
-        return #name;
-#include "dataplane/smtp/server_states.def"
-#undef SMTP_SERVER_STATE
-    case SMTP_SERVER_STATE_COUNT:
-        break;
-    }
-    return "?";
 }

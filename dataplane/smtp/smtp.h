@@ -125,9 +125,6 @@ _Static_assert(sizeof(struct smtp_server) <= SMTP_SERVER_BYTES_MAX, "100 000 idl
 /* Begins a session; the 220 greeting is in the output afterwards. */
 void smtp_server_init(struct smtp_server *server, const struct smtp_server_env *env,
                       const struct ip_addr *client);
-/* Begins a session that only says 421 and closes (no room, spool failing). */
-void smtp_server_init_busy(struct smtp_server *server, const struct smtp_server_env *env,
-                           const char *reason);
 /* Consumes input up to the next action. `wall_ms` is the time of day for the Received field. With
  * empty input it goes on with what is pending. */
 enum smtp_server_action smtp_server_feed(struct smtp_server *server, struct bytes input,
@@ -173,7 +170,6 @@ struct smtp_server_tally smtp_server_take_tally(struct smtp_server *server);
 bool smtp_server_is_idle(const struct smtp_server *server);
 /* Body octets are what comes next (DATA, or a BDAT chunk). */
 bool smtp_server_in_body(const struct smtp_server *server);
-const char *smtp_server_state_name(enum smtp_server_state state);
 
 /* --- client ---------------------------------------------------------------------------------- */
 

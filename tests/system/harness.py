@@ -37,19 +37,14 @@ class Check:
 
 
 def settle(lab, seconds=120):
-    """Waits until the relay has nothing left; True when it came to that. Twice in a row, half a
-    second apart: a control that has just attached may not have read the last lines of the log."""
+    """Waits until the relay has nothing left, and control has heard of everything; True when it
+    came to that."""
     def is_empty():
         status = lab.cli_json("status")
-        return status["dataplane"]["attached"] and not any(
+        plane = status["dataplane"]
+        return plane["attached"] and plane["unread"] == 0 and not any(
             status["totals"][name] for name in ("waiting", "in_flight", "frozen", "held"))
-
-    def stays_empty():
-        if not is_empty():
-            return False
-        time.sleep(0.5)
-        return is_empty()
-    return wait_until(stays_empty, seconds, 0.3)
+    return wait_until(is_empty, seconds, 0.3)
 
 
 def account(lab, held=0):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# tests/system/setup.sh: sourced by ./run, ./check and bench/run: packages and builds.
+# tests/system/setup.sh: sourced by ./run and ./check: packages and builds.
 #
 # Promise: installs only what is missing, so that a second run needs no network; leaves no service
 #          running that was not running before.
@@ -9,6 +9,8 @@ PACKAGES_BUILD="gcc libc6-dev clang libclang-rt-14-dev clang-format meson ninja-
     dpdk-dev libdpdk-dev liburing-dev libssl-dev libcriterion-dev libconfig-dev libsqlite3-dev
     libjansson-dev libsystemd-dev"
 PACKAGES_RUN="swaks postfix nftables iproute2 ethtool procps python3 mandoc util-linux"
+
+POLICY_MARK="# holdfast: no service starts while its packages are installed"
 
 die()
 {
@@ -38,15 +40,19 @@ packages_missing()
 # all service starts while packages are installed.
 packages_install()
 {
-    local missing policy=/usr/sbin/policy-rc.d policy_is_ours= rc=0
+    local missing policy=/usr/sbin/policy-rc.d log rc=0
     # shellcheck disable=SC2046,SC2086
     missing=$(packages_missing $PACKAGES_BUILD $PACKAGES_RUN)
     [ -n "$missing" ] || return 0
     echo "installing: $missing"
-    if [ ! -e $policy ]; then
-        printf '#!/bin/sh\nexit 101\n' >$policy
+    log=$(mktemp /tmp/holdfast-apt.XXXXXX) || die "no temporary file"
+    # One with our mark is left of an installation that was killed.
+    if [ ! -e $policy ] || grep -q "^$POLICY_MARK\$" $policy; then
+        # shellcheck disable=SC2064
+        trap "rm -f $policy" EXIT
+        trap 'exit 129' HUP INT TERM
+        printf '#!/bin/sh\n%s\nexit 101\n' "$POLICY_MARK" >$policy
         chmod 755 $policy
-        policy_is_ours=1
     fi
     export DEBIAN_FRONTEND=noninteractive
     case "$missing" in
@@ -58,12 +64,14 @@ packages_install()
     esac
     # shellcheck disable=SC2086
     { apt-get -qq update && apt-get -qq -y --no-install-recommends install $missing; } \
-        </dev/null >/tmp/holdfast-apt.log 2>&1 || rc=1
-    [ -z "$policy_is_ours" ] || rm -f $policy
+        </dev/null >"$log" 2>&1 || rc=1
+    grep -qs "^$POLICY_MARK\$" $policy && rm -f $policy
+    trap - EXIT HUP INT TERM
     if [ $rc != 0 ]; then
-        tail -20 /tmp/holdfast-apt.log >&2
-        die "apt-get could not install: $missing (log: /tmp/holdfast-apt.log)"
+        tail -20 "$log" >&2
+        die "apt-get could not install: $missing (log: $log)"
     fi
+    rm -f "$log"
 }
 
 # build_configure DIR CC [meson options]: sets a build directory up once; a directory that an

@@ -58,6 +58,7 @@ BANNED = (r"\b(strcpy|strcat|sprintf|vsprintf|gets|atoi|atol|strtok|system|popen
           r"alloca|tmpnam|mktemp)\s*\(")
 MARKERS = r"\b(TODO|FIXME|XXX|HACK)\b"
 RFC_WRONG = r"\b(?:rfc|Rfc)[ -]?\d{3,5}\b|\bRFC-\d|\bRFC\d{3,5}\b"
+ELSEWHERE = r"(?i)\b(?:design section|pitfall) \d+"
 SKIPPED = re.compile(r"^(\.git|build[^/]*|\.cache)(/|$)|__pycache__")
 TEXT = (".c", ".h", ".def", ".py", ".sh", ".md", ".build", ".txt", ".example", ".conf", ".smtp",
         ".1", ".5", ".7", ".8", ".service")
@@ -130,6 +131,7 @@ def check_text(tidy):
         if path != "tests/tidy/tidy.py":
             tidy.find(path, text, MARKERS, "unfinished: {}")
             tidy.find(path, text, RFC_WRONG, "spelled \"RFC 1234\", not {}")
+            tidy.find(path, text, ELSEWHERE, "{}: a document that is not in this tree")
         tidy.find(path, text, r"[ \t]+\n", "blanks at the end of a line")
         if text and not text.endswith("\n"):
             tidy.breach(path, len(lines), "no newline at the end")

@@ -33,7 +33,7 @@ Test(outcome, names_round_trip_and_are_unique)
     cr_assert(!outcome_parse("bounced", &none) && !outcome_parse("", &none));
 }
 
-/* Design section 1: no state "bounced". Only a 2xx ends a delivery. */
+/* No state "bounced". Only a 2xx ends a delivery. */
 Test(outcome, only_delivered_is_done)
 {
     for (unsigned i = 0; i < OUTCOME_COUNT; i++) {

@@ -230,6 +230,7 @@ Test(refusals, addresses)
         {"\"d1\";", "\"d1\"; gateway = \"198.51.100.1\";", "t:4: the gateway of interface \"in\""},
         {"\"d1\";", "\"d1\"; gateway = \"198.51.100.74\";", "the gateway of interface"},
         {"\"d1\";", "\"d1\"; mtu = 575;", "mtu: 575 is out of range"},
+        {"\"d1\";", "\"d1\"; mtu = 1501;", "mtu: 1501 is out of range"},
         {"port = 2526;", "port = 0;", "port: 0 is out of range"},
         {"port = 2526;", "protocol = \"lmtp\";", "t:8: hop \"b\" speaks LMTP"},
         {"port = 2526;", "protocol = \"lmtp\"; port = 25;", "speaks LMTP"},

@@ -72,7 +72,7 @@ static uint64_t damage_one(void)
     return seq;
 }
 
-/* pitfall: a 250'd mail that cannot be read is not free space. */
+/* A 250'd mail that cannot be read is not free space. */
 Test(damage, segment_of_an_unreadable_record_is_kept)
 {
     uint64_t seq = damage_one();

@@ -29,7 +29,7 @@ static void delivered(uint64_t id)
     fake_state(f, id, ABI_STATE_OUTCOME, OUTCOME_DELIVERED, 1, ABI_FLAG_LAST, "ok");
 }
 
-/* design section 4: indexed, sent, outcome durable, forgotten. */
+/* Indexed, sent, outcome durable, forgotten. */
 Test(delivery, is_sent_once_and_forgotten_when_delivered)
 {
     uint64_t id = fake_simple(f, 1);
@@ -37,7 +37,7 @@ Test(delivery, is_sent_once_and_forgotten_when_delivered)
     cr_assert_eq(fake_times_sent(f, id), 1);
     cr_assert_eq(f->deliver[0].deliver.hop_id, f->config->hop[0].id);
     cr_assert_eq(fake_total(f, "in_flight"), 1);
-    fake_turn(f, 3600 * 1000); /* pitfall 9: under way is never sent again */
+    fake_turn(f, 3600 * 1000); /* under way: never sent again */
     cr_assert_eq(fake_times_sent(f, id), 1);
     delivered(id);
     fake_turn(f, 0);
@@ -72,7 +72,7 @@ Test(delivery, keeps_an_outcome_per_recipient)
     cr_assert_eq(fake_total(f, "frozen"), 1);
 }
 
-/* design section 1: no queue lifetime. */
+/* No queue lifetime. */
 Test(delivery, backs_off_and_never_expires)
 {
     uint64_t id = fake_simple(f, 1);
@@ -129,7 +129,7 @@ Test(delivery, hop_takes_no_more_than_its_connections_and_all_no_more_than_the_c
     cr_assert_eq(f->deliver_count, 5);
 }
 
-/* design section 5: breaker; deliveries behind it count no attempts. */
+/* Breaker; deliveries behind it count no attempts. */
 static uint64_t break_hop(uint32_t route)
 {
     uint64_t id = 0;
@@ -209,7 +209,7 @@ Test(delivery, damaged_message_does_not_close_a_breaker)
     cr_assert_eq(fake_total(f, "frozen"), 1);
 }
 
-/* pitfall 16. */
+/* A hop that answers 4xx to everything opens no breaker: it gets ever less at once. */
 Test(delivery, runs_of_4xx_lower_the_concurrency)
 {
     for (int i = 0; i < 40; i++) {
@@ -224,7 +224,7 @@ Test(delivery, runs_of_4xx_lower_the_concurrency)
     cr_assert_eq(fake_total(f, "in_flight"), 1); /* the window was 4 */
 }
 
-/* pitfall 15: retried alone after one crash, frozen after two. */
+/* Retried alone after one crash, frozen after two. */
 Test(delivery, in_flight_at_a_crash_goes_alone_and_is_suspect_after_two)
 {
     f->echo = true;
@@ -287,7 +287,7 @@ Test(delivery, suspect_that_passes_is_a_suspect_no_more)
     cr_assert_eq(f->deliver[0].flags & ABI_FLAG_PROBE, 0);
 }
 
-/* design section 4: what a crash may have doubled is counted. Here one was under way, one had its
+/* What a crash may have doubled is counted. Here one was under way, one had its
  * end in the log alone, one goes on, one never left. */
 Test(delivery, cut_off_by_a_crash_is_a_possible_duplicate)
 {
@@ -311,7 +311,7 @@ Test(delivery, cut_off_by_a_crash_is_a_possible_duplicate)
     cr_assert_eq(fake_total(f, "possible_duplicates"), 1, "attached again without a crash");
 }
 
-/* design section 5: lost at the dot again and again, for one message, while others pass. */
+/* Lost at the dot again and again, for one message, while others pass. */
 Test(delivery, poison_is_frozen_when_others_pass)
 {
     f->echo = true;
@@ -384,7 +384,7 @@ Test(delivery, our_own_trouble_is_tried_again_after_a_second_without_a_mark)
     }
 }
 
-/* design section 4: a delivery whose route no longer exists is held: orphan. */
+/* A delivery whose route no longer exists is held: orphan. */
 Test(delivery, of_an_unknown_route_is_an_orphan_until_the_route_returns)
 {
     char state[32];

@@ -133,7 +133,7 @@ Test(link, a_silent_dataplane_is_gone_after_three_seconds_and_may_come_back)
     shm_detach(region, abi_attach_size(1));
     pass(500, true);
     region = accept_offer(name);
-    cr_assert_neq(atomic_load(&root->attached_epoch), first); /* pitfall 8 */
+    cr_assert_neq(atomic_load(&root->attached_epoch), first); /* never the old rings again */
     pass(300, true);
     cr_assert(control_is_attached(f->control));
     shm_detach(region, abi_attach_size(1));

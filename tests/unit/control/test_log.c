@@ -181,7 +181,7 @@ Test(log, the_same_entry_twice_changes_nothing)
     cr_assert_eq(fake_total(f, "accepted_rcpts"), 1);
 }
 
-/* pitfall 9: a new control first receives the set in flight. */
+/* A new control first receives the set in flight. */
 Test(log, restart_without_a_checkpoint_reads_everything_and_sends_nothing_twice)
 {
     uint64_t running = fake_simple(f, 1);

@@ -52,7 +52,7 @@ static json_t *hold(const char *request)
     return answer;
 }
 
-/* pitfall 17; design section 7: what was already past is reported. */
+/* What was already past is reported. */
 Test(operator, hold_is_answered_after_the_fence_and_keeps_existing_and_future_mail)
 {
     char state[32];
@@ -83,7 +83,7 @@ Test(operator, hold_is_answered_after_the_fence_and_keeps_existing_and_future_ma
     cr_assert_eq(fake_times_sent(f, running), 2);
 }
 
-/* pitfall 24: holds outlive control. */
+/* Holds outlive control. */
 Test(operator, hold_is_durable)
 {
     json_decref(hold("{'cmd':'hold','select':['sender=*@FROM.test'],'reason':'x'}"));
@@ -358,7 +358,7 @@ Test(operator, show_gives_the_newest_events_and_says_what_is_cut)
     json_decref(answer);
 }
 
-/* pitfall 13: a domain that vanished gets 451 for a while, not 550. */
+/* A domain that vanished gets 451 for a while, not 550. */
 Test(operator, domain_dropped_from_the_configuration_is_graced)
 {
     char error[CONFIG_ERROR_SIZE];
@@ -503,7 +503,7 @@ Test(operator, ids_of_routes_are_never_reused)
     cr_assert_eq(f->config->route[0].id, 1);
 }
 
-/* pitfall 24: never start empty over a damaged database. */
+/* Never start empty over a damaged database. */
 Test(operator, damaged_database_is_refused)
 {
     char error[CONFIG_ERROR_SIZE] = "";

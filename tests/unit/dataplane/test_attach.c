@@ -107,7 +107,7 @@ Test(attach, hello_parts_the_log_from_the_ring_at_any_moment)
     free(region);
 }
 
-/* pitfall 8: fresh rings at every attach; numbers begin anew, the old ring is left alone. */
+/* Fresh rings at every attach; numbers begin anew, the old ring is left alone. */
 Test(attach, another_attach_begins_anew)
 {
     struct abi_attach *first = bed_make_region();
@@ -139,7 +139,7 @@ Test(attach, another_attach_begins_anew)
 
 /* --- the ring's bounds ------------------------------------------------------------------------ */
 
-/* pitfall 6: the log is the truth. A full ring drops, but the gap in the numbers shows. */
+/* The log is the truth. A full ring drops, but the gap in the numbers shows. */
 Test(attach, a_full_ring_drops_but_numbers_go_on)
 {
     enum { NOTES = LIMIT_RING_UP_SLOTS + 500, AT_ONCE = 1000 };

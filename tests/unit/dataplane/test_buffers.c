@@ -166,7 +166,7 @@ Test(buffers, free_ones_are_taken_before_cached_ones)
     cr_assert(!is_cached(1), "the last one to be had");
 }
 
-/* pitfall: a delivery sends from a buffer while intake takes it. A pin forbids that. */
+/* A delivery sends from a buffer while intake takes it. A pin forbids that. */
 Test(buffers, a_pinned_one_is_never_evicted)
 {
     struct buffer *taken[SMALL + 1];

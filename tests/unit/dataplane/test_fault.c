@@ -123,7 +123,7 @@ static uint64_t read_back(void)
     return id;
 }
 
-/* pitfall: crash loops. The delivery under way at each of our own faults is named. */
+/* Crash loops. The delivery under way at each of our own faults is named. */
 Test(fault, every_fault_of_ours_names_the_delivery)
 {
     static const struct {

@@ -153,7 +153,7 @@ Test(writer, only_what_is_durable_is_told)
     free(region);
 }
 
-/* design section 6: full is an answer (452), told to workers and control, never a COMMIT. */
+/* Full is an answer (452), told to workers and control, never a COMMIT. */
 Test(writer, a_full_spool_tells_no_commit)
 {
     enum { TRIES = 8000 }; /* of three blocks or so each: twice what six segments hold */

@@ -62,7 +62,7 @@ Test(smtp_body, received_field)
     server_bed_fini(&bed);
 }
 
-/* Every known way to fake an end of data (research on SMTP smuggling, CVE-2023-51764 and kin). */
+/* Every known way to fake an end of data (SMTP smuggling, CVE-2023-51764 and kin). */
 static const struct {
     const char *text;
     size_t len;

@@ -309,17 +309,6 @@ Test(smtp_server, idle_means_nothing_begun)
     server_bed_fini(&bed);
 }
 
-Test(smtp_server, busy_says_421_and_closes)
-{
-    struct server_bed bed;
-    server_bed_init(&bed);
-    smtp_server_init_busy(&bed.server, &bed.env, "try again later");
-    server_bed_say(&bed, "EHLO p\r\n");
-    cr_assert(bed.closed);
-    cr_assert_str_eq(server_bed_take(&bed), "421 4.3.2 mx.campus.example try again later\r\n");
-    server_bed_fini(&bed);
-}
-
 Test(smtp_server, no_transaction_is_452)
 {
     struct server_bed bed;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/unit/spool/test_crash.c: power goes at every operation; bytes rot.
  *
- * The invariants (design section 11): what was acknowledged is recovered, whole; what is recovered
+ * The invariants: what was acknowledged is recovered, whole; what is recovered
  * was submitted; a crash is never mistaken for damage nor damage for a crash. */
 #include "tests/unit/spool/helper.h"
 #include "tests/unit/spool/memdisk.h"
@@ -243,7 +243,7 @@ Test(rot, of_the_last_batch_looks_like_a_tail)
     expect(4, 0, 1);
 }
 
-/* Pitfall 12: unless somebody recorded that it was durable. Here, the state log. */
+/* Unless somebody recorded that it was durable. Here, the state log. */
 Test(rot, of_the_last_batch_is_known_to_the_other_log)
 {
     cr_assert_eq(helper_state(writer, 16, NULL), SPOOL_RESULT_OK);

@@ -154,7 +154,7 @@ Test(space, states_wait_through_vain_retries)
     cr_assert_eq(recorded(0), STATES);
 }
 
-/* design section 9: mail gets its 452 at once, whatever else waits. */
+/* Mail gets its 452 at once, whatever else waits. */
 Test(space, messages_are_refused_at_once_meanwhile)
 {
     uint32_t before = done_count;

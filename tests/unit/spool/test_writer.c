@@ -51,7 +51,7 @@ Test(writer, committed_message_survives_a_crash)
 
 TestSuite(writer_dsync, .init = setup, .fini = teardown);
 
-/* design section 6: RWF_DSYNC where a durable write costs no flush. */
+/* RWF_DSYNC where a durable write costs no flush. */
 Test(writer_dsync, commits_without_a_sync)
 {
     spool_writer_close(writer);
@@ -157,7 +157,7 @@ Test(writer, interleaved_transactions_stay_apart)
     }
 }
 
-/* READ verifies id and position before it says OK (pitfall 5). */
+/* READ verifies id and position before it says OK. */
 Test(writer, read_verifies)
 {
     uint64_t pos;
@@ -223,7 +223,7 @@ static uint32_t fill(uint64_t first_id)
     return count;
 }
 
-/* design section 9: spool full is 452, outcomes can still be recorded. */
+/* Spool full is 452, outcomes can still be recorded. */
 Test(writer, full_spool_refuses_messages_but_takes_states)
 {
     uint32_t count = fill(16);
@@ -279,7 +279,7 @@ static bool recycled(uint64_t seq)
     return spool_writer_take_recycled(writer, &got) && got == seq;
 }
 
-/* Pitfall 2: a slow sender's first chunk pins its segment until the transaction ends. */
+/* A slow sender's first chunk pins its segment until the transaction ends. */
 Test(writer, open_transaction_pins_its_segment)
 {
     struct spool_txn slow = {.id = 16};
@@ -348,7 +348,7 @@ Test(writer, active_segment_is_never_recycled)
     cr_assert(recycled(active));
 }
 
-/* A read under way keeps its segment (DELIVER's bytes, pitfall 5). */
+/* A read under way keeps its segment (DELIVER's bytes). */
 Test(writer, read_under_way_keeps_its_segment)
 {
     uint64_t pos;
@@ -378,7 +378,7 @@ Test(writer, read_under_way_keeps_its_segment)
     free(buffer);
 }
 
-/* Pitfall 1 and RocksDB's lesson: a recycled file's old records never validate again. */
+/* A recycled file's old records never validate again. */
 Test(writer, stale_records_in_a_recycled_segment_stay_dead)
 {
     uint64_t pos;
@@ -400,7 +400,7 @@ Test(writer, stale_records_in_a_recycled_segment_stay_dead)
     cr_assert_eq(helper_check_body(io, pos, 16, NULL), -ENOENT);
 }
 
-/* Pitfall 12: recovery never writes into a recovered segment. */
+/* Recovery never writes into a recovered segment. */
 Test(writer, recovered_segments_are_not_written)
 {
     cr_assert_eq(helper_message(writer, 16, 1, 1000, NULL), SPOOL_RESULT_OK);
