@@ -21,6 +21,8 @@
 /* Received fields before a message counts as looping; RFC 5321 section 6.3 asks for at least 100,
  * campus mail has a dozen at most, and a frozen loop is easily released. */
 #define LIMIT_RECEIVED_LINES 100
+/* Of them, those that say "by" this relay: forwarding may bring a message back a few times. */
+#define LIMIT_RECEIVED_OWN 10
 
 /* --- messages --- */
 /* At least 100 by RFC 5321 section 4.5.3.1.8; a recipient set is one 128-bit mask in the ABI. */

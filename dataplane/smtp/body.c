@@ -32,7 +32,7 @@ enum match {
     MATCH_DOT_CR,
 };
 
-enum { HEADER_SKIP = 0x40, HEADER_DONE = 0x41 };
+enum { HEADER_SKIP = 0x40, HEADER_DONE, HEADER_RECEIVED, HEADER_RECEIVED_LINE };
 
 static const char bare_reply[] = "550 5.6.0 bare CR or LF in the message";
 
@@ -45,6 +45,7 @@ void server_body_begin(struct smtp_server *server, enum smtp_server_state state)
     server->total_bytes = 0;
     server->trace_bytes = 0;
     server->received_count = 0;
+    server->received_own = 0;
     server->flags |= SERVER_FIRST_BUFFER;
 }
 
@@ -99,30 +100,77 @@ void server_first_buffer(struct smtp_server *server)
 
 /* --- storing --------------------------------------------------------------------------------- */
 
-/* Counts Received fields in the header (RFC 5321 section 6.3) as it passes by. header_match is how
- * much of the field name was seen, or SKIP to the line's end, or DONE past the empty line. */
-static void header_scan(struct smtp_server *server, struct bytes b)
+static bool is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* One octet of a Received field: is it by this relay? mark_match is how much of " by HOSTNAME" was
+ * seen; where it is all of it, the next octet tells whether the name ends there. */
+static void mark_scan(struct smtp_server *server, uint8_t c)
+{
+    static const char by[] = " by ";
+    enum { BY_LEN = sizeof by - 1 };
+    const char *host = server->env->hostname;
+    size_t at = server->mark_match;
+    uint8_t wanted = 0;
+    if (at < BY_LEN) {
+        wanted = (uint8_t)by[at];
+    } else if (host[at - BY_LEN] != '\0') {
+        wanted = ascii_lower((uint8_t)host[at - BY_LEN]);
+    } else if (is_blank(c) || c == '\r' || c == ';') {
+        server->received_own++;
+    }
+    bool fits = wanted != 0 && (wanted == ascii_lower(c) || (wanted == ' ' && is_blank(c)));
+    server->mark_match = (uint16_t)(fits ? at + 1 : is_blank(c));
+}
+
+/* The octets up to the end of a line of a Received field. Returns how many. */
+static size_t received_line(struct smtp_server *server, struct bytes b)
+{
+    size_t end = bytes_index(b, '\n');
+    for (size_t i = 0; i < end; i++) {
+        mark_scan(server, b.data[i]);
+    }
+    server->header_match = end < b.len ? HEADER_RECEIVED_LINE : HEADER_RECEIVED;
+    return end < b.len ? end + 1 : end;
+}
+
+/* Begins a line, or goes on in a field's name. header_match is how much of "Received" was seen. */
+static void name_scan(struct smtp_server *server, uint8_t c)
 {
     static const char name[] = "received";
     enum { NAME_LEN = sizeof name - 1 };
+    uint8_t match = server->header_match;
+    if (match == 0 && c == '\r') {
+        server->header_match = HEADER_DONE;
+    } else if (match < NAME_LEN) {
+        server->header_match = ascii_lower(c) == (uint8_t)name[match] ? match + 1 : HEADER_SKIP;
+    } else if (c == ':') {
+        server->received_count++;
+        server->header_match = HEADER_RECEIVED;
+        server->mark_match = 0;
+    } else if (!is_blank(c)) { /* space before the colon: RFC 5322 section 4.5 */
+        server->header_match = HEADER_SKIP;
+    }
+}
+
+/* Counts Received fields in the header (RFC 5321 section 6.3), and our own among them, as it passes
+ * by. header_match tells where it stands: in a field's name, in a Received field, at the beginning
+ * of a line behind one, in another field's line (SKIP), or past the empty line (DONE). */
+static void header_scan(struct smtp_server *server, struct bytes b)
+{
     size_t at = 0;
     while (at < b.len && server->header_match != HEADER_DONE) {
         if (server->header_match == HEADER_SKIP) {
             at += bytes_index(bytes_from(b, at), '\n') + 1;
             server->header_match = at <= b.len ? 0 : HEADER_SKIP;
-            continue;
-        }
-        uint8_t c = ascii_lower(b.data[at++]);
-        uint8_t match = server->header_match;
-        if (match == 0 && c == '\r') {
-            server->header_match = HEADER_DONE;
-        } else if (match < NAME_LEN) {
-            server->header_match = c == (uint8_t)name[match] ? match + 1 : HEADER_SKIP;
-        } else if (c == ':') {
-            server->received_count++;
-            server->header_match = HEADER_SKIP;
-        } else if (c != ' ' && c != '\t') { /* space before the colon: RFC 5322 section 4.5 */
-            server->header_match = HEADER_SKIP;
+        } else if (server->header_match == HEADER_RECEIVED) {
+            at += received_line(server, bytes_from(b, at));
+        } else if (server->header_match == HEADER_RECEIVED_LINE) {
+            server->header_match = is_blank(b.data[at]) ? HEADER_RECEIVED : 0; /* folded, or not */
+        } else {
+            name_scan(server, b.data[at++]);
         }
     }
 }

@@ -200,7 +200,8 @@ void smtp_server_committed(struct smtp_server *server, enum smtp_commit result)
 
 bool smtp_server_loops(const struct smtp_server *server)
 {
-    return server->received_count > LIMIT_RECEIVED_LINES;
+    return server->received_count > LIMIT_RECEIVED_LINES ||
+           server->received_own > LIMIT_RECEIVED_OWN;
 }
 
 void smtp_server_fail_body(struct smtp_server *server, enum smtp_commit result)

@@ -100,6 +100,7 @@ struct smtp_server {
     uint32_t total_bytes; /* of the message so far: envelope excluded, Received included */
     uint32_t trace_bytes; /* of those, our Received field */
     uint32_t received_count;
+    uint32_t received_own;  /* of them, by this relay */
     uint64_t chunk_left;    /* BDAT octets to come */
     uint64_t size_declared; /* SIZE of MAIL; 0 when it said nothing */
     uint64_t wall_ms;
@@ -110,6 +111,7 @@ struct smtp_server {
     uint16_t follow_count; /* 503s that only followed from a refusal */
     uint8_t body_match;    /* progress of the body scanner */
     uint8_t header_match;  /* progress of the Received counter */
+    uint16_t mark_match;   /* and of " by HOSTNAME" in a Received field */
     uint8_t pending;       /* an action to hand out before anything else */
     uint16_t line_len;
     uint16_t helo_len;

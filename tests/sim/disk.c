@@ -272,6 +272,18 @@ void simdisk_inode_write(struct simdisk *disk, struct simdisk_inode *inode, cons
     }
 }
 
+void simdisk_inode_misdirect(struct simdisk_inode *inode, uint64_t from, uint64_t to)
+{
+    uint8_t sector[SIMDISK_SECTOR_BYTES];
+    assert(from % sizeof sector == 0 && to % sizeof sector == 0);
+    simdisk_inode_read(inode, sector, sizeof sector, from);
+    struct simdisk_page *page = page_make(inode, to / SIMDISK_PAGE_BYTES);
+    memcpy(page->current + to % SIMDISK_PAGE_BYTES, sector, sizeof sector);
+    if (page->durable != NULL) {
+        memcpy(page->durable + to % SIMDISK_PAGE_BYTES, sector, sizeof sector);
+    }
+}
+
 void simdisk_inode_rot(struct simdisk_inode *inode, uint64_t offset, unsigned bit)
 {
     struct simdisk_page *page = page_make(inode, offset / SIMDISK_PAGE_BYTES);

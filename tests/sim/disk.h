@@ -148,6 +148,8 @@ void simdisk_inode_write(struct simdisk *disk, struct simdisk_inode *inode, cons
                          size_t len, uint64_t offset);
 /* Flips a bit of what the disk has, behind everybody's back. */
 void simdisk_inode_rot(struct simdisk_inode *inode, uint64_t offset, unsigned bit);
+/* A write of the sector at `from` went to `to` as well: durably. */
+void simdisk_inode_misdirect(struct simdisk_inode *inode, uint64_t from, uint64_t to);
 void simdisk_sync_begin(const struct simdisk_inode *inode, struct simdisk_sync *sync_out);
 /* `percent` of the snapshot's sectors become durable (100: a good sync); of a failed one the
  * others fall back to what was durable. */

@@ -19,7 +19,7 @@ enum feature {
     FEATURE_RELEASE = 1 << 2, /* and releases frozen mail while processes fall */
     FEATURE_FAULT = 1 << 3,   /* a delivery that brings the dataplane down each time */
     FEATURE_LOOP = 1 << 4,    /* mail with too many Received fields */
-    FEATURE_ROT = 1 << 5,     /* bits of a durable record flip */
+    FEATURE_ROT = 1 << 5,     /* bits of a durable record flip, or another write hits it */
     FEATURE_DEAF = 1 << 6,    /* control sleeps, its ring is full */
     FEATURE_CLOCK = 1 << 7,   /* the wall clock jumps by hours */
     FEATURE_RELOAD = 1 << 8,  /* a route goes and comes back */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/sim/rot.c: bits flip on the disk, under a record that was durable.
+/* tests/sim/rot.c: bits flip on the disk, or writes go astray, under a record that was durable.
  *
  * Only where a later batch of the segment says that the record was durable: without that witness
  * nobody can tell rot from the end that a crash tore.
@@ -105,6 +105,19 @@ static struct simdisk_inode *file_of(const struct simdisk *disk, uint64_t pos, u
     return NULL;
 }
 
+/* A flipped bit; or, where the record is longer than the sector with its header, a sector that was
+ * meant for another place: a batch header that verifies, but not there. */
+static void damage(struct world *w, struct simdisk_inode *inode, uint64_t record, uint64_t at)
+{
+    uint64_t sector = at / SPOOL_BLOCK_BYTES * SPOOL_BLOCK_BYTES;
+    if (sector > record && rng_percent(&w->operator.rng, 50)) {
+        simdisk_inode_misdirect(inode, FORMAT_SEGMENT_START, sector);
+        trace_say("disk: a misdirected write");
+    } else {
+        simdisk_inode_rot(inode, at, (unsigned)rng_below(&w->operator.rng, 8));
+    }
+}
+
 bool rot_one(struct world *w)
 {
     struct choice c = {.w = w};
@@ -125,7 +138,7 @@ bool rot_one(struct world *w)
         return false;
     }
     uint64_t at = spool_pos_offset(c.pos) + c.body_at + rng_below(&w->operator.rng, c.body_bytes);
-    simdisk_inode_rot(inode, at, (unsigned)rng_below(&w->operator.rng, 8));
+    damage(w, inode, spool_pos_offset(c.pos), at);
     c.mail->rotten = true;
     c.mail->rotten_pos = c.pos;
     w->ledger->rotten_count++;

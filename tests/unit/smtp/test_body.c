@@ -368,6 +368,42 @@ Test(smtp_body, counts_received_fields)
     server_bed_fini(&bed);
 }
 
+/* Our own mark: the name of this relay behind "by". What it writes itself is one. */
+Test(smtp_body, counts_its_own_received_fields)
+{
+    static const char *const ours[] = {
+        "Received: from a ([192.0.2.1])\r\n\tby mx.campus.example with ESMTP id 1;\r\n\tdate\r\n",
+        "received: by MX.Campus.example; date\r\n",
+        "Received: x (y) by mx.campus.example\r\n",
+        "RECEIVED :\r\n by\r\n by mx.campus.example\r\n",
+    };
+    static const char *const others[] = {
+        "Received: from mx.campus.example by elsewhere.example; date\r\n",
+        "Received: by mx.campus.example.org; date\r\n",
+        "Received: by xmx.campus.example; date\r\n",
+        "Received: nearby mx.campus.exampl; date\r\n",
+        "X-Received: by mx.campus.example; date\r\n",
+        "Subject: x\r\n by mx.campus.example\r\n",
+        "Received: by\r\nSubject: mx.campus.example\r\n",
+    };
+    for (size_t piece = 1; piece < 40; piece++) {
+        struct server_bed bed;
+        to_data(&bed);
+        for (unsigned i = 0; i < sizeof others / sizeof others[0]; i++) {
+            (void)server_bed_feed(&bed, bytes_str(others[i]), piece);
+        }
+        cr_assert_eq(bed.server.received_own, 0, "piece %zu", piece);
+        for (unsigned i = 0; i < LIMIT_RECEIVED_OWN + 1; i++) {
+            cr_assert_not(smtp_server_loops(&bed.server));
+            (void)server_bed_feed(&bed, bytes_str(ours[i % 4]), piece);
+        }
+        server_bed_say(&bed, "\r\nReceived: by mx.campus.example\r\n.\r\n");
+        cr_assert_eq(bed.server.received_own, LIMIT_RECEIVED_OWN + 1, "piece %zu", piece);
+        cr_assert(bed.loops);
+        server_bed_fini(&bed);
+    }
+}
+
 Test(smtp_body, eight_bit_goes_as_it_came)
 {
     struct server_bed bed;
