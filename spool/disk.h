@@ -16,6 +16,7 @@ struct disk {
     int cpu;
     bool read_only;
     bool dsync;
+    bool buffered; /* O_DIRECT would want larger blocks than ours */
     void *backend; /* of submit and reap */
 };
 

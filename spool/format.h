@@ -9,7 +9,9 @@
  *               leaves one whole. The valid copy with the higher sequence counts.
  *
  *   batch       ┌ fixed 96 ┬ CRC-32C of each 4 KiB of the body ┬ zeros to 512 ┬ body ┐
- *               The body is whole blocks of 512. Sequence and offset in the header make a batch of
+ *               The body is whole blocks of 512; what is left of the last physical sector is written
+ *               as zeros, and the next batch begins behind it: a sector torn with it holds nothing
+ *               that was answered before. Sequence and offset in the header make a batch of
  *               an earlier use of the file, or one written to a wrong place, invalid; the tag is
  *               keyed with the spool's uuid, so that bytes in a mail never pass for a batch.
  *
@@ -28,13 +30,16 @@
 #include "spool/spool.h"
 
 enum {
-    FORMAT_VERSION = 1,
+    FORMAT_VERSION = 2,
     FORMAT_UUID_BYTES = 16,
     FORMAT_META_BYTES = 512,
 
     /* One copy; a page apart, so that no physical sector holds both. */
     FORMAT_SEGMENT_COPY_BYTES = 4096,
     FORMAT_SEGMENT_START = 2 * FORMAT_SEGMENT_COPY_BYTES,
+
+    /* What a disk keeps in one piece, whatever smaller writes it takes: a batch has its own. */
+    FORMAT_SECTOR_BYTES = 4096,
 
     FORMAT_BATCH_FIXED_BYTES = 96,
     FORMAT_CRC_BLOCK_BYTES = 4096,
@@ -60,6 +65,7 @@ _Static_assert(LIMIT_CHUNK_LARGE_BYTES <= FORMAT_RECORD_BYTES_MAX, "a gather buf
 _Static_assert(FORMAT_RECORD_BYTES_MAX <= FORMAT_BATCH_BODY_MAX, "a record fits a batch");
 _Static_assert(LIMIT_MESSAGE_BYTES / (LIMIT_CHUNK_SMALL_BYTES / 2) <= FORMAT_RECORD_INDEX_MAX,
                "a message at its bound can be numbered");
+_Static_assert(FORMAT_SEGMENT_START % FORMAT_SECTOR_BYTES == 0, "the first batch is alone, too");
 _Static_assert(FORMAT_STATE_BYTES_MAX % 8 == 0, "state records are padded to 8");
 _Static_assert(SPOOL_RECORD_HEADER_BYTES + SPOOL_BACK_MAX * 8 <= SPOOL_BLOCK_BYTES,
                "header and back list are in the first block");
@@ -128,6 +134,12 @@ struct format_checkpoint {
 static inline uint32_t format_round(uint32_t bytes, uint32_t unit)
 {
     return (bytes + unit - 1) / unit * unit;
+}
+
+/* Bytes of a batch in its segment, up to where the next one begins. */
+static inline uint32_t format_batch_bytes(uint32_t header_bytes, uint32_t body_bytes)
+{
+    return format_round(header_bytes + body_bytes, FORMAT_SECTOR_BYTES);
 }
 
 static inline uint64_t format_pos(uint64_t seq, uint32_t offset)

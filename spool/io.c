@@ -8,6 +8,7 @@
 #include "spool/io.h"
 
 #include "spool/disk.h"
+#include "spool/spool.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -36,7 +37,7 @@ int disk_open(struct spool_io *io, const char *name, bool create, bool direct)
     }
     int flags = (d->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NOFOLLOW;
     flags |= create ? O_CREAT : 0;
-    if (direct && !d->read_only) {
+    if (direct && !d->read_only && !d->buffered) {
         int fd = openat(d->dir_fd, name, flags | O_DIRECT, 0600);
         if (fd >= 0 || errno != EINVAL) { /* EINVAL: a filesystem without O_DIRECT */
             return fd >= 0 ? fd : -errno;
@@ -215,6 +216,16 @@ static bool probe_dsync(int dir_fd)
     return queue_setting(st.st_dev, "fua", fua, sizeof fua) && fua[0] == '1';
 }
 
+/* Records end at blocks of 512. Where the device's own blocks are larger, O_DIRECT refuses them. */
+static bool probe_buffered(int dir_fd)
+{
+    struct stat st;
+    char block[16];
+    return fstat(dir_fd, &st) == 0 &&
+           queue_setting(st.st_dev, "logical_block_size", block, sizeof block) &&
+           strtoul(block, NULL, 10) > SPOOL_BLOCK_BYTES;
+}
+
 /* Every segment keeps its descriptor: as many as the process may have. */
 static void raise_file_limit(void)
 {
@@ -288,6 +299,7 @@ int spool_io_create(const char *dir, const char *kind, int cpu, bool read_only,
     }
     if (!read_only) {
         d->dsync = probe_dsync(dir_fd);
+        d->buffered = probe_buffered(dir_fd);
         raise_file_limit();
     }
     *io_out = &d->io;

@@ -24,13 +24,13 @@ enum choice {
 
 static bool room_in_active(const struct log *log, uint32_t body_bytes)
 {
-    uint64_t end = (uint64_t)log->offset + format_batch_header_bytes(body_bytes) + body_bytes;
-    return log->active != NULL && end <= log->segment_bytes;
+    uint32_t bytes = format_batch_bytes(format_batch_header_bytes(body_bytes), body_bytes);
+    return log->active != NULL && (uint64_t)log->offset + bytes <= log->segment_bytes;
 }
 
 static uint32_t piece_count(const struct log *log)
 {
-    return 1 + (log->kind == LOG_STATE ? 1 : log->batch.record_count);
+    return 2 + (log->kind == LOG_STATE ? 1 : log->batch.record_count); /* header, zeros behind */
 }
 
 static void decide(struct log *log, struct spool_submit *s, enum spool_result result)
@@ -260,7 +260,8 @@ static void encode(struct log *log)
     struct spool_writer *w = log->writer;
     b->body_bytes = format_round(b->body_bytes, SPOOL_BLOCK_BYTES);
     b->header_bytes = format_batch_header_bytes(b->body_bytes);
-    assert(log->offset + b->header_bytes + b->body_bytes <= log->segment_bytes);
+    b->bytes = format_batch_bytes(b->header_bytes, b->body_bytes);
+    assert(log->offset + b->bytes <= log->segment_bytes);
     b->op_count = 1;
     b->op[0].io.offset = log->offset;
     b->op[0].io.iov_count = 0;
@@ -270,6 +271,9 @@ static void encode(struct log *log)
     encode_items(log, format_pos(log->active->seq, log->offset + b->header_bytes), &table);
     if (table.filled_bytes > 0) {
         block_crc_close(&table);
+    }
+    if (b->bytes > b->header_bytes + b->body_bytes) {
+        add_piece(b, w->zeros, b->bytes - b->header_bytes - b->body_bytes);
     }
     struct format_batch header = {
         .kind = log->kind,
@@ -329,11 +333,11 @@ static void complete(struct log *log)
     struct spool_writer *w = log->writer;
     assert(!w->fenced && b->under_way == 0);
     if (b->record_count > 0) {
-        log->offset += b->header_bytes + b->body_bytes;
+        log->offset += b->bytes;
         log->durable_pos = format_pos(log->active->seq, log->offset);
         w->stats.batches++;
         if (log->kind == LOG_MESSAGE) {
-            w->stats.message_bytes += b->header_bytes + b->body_bytes;
+            w->stats.message_bytes += b->bytes;
         } else {
             w->stats.state_records += b->record_count;
         }

@@ -111,14 +111,15 @@ static int report_states(struct scan *s, uint64_t pos, struct bytes body, uint32
 
 /* --- witnesses ------------------------------------------------------------------------------- */
 
-/* The next valid batch header of the segment at or after offset, below limit. 1: found, at
+/* The next valid batch header of the segment at or after offset, where batches can begin, below
+ * limit. 1: found, at
  * *offset_inout; 0: none; or -errno. */
 static int find_batch(struct window *w, const struct spool_reader *r, enum log_kind kind,
                       uint64_t seq, uint64_t limit, uint64_t *offset_inout,
                       struct format_batch *batch_out)
 {
     bool resembles;
-    for (uint64_t at = *offset_inout; at < limit; at += SPOOL_BLOCK_BYTES) {
+    for (uint64_t at = *offset_inout; at < limit; at += FORMAT_SECTOR_BYTES) {
         int found = window_probe(w, r, kind, format_pos(seq, (uint32_t)at), batch_out, &resembles);
         if (found != 0) {
             *offset_inout = at;
@@ -178,7 +179,7 @@ static int walk_last(struct spool_reader *r, enum log_kind kind, uint64_t seq,
         }
         any = 1;
         *peer_pos_out = batch.peer_durable_pos;
-        at += batch.header_bytes + batch.body_bytes;
+        at += format_batch_bytes(batch.header_bytes, batch.body_bytes);
     }
     return any;
 }
@@ -296,7 +297,7 @@ static int judge_body(struct scan *s, const struct format_batch *b, struct bytes
 {
     struct format_batch witness;
     uint64_t pos = format_pos(b->seq, b->offset);
-    int found = find_witness(s, pos + b->header_bytes + b->body_bytes, &witness);
+    int found = find_witness(s, pos + format_batch_bytes(b->header_bytes, b->body_bytes), &witness);
     if (found < 0) {
         return found;
     }
@@ -333,7 +334,7 @@ static int scan_batch(struct scan *s, const struct format_batch *b)
     if (err != 0 || !(good || damage)) {
         return err;
     }
-    s->last.end_pos = pos + b->header_bytes + b->body_bytes;
+    s->last.end_pos = pos + format_batch_bytes(b->header_bytes, b->body_bytes);
     s->last.batch_number = b->number;
     s->last.peer_pos = b->peer_durable_pos;
     /* Of a damaged batch, what still verifies by itself is worth having. */
@@ -366,7 +367,7 @@ static int skip_bad(struct scan *s, uint64_t seq, uint64_t limit, bool resembles
     struct format_batch batch;
     bool again_resembles;
     uint64_t at = *at_inout;
-    uint64_t next = at + SPOOL_BLOCK_BYTES;
+    uint64_t next = at + FORMAT_SECTOR_BYTES;
     uint64_t search_end = limit - at > s->search_bytes ? at + s->search_bytes : limit;
     int found = find_batch(w, s->reader, s->kind, seq, search_end, &next, &batch);
     if (found > 0) { /* was it only not written yet when we looked? */
@@ -403,7 +404,7 @@ static int scan_open_segment(struct scan *s, uint64_t seq)
             err = skip_bad(s, seq, limit, resembles, &at);
             continue;
         }
-        uint64_t end = at + batch.header_bytes + batch.body_bytes;
+        uint64_t end = at + format_batch_bytes(batch.header_bytes, batch.body_bytes);
         if (format_pos(seq, 0) + end > s->from) {
             err = scan_batch(s, &batch);
         } else {

@@ -102,6 +102,7 @@ struct batch {
     uint32_t record_count; /* that are written: items without a result yet */
     uint32_t header_bytes;
     uint32_t body_bytes;
+    uint32_t bytes; /* with the zeros behind */
     uint32_t op_count;
     uint32_t under_way;
     struct writer_op op[LOG_OPS_MAX];

@@ -361,16 +361,28 @@ void simdisk_sync_end(struct simdisk *disk, struct simdisk_inode *inode, struct 
 
 /* --- power loss ---------------------------------------------------------------------------- */
 
+/* Old or new by sectors; or, of a page that is one sector to the device, nothing at all. */
+static void page_lose(struct simdisk *disk, struct simdisk_page *page)
+{
+    if (rng_percent(&disk->rng, 15)) {
+        for (size_t i = 0; i < SIMDISK_PAGE_BYTES; i++) {
+            page->current[i] = (uint8_t)rng_u64(&disk->rng);
+        }
+        return;
+    }
+    for (unsigned s = 0; s < SIMDISK_SECTORS_PER_PAGE; s++) {
+        if ((page->dirty >> s & 1) != 0 && rng_percent(&disk->rng, 50)) {
+            memcpy(page->current + s * SIMDISK_SECTOR_BYTES,
+                   page->durable + s * SIMDISK_SECTOR_BYTES, SIMDISK_SECTOR_BYTES);
+        }
+    }
+}
+
 static void inode_lose(struct simdisk *disk, struct simdisk_inode *inode)
 {
     for (size_t i = 0; i < inode->dirty_count; i++) {
         struct simdisk_page *page = inode->page[inode->dirty_page[i]];
-        for (unsigned s = 0; s < SIMDISK_SECTORS_PER_PAGE; s++) {
-            if ((page->dirty >> s & 1) != 0 && rng_percent(&disk->rng, 50)) {
-                memcpy(page->current + s * SIMDISK_SECTOR_BYTES,
-                       page->durable + s * SIMDISK_SECTOR_BYTES, SIMDISK_SECTOR_BYTES);
-            }
-        }
+        page_lose(disk, page);
         page->dirty = 0;
         page->listed = false;
         free(page->durable);

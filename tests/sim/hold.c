@@ -109,6 +109,9 @@ static bool matches(const struct hold *hold, const struct mail *mail, uint32_t r
 void hold_check(const struct hold_book *book, const struct mail *mail, uint32_t rcpt,
                 uint64_t heard_ns)
 {
+    if (mail->rotten) {
+        return; /* nobody can read whose it is: nor tell that it was under way */
+    }
     for (int i = 0; i < HOLD_BOOK_MAX; i++) {
         const struct hold *hold = &book->hold[i];
         bool bound = hold->active && heard_ns > hold->since_ns + grace_ns &&

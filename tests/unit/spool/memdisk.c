@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SECTOR = 512, FILES_MAX = 512, NAME_SIZE = 40, IN_FLIGHT_MAX = 512 };
+enum { SECTOR = 512, PHYSICAL = 4096, FILES_MAX = 512, NAME_SIZE = 40, IN_FLIGHT_MAX = 512 };
 
 struct image {
     uint8_t *now;
@@ -449,10 +449,30 @@ struct spool_io *memdisk_io(struct memdisk *d)
     return &d->io;
 }
 
+static void make_garbage(struct memdisk *d, uint8_t *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        data[i] = (uint8_t)next_random(d);
+    }
+}
+
+/* What the device keeps in one piece: a write of a part of it reads, changes and writes it all. */
+static void tear_physical(struct memdisk *d, struct image *f)
+{
+    for (size_t at = 0; at + PHYSICAL <= f->cap; at += PHYSICAL) {
+        bool dirty = memchr(f->dirty + at / SECTOR, 1, PHYSICAL / SECTOR) != NULL;
+        if (dirty && next_random(d) % 4 == 0) {
+            make_garbage(d, f->durable + at, PHYSICAL);
+            memset(f->dirty + at / SECTOR, 0, PHYSICAL / SECTOR);
+        }
+    }
+}
+
 static void crash_file(struct memdisk *d, struct image *f)
 {
     bool grew = f->size != f->durable_size && next_random(d) % 2 == 0;
     f->size = grew ? f->size : f->durable_size;
+    tear_physical(d, f);
     for (size_t s = 0; s < f->cap / SECTOR; s++) {
         if (f->dirty[s]) {
             switch (next_random(d) % 3) {
@@ -462,9 +482,7 @@ static void crash_file(struct memdisk *d, struct image *f)
                 memcpy(f->durable + s * SECTOR, f->now + s * SECTOR, SECTOR);
                 break;
             default:
-                for (size_t i = 0; i < SECTOR; i++) {
-                    f->durable[s * SECTOR + i] = (uint8_t)next_random(d);
-                }
+                make_garbage(d, f->durable + s * SECTOR, SECTOR);
             }
             f->dirty[s] = 0;
         }

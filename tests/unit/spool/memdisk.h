@@ -2,7 +2,9 @@
 /* tests/unit/spool/memdisk.h: a disk in memory that forgets what was not synced.
  *
  * Promise: after memdisk_crash each 512-byte sector written but not synced is by itself old, new or
- *          garbage; a name made, renamed or removed since the last directory sync is old or new.
+ *          garbage, and all of the 4096 bytes of its physical sector may be garbage with it, what
+ *          was synced before included; a name made, renamed or removed since the last directory
+ *          sync is old or new.
  * Trap:    a sync covers only writes that were reaped before it was issued, as on a real disk.
  */
 #ifndef HOLDFAST_TESTS_UNIT_SPOOL_MEMDISK_H
