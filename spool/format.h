@@ -8,12 +8,12 @@
  *               Two copies, written and synced one after the other, so that a crash in between
  *               leaves one whole. The valid copy with the higher sequence counts.
  *
- *   batch       ┌ fixed 96 ┬ CRC-32C of each 4 KiB of the body ┬ zeros to 512 ┬ body ┐
- *               The body is whole blocks of 512; what is left of the last physical sector is written
- *               as zeros, and the next batch begins behind it: a sector torn with it holds nothing
- *               that was answered before. Sequence and offset in the header make a batch of
- *               an earlier use of the file, or one written to a wrong place, invalid; the tag is
- *               keyed with the spool's uuid, so that bytes in a mail never pass for a batch.
+ *   batch       ┌ fixed 96 ┬ CRC-32C of each 4 KiB of the body ┬ zeros to 512 ┬ body ┬ zeros ┐
+ *               The body is whole blocks of 512. The zeros fill its last physical sector, where
+ *               the next batch begins: torn, it takes nothing with it that was answered before.
+ *               Sequence and offset in the header make a batch of an earlier use of the file, or
+ *               one written to a wrong place, invalid; the tag is keyed with the spool's uuid, so
+ *               that bytes in a mail never pass for a batch.
  *
  *   record      ┌ header 128 ┬ back list 8 × n ┬ envelope (FIRST) ┬ body ┬ zeros to 512 ┐
  *   state       ┌ header 72 ┬ reply text ┬ zeros to 8 ┐   several in one batch
