@@ -99,7 +99,7 @@ static const struct config_key spool_keys[] = {
     {"dir", CONFIG_KIND_PATH, false, C(spool.dir), 0, 0, NULL},
     /* A position has 32 bits for the offset; the smallest holds a few large records. */
     {"segment", CONFIG_KIND_SIZE, false, C(spool.segment_bytes), MIB, 2048 * MIB, NULL},
-    {"segments_max", CONFIG_KIND_NUMBER, false, C(spool.segments_max), 4, 65536, NULL},
+    {"segments_max", CONFIG_KIND_NUMBER, false, C(spool.segments_max), 4, LIMIT_SEGMENTS, NULL},
     {"state_segment", CONFIG_KIND_SIZE, false, C(spool.state_segment_bytes), MIB, 256 * MIB, NULL},
     {"io", CONFIG_KIND_CUSTOM, false, C(spool.io), 0, 0, read_io},
 };
@@ -110,9 +110,9 @@ static const struct config_key limits_keys[] = {
      NULL},
     /* Section 4.5.3.1.8: at least 100 recipients. */
     {"rcpts", CONFIG_KIND_NUMBER, false, C(limits.rcpts), 100, LIMIT_RCPTS, NULL},
-    {"connections", CONFIG_KIND_NUMBER, false, C(limits.connections), 2, 1000000, NULL},
+    {"connections", CONFIG_KIND_NUMBER, false, C(limits.connections), 2, LIMIT_CONNECTIONS, NULL},
     {"connections_per_client", CONFIG_KIND_NUMBER, false, C(limits.connections_per_client), 1,
-     1000000, NULL},
+     LIMIT_CONNECTIONS, NULL},
     /* Section 4.5.3.2.7 asks for 5 minutes; less is for tests and for hard times. */
     {"command_timeout", CONFIG_KIND_MSEC, false, C(limits.command_timeout_ms), MSEC_PER_S,
      MSEC_PER_H, NULL},

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* common/limits.h: every bound in the house, each with its reason; what one bound promises
- * another is a static assertion below it. Bounds that an operator may set lower are defaults in
- * config; these are the ceilings. */
+/* common/limits.h: every bound that something from outside can push against (a peer, a next hop, a
+ * disk, a configuration, an operator's request), each with its reason; what one bound promises
+ * another is a static assertion at the end. Bounds that an operator may set lower are defaults in
+ * config; these are the ceilings. What a module decides about its own pace alone (bursts, ticks,
+ * caches) stands at its head; what a protocol or a format fixes, beside its encoder. */
 #ifndef HOLDFAST_COMMON_LIMITS_H
 #define HOLDFAST_COMMON_LIMITS_H
 
@@ -23,6 +25,36 @@
 #define LIMIT_RECEIVED_LINES 100
 /* Of them, those that say "by" this relay: forwarding may bring a message back a few times. */
 #define LIMIT_RECEIVED_OWN 10
+
+/* --- TCP and below --- */
+/* Connections from outside: the ceiling of limits.connections. */
+#define LIMIT_CONNECTIONS 1000000
+/* Addresses times ports that a relay listens on. */
+#define LIMIT_LISTENERS 16u
+/* Half-open connections may take this part of the table: a SYN flood leaves the rest alone. */
+#define LIMIT_TCP_HALF_OPEN_SHARE 4u
+/* Holes that are kept track of per connection; more is an attack (SegmentSmack), not a path. */
+#define LIMIT_TCP_RANGES 32u
+/* A peer that asks for less makes us burn CPU on headers (CVE-2019-11479). */
+#define LIMIT_TCP_MSS_MIN_BYTES 88u
+/* Challenge ACKs per connection and second: RFC 5961 section 7 asks for a limit; one per
+ * connection, not global, leaks nothing to a third party (CVE-2016-5696). */
+#define LIMIT_TCP_CHALLENGES_PER_S 8u
+/* RSTs, TIME_WAIT ACKs between two calls of tcp_output: some bursts of segments. */
+#define LIMIT_TCP_REPLIES 256u
+/* Duplicate ACKs owed at once: one per segment of a burst; three already start a recovery. */
+#define LIMIT_TCP_DUP_ACKS_DUE 32u
+/* Echo replies: enough for people and monitors, too few to be a load. */
+#define LIMIT_ICMP_ECHOES_PER_S 2000
+#define LIMIT_ICMP_ECHOES_BURST 200
+
+/* --- an SMTP session --- */
+/* Mistakes before 421: Postfix's hard limit, generous to a peer's bug, dear to a guesser. */
+#define LIMIT_SMTP_MISTAKES 20
+/* What a bare LF in a command line counts: nobody honest goes on after four. */
+#define LIMIT_SMTP_BARE_LF_WEIGHT 5
+/* 503s for what was pipelined behind a refusal: all RCPTs and chunks of a large message. */
+#define LIMIT_SMTP_FOLLOWS (4 * LIMIT_RCPTS)
 
 /* --- messages --- */
 /* At least 100 by RFC 5321 section 4.5.3.1.8; a recipient set is one 128-bit mask in the ABI. */
@@ -51,10 +83,45 @@
  * came: 50 MB at the pace of a modem pass, a byte now and then does not pin a segment for ever. */
 #define LIMIT_SENDER_BYTES_PER_S 1000
 
+/* Messages coming in at once; and record buffers of one that may wait for the disk: beyond, its
+ * window closes. */
+#define LIMIT_INTAKES        2048
+#define LIMIT_INTAKE_RECORDS 8
+
 /* --- gather buffers --- */
 /* Most mail fits the small one; the rest moves on in large chunks. */
 #define LIMIT_CHUNK_SMALL_BYTES (4 * 1024)
 #define LIMIT_CHUNK_LARGE_BYTES (64 * 1024)
+
+/* --- spool --- */
+#define LIMIT_SEGMENTS 65536
+/* Outcomes must always find room, also on a full volume: the state log is bounded only so that a
+ * fault cannot eat the disk. 4 GiB are 15 million outcomes since the checkpoint before last. */
+#define LIMIT_STATE_SEGMENTS 64
+/* One for each segment in which an open transaction has a record: 10 000 open transactions in six
+ * segments each. */
+#define LIMIT_PINS 65536
+
+/* --- policy snapshots --- */
+#define LIMIT_POLICY_BYTES (1 << 30)
+#define LIMIT_POLICY_SLOTS (1 << 23)
+
+/* --- operators --- */
+/* Connections of operators and their scripts; each may hold a frame in memory. */
+#define LIMIT_ADMIN_CONNS         32
+#define LIMIT_ADMIN_REQUEST_BYTES (1 << 20)
+#define LIMIT_ADMIN_ANSWER_BYTES  (16 << 20)
+/* Deliveries in one answer; escaped, text takes twice the bytes: within the frame. */
+#define LIMIT_ADMIN_LIST       10000
+#define LIMIT_ADMIN_LIST_BYTES (7 * 1024 * 1024)
+#define LIMIT_ADMIN_BODY_BYTES (8 * 1024 * 1024)
+#define LIMIT_ADMIN_AUDIT      10000
+/* Holds waiting for their workers at once. */
+#define LIMIT_ADMIN_FENCES 64
+/* Terms of a selection: more is a list, and belongs into several requests. */
+#define LIMIT_SELECT_TERMS 32
+/* Rules: a person has to oversee them; each costs a match per delivery. */
+#define LIMIT_RULES 1024
 
 /* --- rings --- */
 #define LIMIT_RING_UP_SLOTS   16384

@@ -76,7 +76,7 @@ static bool table_is_good(const struct policy *policy, const struct policy_table
                           bool is_domain)
 {
     uint32_t count = table->slot_count;
-    if (count < POLICY_SLOTS_MIN || count > POLICY_SLOTS_MAX || (count & (count - 1)) != 0 ||
+    if (count < POLICY_SLOTS_MIN || count > LIMIT_POLICY_SLOTS || (count & (count - 1)) != 0 ||
         !area_fits(table->offset, count, sizeof(struct policy_slot), _Alignof(struct policy_slot),
                    policy->len)) {
         return false;
@@ -130,7 +130,7 @@ static bool hops_are_good(const struct policy *policy)
 const struct policy *policy_verify(const void *data, size_t len)
 {
     const struct policy *policy = data;
-    if (len < sizeof *policy || len > POLICY_BYTES_MAX ||
+    if (len < sizeof *policy || len > LIMIT_POLICY_BYTES ||
         (uintptr_t)data % _Alignof(struct policy) != 0) {
         return NULL;
     }

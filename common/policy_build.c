@@ -85,7 +85,7 @@ static int collect(struct build *b, const struct policy_grace *grace, size_t gra
         domains += config->route[i].domain_count;
         recipients += config->route[i].recipient_count;
     }
-    if (domains > POLICY_SLOTS_MAX / 4 || recipients > POLICY_SLOTS_MAX / 4) {
+    if (domains > LIMIT_POLICY_SLOTS / 4 || recipients > LIMIT_POLICY_SLOTS / 4) {
         return -E2BIG;
     }
     b->domains.item = calloc(domains + 1, sizeof *b->domains.item);
@@ -255,7 +255,7 @@ static int lay_out(struct build *b, uint32_t domain_slots, uint32_t recipient_sl
     head.name_offset = at;
     uint64_t names = name_bytes(&b->domains) + name_bytes(&b->recipients);
     at += names;
-    if (at > POLICY_BYTES_MAX) {
+    if (at > LIMIT_POLICY_BYTES) {
         return -E2BIG;
     }
     head.name_bytes = (uint32_t)names;

@@ -109,7 +109,7 @@ int policy_load(const char *state_dir, const struct policy **policy_out, void **
     if (fstat(fd, &st) < 0) {
         r = -errno;
     } else if (!S_ISREG(st.st_mode) || st.st_size < (off_t)sizeof(struct policy) ||
-               st.st_size > POLICY_BYTES_MAX) {
+               st.st_size > LIMIT_POLICY_BYTES) {
         r = -EBADMSG;
     } else {
         *len_out = (size_t)st.st_size;

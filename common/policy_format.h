@@ -21,8 +21,6 @@ enum {
      * hash is rarer than 1 in 10^6 tables; the builder then takes another key. */
     POLICY_PROBES_MAX = 64,
     POLICY_SLOTS_MIN = 8,
-    POLICY_SLOTS_MAX = 1 << 23,
-    POLICY_BYTES_MAX = 1 << 30,
 };
 
 enum policy_slot_kind {
@@ -66,8 +64,8 @@ struct policy {
 };
 _Static_assert(sizeof(struct policy) == 120, "no padding");
 _Static_assert(sizeof(struct policy) % 8 == 0, "what follows is aligned");
-_Static_assert(CONFIG_RECIPIENTS_MAX * 4 <= POLICY_SLOTS_MAX, "the largest table fits, doubled");
-_Static_assert(LIMIT_DOMAINS * 4 <= POLICY_SLOTS_MAX, "the largest table fits, doubled");
+_Static_assert(CONFIG_RECIPIENTS_MAX * 4 <= LIMIT_POLICY_SLOTS, "the largest table fits, doubled");
+_Static_assert(LIMIT_DOMAINS * 4 <= LIMIT_POLICY_SLOTS, "the largest table fits, doubled");
 
 /* The CRC of a snapshot of `len` bytes, its own field taken as zero. */
 uint32_t policy_crc(const void *data, size_t len);

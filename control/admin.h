@@ -14,9 +14,6 @@ enum {
     ADMIN_EXIT_CRITICAL = 2,
     ADMIN_EXIT_USAGE = 64,
     ADMIN_LIST_DEFAULT = 100,
-    ADMIN_LIST_MAX = 10000,
-    ADMIN_LIST_BYTES = 7 * 1024 * 1024, /* escaped twice as much: within its 16 MiB frame */
-    ADMIN_BODY_BYTES_MAX = 8 * 1024 * 1024,
 };
 
 struct admin_request {

@@ -16,9 +16,7 @@
 
 enum {
     REVIEW_DAYS_DEFAULT = 7, /* a rule that nobody looks at for a week is asked about */
-    FENCES_MAX = 64,         /* holds waiting for their workers at once */
     AUDIT_LIMIT_DEFAULT = 50,
-    AUDIT_LIMIT_MAX = 10000,
 };
 
 #define DAY_MS        UINT64_C(86400000)
@@ -111,14 +109,15 @@ static json_t *check_hold(struct control *c, const struct admin_request *request
     if (select_has(&request->select, SELECT_STATE) || select_has(&request->select, SELECT_RULE)) {
         return admin_error(ADMIN_EXIT_USAGE, "hold: state= and rule= are no properties of mail");
     }
-    if (rules_at(c, RULES_MAX - 1) != NULL) {
-        return admin_error(ADMIN_EXIT_FAILED, "there are %d rules: end some first", RULES_MAX);
+    if (rules_at(c, LIMIT_RULES - 1) != NULL) {
+        return admin_error(ADMIN_EXIT_FAILED, "there are %d rules: end some first", LIMIT_RULES);
     }
     size_t pending = 0;
     for (const struct list *l = c->fences.next; l != &c->fences; l = l->next) {
         pending++;
     }
-    return pending < FENCES_MAX ? NULL : admin_error(ADMIN_EXIT_FAILED, "too many holds pending");
+    return pending < LIMIT_ADMIN_FENCES ? NULL
+                                        : admin_error(ADMIN_EXIT_FAILED, "too many holds pending");
 }
 
 static json_t *fenced(struct control *c, json_t *answer, uint32_t rule)
@@ -415,8 +414,8 @@ json_t *admin_audit(struct control *c, struct admin_request *request)
 {
     const json_t *limit_value = json_object_get(request->json, "limit");
     json_int_t limit = limit_value == NULL ? AUDIT_LIMIT_DEFAULT : json_integer_value(limit_value);
-    if (limit < 1 || limit > AUDIT_LIMIT_MAX) {
-        return admin_error(ADMIN_EXIT_USAGE, "limit: 1 to %d", AUDIT_LIMIT_MAX);
+    if (limit < 1 || limit > LIMIT_ADMIN_AUDIT) {
+        return admin_error(ADMIN_EXIT_USAGE, "limit: 1 to %d", LIMIT_ADMIN_AUDIT);
     }
     json_t *entries = json_array();
     if (store_audit_list(c->store, (uint32_t)limit, entries) < 0) {

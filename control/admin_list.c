@@ -153,8 +153,8 @@ json_t *admin_list(struct control *c, struct admin_request *request)
     json_int_t limit = limit_value == NULL ? ADMIN_LIST_DEFAULT : json_integer_value(limit_value);
     const char *after_text = json_string_value(json_object_get(request->json, "after"));
     uint64_t after = 0;
-    if (limit < 1 || limit > ADMIN_LIST_MAX) {
-        return admin_error(ADMIN_EXIT_USAGE, "limit: 1 to %d", ADMIN_LIST_MAX);
+    if (limit < 1 || limit > LIMIT_ADMIN_LIST) {
+        return admin_error(ADMIN_EXIT_USAGE, "limit: 1 to %d", LIMIT_ADMIN_LIST);
     }
     if (after_text != NULL && !id_parse(after_text, &after)) {
         return admin_error(ADMIN_EXIT_USAGE, "after: not an id");
@@ -170,7 +170,7 @@ json_t *admin_list(struct control *c, struct admin_request *request)
     }
     json_t *list = json_array();
     size_t bytes = 0;
-    for (; at < m.count && limit > 0 && bytes < ADMIN_LIST_BYTES; at++, limit--) {
+    for (; at < m.count && limit > 0 && bytes < LIMIT_ADMIN_LIST_BYTES; at++, limit--) {
         json_t *o = admin_delivery(c, m.list[at]);
         bytes += weight(o);
         json_array_append_new(list, o);

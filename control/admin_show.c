@@ -144,7 +144,7 @@ struct body {
 static int on_piece(void *ctx, struct bytes piece)
 {
     struct body *body = ctx;
-    size_t room = ADMIN_BODY_BYTES_MAX - body->len;
+    size_t room = LIMIT_ADMIN_BODY_BYTES - body->len;
     body->cut = piece.len > room;
     size_t len = body->cut ? room : piece.len;
     body->data = mem_grow(body->data, &body->capacity, body->len + len + 1, 1);

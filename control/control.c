@@ -50,7 +50,7 @@ static int load_rule(void *ctx, const struct rule *stored, const char *text)
     while (rules_at(c, count) != NULL) {
         count++;
     }
-    if (!good || rule.id == 0 || count >= RULES_MAX) {
+    if (!good || rule.id == 0 || count >= LIMIT_RULES) {
         return -EPROTO;
     }
     rules_add(c, &rule);

@@ -14,7 +14,7 @@
 #include <string.h>
 
 struct rules {
-    struct rule *rule[RULES_MAX];
+    struct rule *rule[LIMIT_RULES];
     size_t count;
     uint32_t generation; /* from 1 */
 };
@@ -37,7 +37,7 @@ void rules_destroy(struct rules *rules)
 void rules_add(struct control *c, const struct rule *rule)
 {
     struct rules *rules = c->rules;
-    assert(rules->count < RULES_MAX && rule->id != 0);
+    assert(rules->count < LIMIT_RULES && rule->id != 0);
     struct rule *copy = mem_zalloc(sizeof *copy);
     *copy = *rule;
     copy->matches = 0;

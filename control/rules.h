@@ -12,7 +12,6 @@
 #include "control/select.h"
 
 enum {
-    RULES_MAX = 1024, /* a person has to oversee them; each costs a match per delivery */
     RULES_AUTHOR_SIZE = 64,
     RULES_REASON_SIZE = 512,
 };

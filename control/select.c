@@ -119,9 +119,9 @@ bool select_parse(const json_t *terms, struct select *select, char error[SELECT_
     if (terms == NULL) {
         return true;
     }
-    if (!json_is_array(terms) || json_array_size(terms) > SELECT_TERMS_MAX) {
+    if (!json_is_array(terms) || json_array_size(terms) > LIMIT_SELECT_TERMS) {
         snprintf(error, SELECT_ERROR_SIZE, "select: an array of at most %d terms",
-                 SELECT_TERMS_MAX);
+                 LIMIT_SELECT_TERMS);
         return false;
     }
     for (size_t i = 0; i < json_array_size(terms); i++) {

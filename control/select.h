@@ -23,7 +23,6 @@
 #include <stdint.h>
 
 enum {
-    SELECT_TERMS_MAX = 32, /* more is a list, and belongs into several requests */
     SELECT_TEXT_SIZE = 256,
     SELECT_ERROR_SIZE = 384,
 };
@@ -51,7 +50,7 @@ struct select_term {
 
 struct select {
     uint32_t count;
-    struct select_term term[SELECT_TERMS_MAX];
+    struct select_term term[LIMIT_SELECT_TERMS];
 };
 
 struct control;

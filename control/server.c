@@ -8,6 +8,7 @@
 #include "control/shell.h"
 
 #include "common/bytes.h"
+#include "common/limits.h"
 #include "common/list.h"
 
 #include <errno.h>
@@ -22,9 +23,6 @@
 #include <unistd.h>
 
 enum {
-    CONNS_MAX = 32, /* operators and their scripts; each may hold a frame in memory */
-    FRAME_IN_MAX = 1 << 20,
-    FRAME_OUT_MAX = 16 << 20,
     HEADER_BYTES = 4,
     WHO_SIZE = 64,
     BACKLOG = 16,
@@ -87,7 +85,7 @@ static void put_answer(struct conn *conn, json_t *answer)
     char *text = json_dumps(answer, JSON_COMPACT);
     size_t len = text == NULL ? 0 : strlen(text);
     json_decref(answer);
-    if (text == NULL || len > FRAME_OUT_MAX) {
+    if (text == NULL || len > LIMIT_ADMIN_ANSWER_BYTES) {
         static const char refused[] =
             "{\"v\":1,\"ok\":false,\"error\":\"the answer is too large: ask for less\",\"exit\":1}";
         free(text);
@@ -152,7 +150,7 @@ static bool run(struct conn *conn, struct control *control)
 {
     while (conn->out == NULL && !conn->pending && conn->in_len >= HEADER_BYTES) {
         size_t len = get_be32(conn->in);
-        if (len > FRAME_IN_MAX) {
+        if (len > LIMIT_ADMIN_REQUEST_BYTES) {
             refuse(conn, "the frame is too long");
             return flush(conn);
         }
@@ -217,10 +215,10 @@ static void welcome(struct server *s)
     if (fd < 0) {
         return;
     }
-    if (s->conn_count >= CONNS_MAX) {
+    if (s->conn_count >= LIMIT_ADMIN_CONNS) {
         dismiss_idle(s);
     }
-    if (s->conn_count >= 2 * CONNS_MAX) {
+    if (s->conn_count >= 2 * LIMIT_ADMIN_CONNS) {
         close(fd);
         return;
     }

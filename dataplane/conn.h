@@ -30,9 +30,6 @@ enum {
      * control's commands always find one. */
     SUBMISSIONS = 8192,
     SUBMISSIONS_RESERVE = 3072,
-    /* Record buffers of one message that may wait for the disk: beyond, its window closes. */
-    INTAKE_RECORDS_MAX = 8,
-    INTAKES_MAX = 2048,
     /* Large buffers intake leaves for deliveries to read into; so many they get in any case, more
      * only while intake has plenty. */
     READ_RESERVE = 64,

@@ -146,7 +146,7 @@ static bool may_feed(struct worker *w, struct server_conn *c)
     if (c->awaiting_commit) {
         return false;
     }
-    if (c->intake != NULL && c->intake->under_way >= INTAKE_RECORDS_MAX) {
+    if (c->intake != NULL && c->intake->under_way >= LIMIT_INTAKE_RECORDS) {
         return false; /* a result will pump us */
     }
     if (w->submissions.free_count <= SUBMISSIONS_RESERVE) {

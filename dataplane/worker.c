@@ -102,7 +102,7 @@ static int create_tcp(struct worker *w)
 static int create_pools(struct worker *w)
 {
     uint32_t connections = w->config->limits.connections;
-    uint32_t intakes = connections < INTAKES_MAX ? connections : INTAKES_MAX;
+    uint32_t intakes = connections < LIMIT_INTAKES ? connections : LIMIT_INTAKES;
     int r = buffers_init(&w->buffers, w->settings.buffer_mib, w->settings.memory);
     r = r < 0 ? r : pool_init(&w->submissions, sizeof(struct submission), SUBMISSIONS, 64, NULL);
     r = r < 0 ? r : pool_init(&w->intakes, sizeof(struct intake), intakes, 64, NULL);

@@ -9,8 +9,8 @@
  *               leaves one whole. The valid copy with the higher sequence counts.
  *
  *   batch       ┌ fixed 96 ┬ CRC-32C of each 4 KiB of the body ┬ zeros to 512 ┬ body ┬ zeros ┐
- *               The body is whole blocks of 512. The zeros fill its last physical sector, where
- *               the next batch begins: torn, it takes nothing with it that was answered before.
+ *               The body is whole blocks of 512. The zeros fill its last physical sector, and the
+ *               next batch begins behind: torn, it takes nothing with it that was answered before.
  *               Sequence and offset in the header make a batch of an earlier use of the file, or
  *               one written to a wrong place, invalid; the tag is keyed with the spool's uuid, so
  *               that bytes in a mail never pass for a batch.

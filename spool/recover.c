@@ -252,7 +252,7 @@ static int open_segments(struct log *log, const uint32_t *file_number, uint32_t 
 static int find_segments(struct spool_writer *w, uint32_t segments_max)
 {
     struct found f = {0};
-    const uint32_t wanted[LOG_COUNT] = {segments_max, STATE_SEGMENTS_MAX};
+    const uint32_t wanted[LOG_COUNT] = {segments_max, LIMIT_STATE_SEGMENTS};
     int err = w->io->ops->list(w->io, note_name, &f);
     for (unsigned i = 0; err == 0 && i < LOG_COUNT; i++) {
         err = number_files(&f, w->log[i].kind, wanted[i]);
@@ -374,7 +374,7 @@ _Static_assert(FORMAT_SEGMENT_BYTES_MIN / 2 >= FORMAT_RECORD_BYTES_MAX, "a recor
 
 int recover_open(struct spool_writer *w, const struct spool_settings *settings)
 {
-    if (settings->segments_max < 2 || settings->segments_max > SEGMENTS_MAX_MAX) {
+    if (settings->segments_max < 2 || settings->segments_max > LIMIT_SEGMENTS) {
         return -EINVAL;
     }
     w->dsync = w->io->ops->dsync(w->io);

@@ -331,14 +331,14 @@ bool spool_writer_take_recycled(struct spool_writer *w, uint64_t *seq_out)
 
 static int allocate(struct spool_writer *w)
 {
-    w->pin = calloc(PINS_MAX, sizeof *w->pin);
+    w->pin = calloc(LIMIT_PINS, sizeof *w->pin);
     w->zeros = aligned_alloc(FORMAT_CRC_BLOCK_BYTES, PREPARE_CHUNK_BYTES);
     if (w->pin == NULL || w->zeros == NULL) {
         return -ENOMEM;
     }
     memset(w->zeros, 0, PREPARE_CHUNK_BYTES);
-    for (uint32_t i = 0; i < PINS_MAX; i++) {
-        w->pin[i].next = i + 2 <= PINS_MAX ? i + 2 : 0;
+    for (uint32_t i = 0; i < LIMIT_PINS; i++) {
+        w->pin[i].next = i + 2 <= LIMIT_PINS ? i + 2 : 0;
     }
     w->pin_free = 1;
     for (uint32_t i = 0; i < READS_MAX; i++) {

@@ -31,13 +31,8 @@ enum {
     BATCH_BYTES_DEFAULT = 1 << 20,
     /* About 480 states: more than a turn's worth of deliveries. */
     STATE_BATCH_BYTES = 128 << 10,
-    /* Outcomes must always find room, also on a full volume: the state log is bounded only so
-     * that a fault cannot eat the disk. 4 GiB are 15 million outcomes since the checkpoint before
-     * last. */
-    STATE_SEGMENTS_MAX = 64,
     STATE_SEGMENT_BYTES_DEFAULT = 64 << 20,
     SEGMENT_BYTES_DEFAULT = 256 << 20,
-    SEGMENTS_MAX_MAX = 65536,
     PREPARE_CHUNK_BYTES = 1 << 20,
     /* Turns and refused records between two tries to extend a file on a full filesystem: there is
      * no clock here, and a failing write each turn would be a waste. */
@@ -46,9 +41,6 @@ enum {
     PREPARE_RESERVE_BYTES = 64 << 20,
     PREPARE_RESERVE_SEGMENTS = 4,
     READS_MAX = 64,
-    /* One for each segment in which an open transaction has a record: 10 000 open transactions
-     * in six segments each. */
-    PINS_MAX = 65536,
 };
 
 _Static_assert((int)STATE_BATCH_BYTES <= (int)FORMAT_BATCH_BODY_MAX, "a reader can hold it");

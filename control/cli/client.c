@@ -22,8 +22,6 @@
 #define DEFAULT_SOCKET "/run/holdfast/admin.sock"
 
 enum {
-    FRAME_IN_MAX = 16 << 20,
-    FRAME_OUT_MAX = 1 << 20,
     WAIT_S = 90, /* a hold is answered when every worker has passed it: longer than its bound */
 };
 
@@ -127,7 +125,7 @@ static int send_frame(int fd, const json_t *request)
     size_t len = strlen(text);
     uint8_t head[4];
     put_be32(head, (uint32_t)len);
-    int r = len > FRAME_OUT_MAX ? -EMSGSIZE : send_all(fd, head, sizeof head);
+    int r = len > LIMIT_ADMIN_REQUEST_BYTES ? -EMSGSIZE : send_all(fd, head, sizeof head);
     if (r == 0) {
         r = send_all(fd, text, len);
     }
@@ -143,9 +141,9 @@ static int receive_frame(int fd, json_t **answer_out)
         return r;
     }
     size_t len = get_be32(head);
-    char *text = len <= FRAME_IN_MAX ? malloc(len + 1) : NULL;
+    char *text = len <= LIMIT_ADMIN_ANSWER_BYTES ? malloc(len + 1) : NULL;
     if (text == NULL) {
-        return len <= FRAME_IN_MAX ? -ENOMEM : -EPROTO;
+        return len <= LIMIT_ADMIN_ANSWER_BYTES ? -ENOMEM : -EPROTO;
     }
     r = receive_all(fd, text, len);
     if (r == 0) {

@@ -24,9 +24,6 @@
 
 enum {
     TCP_HEADER_BYTES = 20,
-    /* Echo replies: enough for people and monitors, too few to be a load. */
-    ECHOES_PER_SECOND = 2000,
-    ECHOES_BURST = 200,
     LINK_IP_BYTES = ETH_HEADER_BYTES + IP4_HEADER_BYTES,
 };
 
@@ -156,7 +153,8 @@ static enum net_verdict input_tcp(struct net *net, const struct ip4_packet *ip, 
 static enum net_verdict echo_reply(struct net *net, const struct ip4_packet *ip,
                                    struct bytes request, uint64_t now_ns)
 {
-    if (!net_budget_take(&net->echo_budget, ECHOES_PER_SECOND, ECHOES_BURST, now_ns)) {
+    if (!net_budget_take(&net->echo_budget, LIMIT_ICMP_ECHOES_PER_S, LIMIT_ICMP_ECHOES_BURST,
+                         now_ns)) {
         return drop(net, COUNTER_rx_dropped);
     }
     uint8_t *reply = packet_begin(net, IP4_PROTOCOL_ICMP, &ip->dst, &ip->src, request.len);

@@ -58,7 +58,7 @@ void server_mistake(struct smtp_server *server, unsigned weight)
 {
     server->tally.protocol_errors++;
     server->error_count = (uint16_t)(server->error_count + weight);
-    if (server->error_count >= SERVER_ERRORS_MAX) {
+    if (server->error_count >= LIMIT_SMTP_MISTAKES) {
         server_reply(server, "421 4.7.0 too many errors, closing");
         server_close(server);
     }
@@ -81,7 +81,7 @@ static bool follows(const struct smtp_server *server, const char *text)
 void server_refuse(struct smtp_server *server, const char *text)
 {
     assert(text[0] == '4' || text[0] == '5');
-    bool after = follows(server, text) && server->follow_count < SERVER_FOLLOWS_MAX;
+    bool after = follows(server, text) && server->follow_count < LIMIT_SMTP_FOLLOWS;
     if (after && (server->flags & SERVER_DEFERRED) != 0) {
         server->follow_count++;
         server_reply(server, "451 4.3.0 not now: see the reply before");
@@ -237,7 +237,7 @@ static void line_end(struct smtp_server *server)
         bool refused = (flags & SERVER_LINE_REFUSED) != 0; /* then it is none of its own */
         server->flags |= SERVER_LINE_REFUSED;
         refuse_line(server, refused ? bytes_of("", 0) : line, "500 5.5.2 bare LF in a command line",
-                    SERVER_BARE_LF_WEIGHT);
+                    LIMIT_SMTP_BARE_LF_WEIGHT);
     } else if ((flags & SERVER_LINE_REFUSED) != 0) {
         server->line_len = 0;
     } else if ((flags & SERVER_LINE_LONG) != 0) {

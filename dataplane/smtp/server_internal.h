@@ -32,12 +32,6 @@ enum {
     /* Room in the output before a command is taken up: the longest reply (EHLO's, 355 with a host
      * name of 255) and a 421 behind it. */
     SERVER_REPLY_ROOM = 512,
-    /* Mistakes before 421: Postfix's hard limit, generous to a peer's bug, dear to a guesser. */
-    SERVER_ERRORS_MAX = 20,
-    /* What a bare LF in a command line counts: nobody honest goes on after four. */
-    SERVER_BARE_LF_WEIGHT = 5,
-    /* 503s for what was pipelined behind a refusal: all RCPTs and chunks of a large message. */
-    SERVER_FOLLOWS_MAX = 4 * LIMIT_RCPTS,
 };
 
 /* What a check_* found, for its apply_*. */

@@ -29,7 +29,7 @@ void tcp_conn_init_options(struct tcp_conn *conn, const struct tcp_segment *syn)
     struct tcp_stack *stack = conn->stack;
     uint32_t preset = ip_is_v4(&conn->tuple.remote_addr) ? TCP_MSS_DEFAULT_V4 : TCP_MSS_DEFAULT_V6;
     uint32_t mss = syn->has_mss ? syn->mss : preset;
-    mss = max_u32(mss, TCP_MSS_MIN);
+    mss = max_u32(mss, LIMIT_TCP_MSS_MIN_BYTES);
     mss = min_u32(mss, min_u32(tcp_mss_own(stack, &conn->tuple), TCP_BLOCK_BYTES));
     conn->has_timestamps = syn->has_timestamps;
     if (syn->has_timestamps) {
@@ -86,7 +86,7 @@ void tcp_conn_challenge(struct tcp_conn *conn)
         conn->challenge_s = now_s;
         conn->challenge_count = 0;
     }
-    if (conn->challenge_count < TCP_CHALLENGES_PER_S) {
+    if (conn->challenge_count < LIMIT_TCP_CHALLENGES_PER_S) {
         conn->challenge_count++;
         tcp_conn_ack_now(conn);
     }

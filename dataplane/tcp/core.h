@@ -16,6 +16,7 @@
 #ifndef HOLDFAST_DATAPLANE_TCP_CORE_H
 #define HOLDFAST_DATAPLANE_TCP_CORE_H
 
+#include "common/limits.h"
 #include "common/list.h"
 #include "dataplane/tcp/tcp.h"
 
@@ -23,30 +24,15 @@
 
 /* One block holds a full Ethernet segment, so a segment's payload lies in two blocks at most. */
 #define TCP_BLOCK_BYTES 2048u
-/* Holes that are kept track of per connection; more is an attack (SegmentSmack), not a path. */
-#define TCP_RANGES_MAX 32u
-/* Addresses times ports that a relay listens on. */
-#define TCP_LISTENERS_MAX 16u
-/* RSTs, TIME_WAIT ACKs between two calls of tcp_output: some bursts of segments. */
-#define TCP_REPLIES_MAX 256u
-/* Duplicate ACKs owed at once: one per segment of a burst; three already start a recovery. */
-#define TCP_DUP_ACKS_DUE_MAX 32u
 /* RFC 9293 section 3.7.1: 536 without an MSS option; 1220 for IPv6. */
 #define TCP_MSS_DEFAULT_V4 536u
 #define TCP_MSS_DEFAULT_V6 1220u
-/* A peer that asks for less makes us burn CPU on headers (CVE-2019-11479). */
-#define TCP_MSS_MIN 88u
 /* Bytes of the timestamps option with its padding (RFC 7323 appendix A). */
 #define TCP_TIMESTAMPS_BYTES 12u
 /* Blocks in a SACK option at most (RFC 2018 section 3). */
 #define TCP_SACKS_MAX 4u
 /* RFC 7323 section 2.3. */
 #define TCP_WSCALE_MAX 14u
-/* Half-open connections may take this part of the table: a SYN flood leaves the rest alone. */
-#define TCP_HALF_OPEN_SHARE 4u
-/* Challenge ACKs per connection and second: RFC 5961 section 7 asks for a limit; one per
- * connection, not global, leaks nothing to a third party (CVE-2016-5696). */
-#define TCP_CHALLENGES_PER_S 8u
 /* Counters of RFC 6056 algorithm 4. */
 #define TCP_PORT_COUNTERS 64u
 #define TCP_PORT_FIRST    32768u
@@ -233,7 +219,7 @@ struct tcp_receive {
 struct tcp_ranges {
     uint32_t count;
     uint32_t latest; /* receive: a sequence number in the range that grew last */
-    struct tcp_range range[TCP_RANGES_MAX]; /* rising, disjoint, not adjacent */
+    struct tcp_range range[LIMIT_TCP_RANGES]; /* rising, disjoint, not adjacent */
 };
 _Static_assert(sizeof(struct tcp_ranges) <= TCP_BLOCK_BYTES, "the ranges live in a block");
 
@@ -393,10 +379,10 @@ struct tcp_stack {
     uint32_t time_wait_head;
     uint32_t time_wait_used; /* dead ones included */
 
-    struct ip_endpoint listener[TCP_LISTENERS_MAX];
+    struct ip_endpoint listener[LIMIT_LISTENERS];
     uint32_t listener_count;
 
-    struct tcp_reply reply[TCP_REPLIES_MAX];
+    struct tcp_reply reply[LIMIT_TCP_REPLIES];
     uint32_t reply_head;
     uint32_t reply_count;
 

@@ -38,7 +38,7 @@ static bool input_address_ok(const struct ip_addr *src, const struct ip_addr *ds
 
 static void input_make_room(struct tcp_stack *stack)
 {
-    uint32_t limit = max_u32(stack->settings.conn_count_max / TCP_HALF_OPEN_SHARE, 1);
+    uint32_t limit = max_u32(stack->settings.conn_count_max / LIMIT_TCP_HALF_OPEN_SHARE, 1);
     if (stack->half_open_count >= limit) {
         /* The oldest has had the most time to answer. */
         tcp_conn_end(list_entry(stack->half_open.next, struct tcp_conn, half_open), 0);

@@ -2,7 +2,7 @@
 /* dataplane/tcp/ranges.c: a short sorted list of ranges of sequence numbers: what arrived ahead of
  * a hole (reassembly.c), what the peer says arrived (scoreboard.c).
  *
- * Promise: disjoint, not adjacent, rising, at most TCP_RANGES_MAX.
+ * Promise: disjoint, not adjacent, rising, at most LIMIT_TCP_RANGES.
  * Trap:    all within half of the sequence space of one another, as any window is.
  */
 #include "dataplane/tcp/core.h"
@@ -28,7 +28,7 @@ bool tcp_ranges_fit(const struct tcp_ranges *ranges, uint32_t start, uint32_t en
     uint32_t first;
     uint32_t last;
     ranges_touched(ranges, start, end, &first, &last);
-    return first < last || ranges->count < TCP_RANGES_MAX;
+    return first < last || ranges->count < LIMIT_TCP_RANGES;
 }
 
 void tcp_ranges_add(struct tcp_ranges *ranges, uint32_t start, uint32_t end)
@@ -46,7 +46,7 @@ void tcp_ranges_add(struct tcp_ranges *ranges, uint32_t start, uint32_t end)
         merged.end = seq_later(end, ranges->range[last - 1].end);
     }
     uint32_t after = ranges->count - last;
-    assert(first + 1 + after <= TCP_RANGES_MAX);
+    assert(first + 1 + after <= LIMIT_TCP_RANGES);
     memmove(&ranges->range[first + 1], &ranges->range[last], after * sizeof merged);
     ranges->range[first] = merged;
     ranges->count = first + 1 + after;

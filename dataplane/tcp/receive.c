@@ -30,7 +30,7 @@ static void receive_ack_later(struct tcp_conn *conn)
 /* RFC 5681 section 4.2: each segment ahead of a hole is answered at once with a duplicate ACK. */
 static void receive_ack_duplicate(struct tcp_conn *conn)
 {
-    if (conn->dup_acks_due < TCP_DUP_ACKS_DUE_MAX) {
+    if (conn->dup_acks_due < LIMIT_TCP_DUP_ACKS_DUE) {
         conn->dup_acks_due++;
     }
     tcp_conn_dirty(conn);

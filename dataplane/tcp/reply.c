@@ -9,10 +9,10 @@
 
 void tcp_reply_add(struct tcp_stack *stack, const struct tcp_reply *reply)
 {
-    if (stack->reply_count == TCP_REPLIES_MAX) {
+    if (stack->reply_count == LIMIT_TCP_REPLIES) {
         return;
     }
-    uint32_t i = (stack->reply_head + stack->reply_count) % TCP_REPLIES_MAX;
+    uint32_t i = (stack->reply_head + stack->reply_count) % LIMIT_TCP_REPLIES;
     stack->reply[i] = *reply;
     stack->reply_count++;
 }
@@ -53,7 +53,7 @@ bool tcp_reply_output(struct tcp_stack *stack)
         if ((reply->flags & TCP_FLAG_RST) != 0) {
             stack->stats.resets_sent++;
         }
-        stack->reply_head = (stack->reply_head + 1) % TCP_REPLIES_MAX;
+        stack->reply_head = (stack->reply_head + 1) % LIMIT_TCP_REPLIES;
         stack->reply_count--;
     }
     return true;

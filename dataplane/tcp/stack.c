@@ -45,7 +45,7 @@ static bool settings_are_sane(const struct tcp_settings *s)
 {
     return s->conn_count_max > 0 && s->conn_count_max < (UINT32_C(1) << 24) &&
            s->time_wait_count_max < (UINT32_C(1) << 26) && s->block_count > 0 &&
-           s->block_count < (UINT32_C(1) << 26) && s->mss_bytes >= TCP_MSS_MIN + 20 &&
+           s->block_count < (UINT32_C(1) << 26) && s->mss_bytes >= LIMIT_TCP_MSS_MIN_BYTES + 20 &&
            s->receive_window_bytes >= s->mss_bytes && s->receive_window_bytes <= (1u << 24) &&
            s->send_buffer_bytes >= s->mss_bytes && s->send_buffer_bytes <= (1u << 24);
 }
@@ -135,7 +135,7 @@ int tcp_listen(struct tcp_stack *stack, const struct ip_endpoint *local)
             return -EADDRINUSE;
         }
     }
-    if (stack->listener_count == TCP_LISTENERS_MAX) {
+    if (stack->listener_count == LIMIT_LISTENERS) {
         return -ENOSPC;
     }
     stack->listener[stack->listener_count++] = *local;

@@ -47,7 +47,7 @@ Test(blind, syn_and_impossible_ack)
         forged.ack = peer.ack - 100000 - i;
         peer_send(&forged, TCP_FLAG_ACK, "x", 1);
     }
-    cr_assert_eq(peer_count(&peer), TCP_CHALLENGES_PER_S);
+    cr_assert_eq(peer_count(&peer), LIMIT_TCP_CHALLENGES_PER_S);
     cr_assert_eq(peer_last(&peer)->flags, TCP_FLAG_ACK);
     cr_assert_not(app->closed);
     cr_assert_eq(app->readable_count, 0, "data with an impossible ACK is not taken");

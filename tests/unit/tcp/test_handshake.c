@@ -185,7 +185,7 @@ Test(handshake, syn_flood)
         peer_send(&flood, TCP_FLAG_SYN, NULL, 0);
         struct tcp_stats stats;
         tcp_stack_stats(stack, &stats);
-        cr_assert_leq(stats.conn_count, 1 + settings.conn_count_max / TCP_HALF_OPEN_SHARE);
+        cr_assert_leq(stats.conn_count, 1 + settings.conn_count_max / LIMIT_TCP_HALF_OPEN_SHARE);
     }
     cr_assert_eq(stack->blocks_free, settings.block_count, "SYNs take no blocks");
     struct peer second = {.port = 9999};
@@ -242,7 +242,7 @@ Test(handshake, listen_errors)
     struct link *link = link_create(12, &settings);
     struct ip_endpoint local = {.port = HOST_PORT};
     cr_assert_eq(tcp_listen(link->end[0].stack, &local), -EADDRINUSE);
-    for (uint16_t i = 1; i < TCP_LISTENERS_MAX; i++) {
+    for (uint16_t i = 1; i < LIMIT_LISTENERS; i++) {
         local.port = (uint16_t)(1000 + i);
         cr_assert_eq(tcp_listen(link->end[0].stack, &local), 0);
     }
@@ -269,7 +269,7 @@ Test(handshake, mss)
     const uint8_t zero[4] = {2, 4, 0, 0};
     const uint8_t huge[4] = {2, 4, 0xff, 0xff};
     const uint8_t *offer[] = {tiny, zero, huge};
-    const size_t want[] = {TCP_MSS_MIN, TCP_MSS_MIN, 1460};
+    const size_t want[] = {LIMIT_TCP_MSS_MIN_BYTES, LIMIT_TCP_MSS_MIN_BYTES, 1460};
     for (unsigned i = 0; i < 3; i++) {
         struct peer next = {.link = link, .port = (uint16_t)(600 + i), .seq = 50, .window = 9000};
         peer_clear(&next);
