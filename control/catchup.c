@@ -106,6 +106,9 @@ static int read_envelope(struct scan *scan, const struct spool_record *last,
         int lost = is_lost(scan);
         return lost < 0 ? lost : lost > 0 ? -EBADMSG : -ENOENT;
     }
+    if (r == -EIO) {
+        return -EBADMSG; /* a sector is gone: as bad as a wrong one */
+    }
     if (r < 0) {
         return r;
     }

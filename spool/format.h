@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* spool/format.h: every byte the spool puts on a disk. All numbers are little-endian.
  *
- *   directory   lock  meta  msg-000001.seg …  state-000001.seg …  ckpt-0000000001 …
+ *   directory   lock  meta  meta-2  msg-000001.seg …  state-000001.seg …  ckpt-0000000001 …
  *
  *   segment     ┌─ header A ─┬─ header B ─┬─ batch ─┬─ batch ─┬─ … ─┬─ unused ─┐
  *               0          4096         8192                              segment_bytes
@@ -27,6 +27,7 @@
 #define HOLDFAST_SPOOL_FORMAT_H
 
 #include "common/siphash.h"
+#include "spool/io.h"
 #include "spool/spool.h"
 
 enum {
@@ -169,6 +170,9 @@ struct siphash_key format_key(const uint8_t uuid[FORMAT_UUID_BYTES]);
 
 void format_meta_encode(const struct format_meta *meta, uint8_t out[FORMAT_META_BYTES]);
 must_check bool format_meta_decode(struct bytes b, struct format_meta *meta_out);
+/* meta.c: -ENOENT: neither file is there; -EBADMSG: none is good. `sync`: before it is read. */
+must_check int meta_save(struct spool_io *io, const struct format_meta *meta);
+must_check int meta_load(struct spool_io *io, bool sync, struct format_meta *meta_out);
 
 /* One copy: FORMAT_SEGMENT_COPY_BYTES. */
 void format_segment_encode(const struct format_segment *segment, const struct siphash_key *key,

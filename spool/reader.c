@@ -23,6 +23,40 @@ void window_set_file(struct window *w, int file)
     w->len = 0;
 }
 
+/* An error may pass: EIO is believed at the eighth time. */
+static int64_t read_patiently(struct spool_io *io, int file, void *data, size_t len,
+                              uint64_t offset)
+{
+    int64_t got = -EIO;
+    for (int i = 0; i < 8 && got == -EIO; i++) {
+        got = io->ops->pread(io, file, data, len, offset);
+    }
+    return got;
+}
+
+/* What cannot be read is as bad as what is wrong: filled with what verifies as nothing. -EIO:
+ * nothing at all of it can be read. */
+static int64_t read_around(struct window *w, uint8_t *data, size_t len, uint64_t offset)
+{
+    enum { FILLER = 0xee };
+    int64_t got = w->io->ops->pread(w->io, w->file, data, len, offset);
+    if (got != -EIO) {
+        return got;
+    }
+    bool any = false;
+    for (size_t at = 0; at < len; at += FORMAT_SECTOR_BYTES) {
+        size_t part = len - at < FORMAT_SECTOR_BYTES ? len - at : FORMAT_SECTOR_BYTES;
+        got = read_patiently(w->io, w->file, data + at, part, offset + at);
+        if (got == -EIO) {
+            memset(data + at, FILLER, part);
+        } else if (got < (int64_t)part) {
+            return got < 0 ? got : (int64_t)(at + (size_t)got);
+        }
+        any = any || got != -EIO;
+    }
+    return any ? (int64_t)len : -EIO;
+}
+
 int64_t window_get(struct window *w, uint64_t offset, size_t len, const uint8_t **data_out)
 {
     assert(len <= w->cap && w->file >= 0);
@@ -38,7 +72,7 @@ int64_t window_get(struct window *w, uint64_t offset, size_t len, const uint8_t 
         if (wanted > w->cap - kept) {
             wanted = w->cap - kept;
         }
-        int64_t got = w->io->ops->pread(w->io, w->file, w->data + kept, wanted, offset + kept);
+        int64_t got = read_around(w, w->data + kept, wanted, offset + kept);
         if (got < 0) {
             w->len = 0;
             return got;
@@ -81,22 +115,12 @@ int window_probe(struct window *w, const struct spool_reader *r, enum log_kind k
 
 static int load_meta(struct spool_reader *r)
 {
-    uint8_t data[FORMAT_META_BYTES];
-    int file = r->io->ops->open(r->io, "meta", false, false);
-    if (file < 0) {
-        return file;
+    int err = meta_load(r->io, false, &r->meta);
+    if (err == 0) {
+        r->key = format_key(r->meta.uuid);
+        r->has_meta = true;
     }
-    int64_t got = r->io->ops->pread(r->io, file, data, sizeof data, 0);
-    r->io->ops->close(r->io, file);
-    if (got < 0) {
-        return (int)got;
-    }
-    if (!format_meta_decode(bytes_of(data, (size_t)got), &r->meta)) {
-        return -EBADMSG;
-    }
-    r->key = format_key(r->meta.uuid);
-    r->has_meta = true;
-    return 0;
+    return err;
 }
 
 static int read_segment_header(struct spool_reader *r, int file, enum log_kind kind,
@@ -107,6 +131,10 @@ static int read_segment_header(struct spool_reader *r, int file, enum log_kind k
     const uint8_t *data;
     int64_t got = window_get(&r->probe, 0, FORMAT_SEGMENT_START, &data);
     window_set_file(&r->probe, -1);
+    if (got == -EIO) {
+        *verdict_out = FORMAT_SEGMENT_DAMAGED;
+        return 0;
+    }
     if (got < 0) {
         return (int)got;
     }
@@ -363,7 +391,7 @@ int spool_read_record(struct spool_reader *r, uint64_t pos, uint64_t id,
         return -EBADMSG;
     }
     uint32_t offset = spool_pos_offset(pos);
-    int64_t got = r->io->ops->pread(r->io, file, r->record, FIRST_READ_BYTES, offset);
+    int64_t got = read_patiently(r->io, file, r->record, FIRST_READ_BYTES, offset);
     struct format_record header;
     if (got < 0) {
         return (int)got;
@@ -373,8 +401,8 @@ int spool_read_record(struct spool_reader *r, uint64_t pos, uint64_t id,
     }
     uint32_t bytes = format_record_bytes(header.index, header.envelope_bytes + header.body_bytes);
     if (got == FIRST_READ_BYTES && bytes > FIRST_READ_BYTES) {
-        int64_t more = r->io->ops->pread(r->io, file, r->record + got, bytes - (size_t)got,
-                                         offset + (uint64_t)got);
+        int64_t more = read_patiently(r->io, file, r->record + got, bytes - (size_t)got,
+                                      offset + (uint64_t)got);
         if (more < 0) {
             return (int)more;
         }
@@ -397,7 +425,7 @@ int spool_read_state(struct spool_reader *r, uint64_t pos, struct spool_state_en
         return -EBADMSG;
     }
     uint8_t data[FORMAT_STATE_BYTES_MAX];
-    int64_t got = r->io->ops->pread(r->io, file, data, sizeof data, spool_pos_offset(pos));
+    int64_t got = read_patiently(r->io, file, data, sizeof data, spool_pos_offset(pos));
     if (got < 0) {
         return (int)got;
     }

@@ -21,47 +21,6 @@
 
 /* --- meta ------------------------------------------------------------------------------------ */
 
-static const char META_NAME[] = "meta";
-static const char META_NEW_NAME[] = "meta.tmp";
-
-static int meta_save(struct spool_writer *w)
-{
-    struct spool_io *io = w->io;
-    uint8_t data[FORMAT_META_BYTES];
-    format_meta_encode(&w->meta, data);
-    int file = io->ops->open(io, META_NEW_NAME, true, false);
-    if (file < 0) {
-        return file;
-    }
-    int64_t put = io->ops->pwrite(io, file, data, sizeof data, 0);
-    int err = put == (int64_t)sizeof data ? 0 : put < 0 ? (int)put : -EIO;
-    if (err == 0) {
-        err = io->ops->sync(io, file);
-    }
-    io->ops->close(io, file);
-    if (err == 0) {
-        err = io->ops->rename(io, META_NEW_NAME, META_NAME);
-    }
-    return err == 0 ? io->ops->sync_dir(io) : err;
-}
-
-static int meta_load(struct spool_writer *w)
-{
-    struct spool_io *io = w->io;
-    uint8_t data[FORMAT_META_BYTES];
-    int file = io->ops->open(io, META_NAME, false, false);
-    if (file < 0) {
-        return file;
-    }
-    int err = io->ops->sync(io, file);
-    int64_t got = err == 0 ? io->ops->pread(io, file, data, sizeof data, 0) : err;
-    io->ops->close(io, file);
-    if (got < 0) {
-        return (int)got;
-    }
-    return format_meta_decode(bytes_of(data, (size_t)got), &w->meta) ? 0 : -EBADMSG;
-}
-
 static int refuse_segments(void *ctx, const char *name)
 {
     (void)ctx;
@@ -100,13 +59,13 @@ static int meta_make(struct spool_writer *w, const struct spool_settings *settin
     return w->io->ops->random(w->io, w->meta.uuid, sizeof w->meta.uuid);
 }
 
-/* A new spool's meta file is there before its first segment is. */
+/* A new spool's meta files are there before its first segment is. */
 static int find_meta(struct spool_writer *w, const struct spool_settings *settings)
 {
-    int err = meta_load(w);
+    int err = meta_load(w->io, true, &w->meta);
     if (err == -ENOENT) {
         err = meta_make(w, settings);
-        err = err == 0 ? meta_save(w) : err;
+        err = err == 0 ? meta_save(w->io, &w->meta) : err;
     }
     w->key = format_key(w->meta.uuid);
     return err;
@@ -119,7 +78,7 @@ static int begin_run(struct spool_writer *w)
         return -ERANGE; /* ids would repeat */
     }
     w->meta.start++;
-    return meta_save(w);
+    return meta_save(w->io, &w->meta);
 }
 
 /* --- segments -------------------------------------------------------------------------------- */
@@ -215,12 +174,15 @@ static int open_segment(struct log *log, struct segment *segment, uint8_t *scrat
     int err = io->ops->sync(io, segment->file);
     int64_t got =
         err == 0 ? io->ops->pread(io, segment->file, scratch, FORMAT_SEGMENT_START, 0) : err;
-    if (got < 0) {
+    if (got < 0 && (err != 0 || got != -EIO)) {
         return (int)got;
     }
     struct format_segment header = {0};
-    enum format_segment_verdict verdict = format_segment_decode(
-        bytes_of(scratch, (size_t)got), &log->writer->key, log->kind, &header);
+    enum format_segment_verdict verdict = FORMAT_SEGMENT_DAMAGED; /* also one that is unreadable */
+    if (got >= 0) {
+        verdict = format_segment_decode(bytes_of(scratch, (size_t)got), &log->writer->key,
+                                        log->kind, &header);
+    }
     segment->state = found_state(verdict, (uint64_t)size >= log->segment_bytes);
     log->count[segment->state]++;
     if (verdict == FORMAT_SEGMENT_USED) {
@@ -309,7 +271,7 @@ static int is_untouched(struct log *log, const struct segment *segment, uint8_t 
     int64_t got =
         io->ops->pread(io, segment->file, block, FORMAT_CRC_BLOCK_BYTES, FORMAT_SEGMENT_START);
     if (got != FORMAT_CRC_BLOCK_BYTES) {
-        return got < 0 ? (int)got : 0;
+        return got < 0 && got != -EIO ? (int)got : 0;
     }
     if (format_batch_decode(bytes_of(block, (size_t)got), &log->writer->key, &batch, &needed)) {
         return batch.seq < segment->seq && batch.offset == FORMAT_SEGMENT_START;

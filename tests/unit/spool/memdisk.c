@@ -13,6 +13,8 @@ struct image {
     uint8_t *now;
     uint8_t *durable;
     uint8_t *dirty; /* by sector */
+    bool broken;    /* 4096 bytes of it */
+    uint64_t broken_at;
     size_t cap;
     size_t size;
     size_t durable_size;
@@ -206,6 +208,9 @@ static int64_t mem_pread(struct spool_io *io, int file, void *buf, size_t len, u
     const struct image *f = &disk_of(io)->file[file];
     if (offset >= f->size) {
         return 0;
+    }
+    if (f->broken && offset < f->broken_at + PHYSICAL && f->broken_at < offset + len) {
+        return -EIO;
     }
     size_t n = len < f->size - offset ? len : (size_t)(f->size - offset);
     memcpy(buf, f->now + offset, n);
@@ -531,6 +536,15 @@ void memdisk_fail(struct memdisk *d, enum spool_io_kind kind, uint32_t count, in
 {
     d->fail_count[kind] = count;
     d->fail_err[kind] = err;
+}
+
+void memdisk_break(struct memdisk *d, const char *name, uint64_t offset)
+{
+    int at = find_name(d->now, name);
+    assert(at >= 0);
+    struct image *f = &d->file[d->now[at].file];
+    f->broken = true;
+    f->broken_at = offset / PHYSICAL * PHYSICAL;
 }
 
 void memdisk_tell_space(struct memdisk *d)

@@ -28,6 +28,8 @@ uint64_t memdisk_operations(const struct memdisk *disk);
 void memdisk_fail(struct memdisk *disk, enum spool_io_kind kind, uint32_t count, int err);
 /* All files together may not grow beyond. */
 void memdisk_limit(struct memdisk *disk, uint64_t bytes);
+/* The 4096 bytes at the offset of the file cannot be read: EIO, for good. */
+void memdisk_break(struct memdisk *disk, const char *name, uint64_t offset);
 /* From now on the disk tells how much room there is. */
 void memdisk_tell_space(struct memdisk *disk);
 void memdisk_set_dsync(struct memdisk *disk, bool dsync);

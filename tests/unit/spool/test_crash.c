@@ -492,64 +492,6 @@ Test(rot, scan_ranges)
     spool_reader_close(r);
 }
 
-/* --- a writer that overtakes the scan -------------------------------------------------------- */
-
-static const struct spool_io_ops *plain_ops;
-static bool overtake_armed;
-
-/* The scan has passed the first segment's end and opens the second: only now the writer fills the
- * first one and goes on in the second. */
-static int open_overtaken(struct spool_io *disk_io, const char *name, bool create, bool direct)
-{
-    if (overtake_armed && strcmp(name, "msg-000002.seg") == 0) {
-        overtake_armed = false;
-        for (uint64_t i = 0; i < 12; i++) {
-            cr_assert_eq(helper_message(writer, 160 + i * 16, 1, 100000, NULL), SPOOL_RESULT_OK);
-        }
-        cr_assert_eq(spool_pos_seq(spool_writer_message_pos(writer)), 2);
-    }
-    return plain_ops->open(disk_io, name, create, direct);
-}
-
-struct overtaken {
-    uint64_t trusted_below; /* the first place that was not good */
-    uint64_t last;          /* the last record */
-    uint32_t damages;
-};
-
-static int see_overtaken(void *ctx, const struct spool_scan_item *item)
-{
-    struct overtaken *o = ctx;
-    overtake_armed |= item->pos == pos[4];
-    if (item->verdict == SPOOL_SCAN_RECORD) {
-        o->last = item->pos;
-    } else {
-        o->damages += item->verdict == SPOOL_SCAN_DAMAGE;
-        o->trusted_below = item->pos < o->trusted_below ? item->pos : o->trusted_below;
-    }
-    return 0;
-}
-
-/* Whoever takes the scan for complete would never read what was written behind its back. */
-Test(rot, overtaken_scan_says_where_it_is_not_complete)
-{
-    struct overtaken o = {.trusted_below = UINT64_MAX};
-    struct spool_io_ops hooked = *io->ops;
-    struct spool_reader *r;
-    plain_ops = io->ops;
-    hooked.open = open_overtaken;
-    io->ops = &hooked;
-    cr_assert_eq(helper_message(writer, 112, 1, 100000, NULL), SPOOL_RESULT_OK); /* prepares */
-    uint64_t end = spool_writer_message_pos(writer);
-    cr_assert_eq(spool_reader_open(io, &r), 0);
-    cr_assert_eq(spool_scan_messages(r, 0, UINT64_MAX, see_overtaken, &o), 0);
-    spool_reader_close(r);
-    io->ops = plain_ops;
-    cr_assert_eq(spool_pos_seq(o.last), 2, "the scan was not overtaken");
-    cr_assert_eq(o.trusted_below, end);
-    cr_assert_eq(o.damages, 0);
-}
-
 /* Hostile bytes anywhere in a segment: no scan and no read leaves its buffers (the sanitizers
  * watch), and nothing comes out but what was put in. */
 static int only_submitted(void *ctx, const struct spool_scan_item *item)

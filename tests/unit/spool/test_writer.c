@@ -416,35 +416,6 @@ Test(writer, recovered_segments_are_not_written)
     cr_assert(recycled(spool_pos_seq(end)));
 }
 
-/* A writer died between write and sync; a reader read it, and some power cut later it must still
- * be there. Over many seeds: without the sync, a good part of them lose it. */
-Test(writer, what_a_reader_synced_stays)
-{
-    uint32_t left = 0;
-    for (uint64_t seed = 1; seed <= 40; seed++) {
-        struct memdisk *d = memdisk_create(seed);
-        struct spool_writer *w;
-        struct helper_seen seen;
-        struct spool_reader *r;
-        cr_assert_eq(spool_writer_open(memdisk_io(d), &helper_settings, &w), 0);
-        memdisk_fail(d, SPOOL_IO_SYNC, 1, EIO);
-        enum spool_result result = helper_message(w, 16, 1, 3000, NULL);
-        spool_writer_close(w);
-        helper_scan(memdisk_io(d), &seen);
-        if (result == SPOOL_RESULT_FAILED && seen.commit_count == 1) {
-            left++;
-            cr_assert_eq(spool_reader_open(memdisk_io(d), &r), 0);
-            cr_assert_eq(spool_sync_messages(r, seen.commit_pos[0]), 0);
-            cr_assert_eq(spool_sync_states(r, format_pos(9, FORMAT_SEGMENT_START)), 0);
-            spool_reader_close(r);
-            memdisk_crash(d);
-            cr_assert_eq(helper_check_body(memdisk_io(d), seen.commit_pos[0], 16, NULL), 0);
-        }
-        memdisk_destroy(d);
-    }
-    cr_assert_gt(left, 10);
-}
-
 /* fsyncgate: the first error fences the volume; no sync is tried again. */
 Test(writer, failed_sync_fences)
 {
@@ -542,45 +513,6 @@ Test(writer, second_writer_is_refused)
 {
     struct spool_writer *second;
     cr_assert_eq(spool_writer_open(io, &helper_settings, &second), -EWOULDBLOCK);
-}
-
-/* Ids would repeat after 2^20 starts: then no more. */
-Test(writer, start_numbers_run_out)
-{
-    size_t len;
-    struct format_meta meta;
-    spool_writer_close(writer);
-    uint8_t *file = memdisk_file(disk, "meta", &len);
-    cr_assert(format_meta_decode(bytes_of(file, len), &meta));
-    uint32_t start = meta.start;
-    meta.start = (1u << 20) - 2;
-    format_meta_encode(&meta, file);
-    reopen();
-    cr_assert_eq(spool_writer_start(writer), (1u << 20) - 1);
-    spool_writer_close(writer);
-    cr_assert_eq(spool_writer_open(io, &helper_settings, &writer), -ERANGE);
-    meta.start = start;
-    format_meta_encode(&meta, memdisk_file(disk, "meta", &len));
-    reopen();
-}
-
-Test(writer, damaged_meta_is_said)
-{
-    size_t len;
-    spool_writer_close(writer);
-    memdisk_file(disk, "meta", &len)[20] ^= 1;
-    cr_assert_eq(spool_writer_open(io, &helper_settings, &writer), -EBADMSG);
-    memdisk_file(disk, "meta", &len)[20] ^= 1;
-    reopen();
-}
-
-Test(writer, lost_meta_is_not_made_anew_over_segments)
-{
-    spool_writer_close(writer);
-    cr_assert_eq(io->ops->rename(io, "meta", "elsewhere"), 0);
-    cr_assert_eq(spool_writer_open(io, &helper_settings, &writer), -EBADMSG);
-    cr_assert_eq(io->ops->rename(io, "elsewhere", "meta"), 0);
-    reopen();
 }
 
 /* Existing segments keep their size whatever the settings say now. */
