@@ -221,7 +221,7 @@ mend   ip netns exec {lab.namespace('inside')} smtp-sink -u nobody -d \\
        {lab.path('sink', 'staff-store', 'm.')} {HOP}:2525 256 &
 Ctrl-C ends it and removes everything.""")
     while True:
-        wait_until(lambda: any_ended(lab), 3600, 1)
+        wait_until(lambda: any_ended(lab), 3600, 0.2)
         for name in DAEMONS:
             if not lab.processes[name].is_alive():
                 tell(f"holdfast-{name} ended:\n{lab.processes[name].output()[-1000:]}")
