@@ -3,7 +3,7 @@
 """tests/system/t_trial.py: the trial by hand that docs/OPERATING.md describes, word for word.
 
 Promise: what a person types from there works, and leaves nothing.
-Trap:    it runs beside a lab that only reserves hugepages; names and directories are the document's.
+Trap:    the lab beside it only reserves hugepages; names and directories are the document's.
 """
 import glob
 import os
