@@ -101,6 +101,10 @@ postlog    unix-dgram n - n - 1 postlogd
 """
 
 
+# Counters whose growth over a round, divided by its messages, is what a message cost.
+COSTS = ("worker_busy_cycles", "spool_bytes", "spool_batches")
+
+
 class Postfix:
     """One Postfix in the relay's namespace."""
 
@@ -208,10 +212,11 @@ class Bench:
                 if name in wanted or name.endswith(relay)}
 
     def round(self, relay, target, sinks, length):
-        """One round: (messages/s until the last arrived, messages/s accepted, cpu, cycles)."""
+        """One round: messages/s until the last arrived, messages/s accepted, CPU, and what
+        Holdfast's counters say a message cost."""
         count, sessions = self.options.messages, self.options.sessions
         before = self.arrived(sinks)
-        cycles = self.cycles() if relay == "holdfast" else 0
+        counters = self.counters_now() if relay == "holdfast" else None
         watched = self.watched(relay)
         cpu = {name: sum(map(cpu_seconds, pids)) for name, pids in watched.items()}
         source_cpu = os.times().children_user + os.times().children_system
@@ -228,11 +233,14 @@ class Bench:
         used = {name: sum(map(cpu_seconds, self.watched(relay)[name])) - cpu[name]
                 for name in watched}
         used["smtp-source"] = source_cpu
-        per_message = (self.cycles() - cycles) / count if relay == "holdfast" else None
+        cost = {}
+        if counters is not None:
+            after = self.counters_now()
+            cost = {name: (after[name] - counters[name]) / count for name in COSTS}
         return {"rate": count / seconds, "accept": count / accepted, "seconds": seconds,
-                "cpu": used, "cycles": per_message}
+                "cpu": used, "cost": cost}
 
-    def cycles(self):
+    def counters_now(self):
         """As of now: housekeeping adds the counters up now and then, and a worker that polls is
         never without cycles. The second change tells of a turn that began after this call."""
         for _ in range(2):
@@ -240,7 +248,7 @@ class Bench:
             if not wait_until(lambda: self.counters()["worker_idle_cycles"] !=
                               before["worker_idle_cycles"], 20, 0.05):
                 raise RuntimeError("the dataplane's counters stand still")
-        return self.counters()["worker_busy_cycles"]
+        return self.counters()
 
     def counters(self):
         return self.lab.cli_json("status")["counters"]
@@ -273,11 +281,14 @@ class Bench:
     def summary(self, length, results):
         median = {relay: statistics.median(result["rate"] for result in rounds)
                   for relay, rounds in results.items()}
-        cycles = statistics.median(result["cycles"] for result in results["holdfast"])
+        cost = {name: statistics.median(result["cost"][name] for result in results["holdfast"])
+                for name in COSTS}
         print(f"  median {length} bytes: holdfast {median['holdfast']:.0f} msg/s, "
               f"postfix {median['postfix']:.0f} msg/s, "
               f"ratio {median['holdfast'] / median['postfix']:.2f}; "
-              f"holdfast's worker: {cycles:.0f} busy TSC cycles a message")
+              f"holdfast a message: {cost['worker_busy_cycles']:.0f} busy TSC cycles, "
+              f"{cost['spool_bytes']:.0f} bytes in the message log, "
+              f"{cost['spool_batches']:.2f} batches of both logs")
         for relay, rounds in results.items():
             busy = {}
             for result in rounds:
