@@ -30,6 +30,9 @@ struct options {
     bool twice;
     uint32_t allowed; /* features */
     uint32_t forced;
+    const char *program;
+    const char *allowed_text; /* as they were given; NULL: not */
+    const char *forced_text;
 };
 
 /* What a seed's process says to its parent. */
@@ -119,7 +122,21 @@ static bool finish(struct job *job, struct verdict *verdict_out)
     return false;
 }
 
-static void add(struct sums *sums, uint64_t seed, const struct verdict *v, bool lived)
+/* The one command that shows this seed again. */
+static void print_command(const struct options *options, uint64_t seed)
+{
+    printf("    %s --seed %" PRIu64, options->program, seed);
+    if (options->allowed_text != NULL) {
+        printf(" --features %s", options->allowed_text);
+    }
+    if (options->forced_text != NULL) {
+        printf(" --force %s", options->forced_text);
+    }
+    putchar('\n');
+}
+
+static void add(const struct options *options, struct sums *sums, uint64_t seed,
+                const struct verdict *v, bool lived)
 {
     bool broken = !lived;
     for (int i = 0; i < BREACH_COUNT; i++) {
@@ -135,8 +152,8 @@ static void add(struct sums *sums, uint64_t seed, const struct verdict *v, bool 
     sums->crashes += v->crashes;
     sums->hours += (double)v->simulated_ns / 3.6e12;
     if (broken) {
-        printf("seed %" PRIu64 ": %s\n    tests/sim/sim --seed %" PRIu64 "\n", seed,
-               v->first_breach, seed);
+        printf("seed %" PRIu64 ": %s\n", seed, v->first_breach);
+        print_command(options, seed);
     } else if (sums->done % PROGRESS_EVERY == 0) {
         printf("%" PRIu64 " seeds, %" PRIu64 " messages, %" PRIu64
                " crashes, %.0f simulated hours\n",
@@ -176,7 +193,7 @@ static int run_many(const struct options *options)
         }
         struct verdict verdict;
         bool lived = finish(&job[n % options->jobs], &verdict);
-        add(&sums, options->first + n, &verdict, lived);
+        add(options, &sums, options->first + n, &verdict, lived);
     }
     return conclude(&sums);
 }
@@ -189,7 +206,7 @@ static int run_one(const struct options *options)
     struct verdict verdict;
     begin(&job, options->first, options->verbose, options);
     bool lived = finish(&job, &verdict);
-    add(&sums, options->first, &verdict, lived);
+    add(options, &sums, options->first, &verdict, lived);
     printf("trace=%016" PRIx64 " simulated=%.3f s\n", verdict.hash,
            (double)verdict.simulated_ns / 1e9);
     if (options->twice) {
@@ -251,7 +268,8 @@ int main(int argc, char **argv)
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
-    struct options options = {.first = 1, .seeds = 200, .jobs = 1, .allowed = FEATURE_DEFAULT};
+    struct options options = {
+        .first = 1, .seeds = 200, .jobs = 1, .allowed = FEATURE_DEFAULT, .program = argv[0]};
     int option;
     while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         switch (option) {
@@ -279,9 +297,11 @@ int main(int argc, char **argv)
             break;
         case 'F':
             options.allowed = parse_features(optarg);
+            options.allowed_text = optarg;
             break;
         case 'G':
             options.forced = parse_features(optarg);
+            options.forced_text = optarg;
             break;
         case 'h':
             fputs(usage, stdout);

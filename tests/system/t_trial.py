@@ -23,12 +23,12 @@ until_true() {
     return 1
 }
 attached() { $B/control/cli/holdfast --config $T/holdfast.conf status >/dev/null 2>&1; }
-arrived() { ls $T/sink/m.* >/dev/null 2>&1; }
+arrived() { ls $T/sink/2* >/dev/null 2>&1; }
 until_true attached || { echo "not attached"; cat $T/*.log; }
 """
 AFTER = """
 until_true arrived || echo "nothing arrived"
-cat $T/sink/m.*
+cat $T/sink/2*
 """
 
 
