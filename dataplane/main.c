@@ -210,18 +210,19 @@ static int open_spool(struct dataplane *dp)
                                       .segments_max = c->spool.segments_max,
                                       .state_segment_bytes = c->spool.state_segment_bytes};
     r = spool_writer_open(dp->io, &settings, &dp->spool);
-    if (r == 0 && record_fault(dp) == -ENOSPC) {
-        /* Only control can free the state log, and only through us: so we start without. */
-        fprintf(stderr, "holdfast-dataplane: the state log is full: a fault is not recorded yet\n");
-        spool_writer_close(dp->spool);
-        dp->spool = NULL;
-        r = spool_writer_open(dp->io, &settings, &dp->spool);
-    }
     if (r == -EWOULDBLOCK) {
         fprintf(stderr, "holdfast-dataplane: %s: in use by another process\n", c->spool.dir);
         return r;
     }
     r = r < 0 ? r : record_fault(dp);
+    if (r == -ENOSPC && dp->spool != NULL) {
+        /* Only control can free the state log, and only through us: we start without. The record
+         * that waits in the writer goes with it; the fault file stays for the next start. */
+        fprintf(stderr, "holdfast-dataplane: the state log is full: a fault is not recorded yet\n");
+        spool_writer_close(dp->spool);
+        dp->spool = NULL;
+        r = spool_writer_open(dp->io, &settings, &dp->spool);
+    }
     if (r == 0 && spool_writer_free_segments(dp->spool) == 0) {
         fprintf(stderr, "holdfast-dataplane: %s: no room for new mail: it is answered 452\n",
                 c->spool.dir);
