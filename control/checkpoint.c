@@ -7,7 +7,8 @@
  *   of the segments kept for the damage in them.  All little-endian. The checksum is the spool's.
  *
  * Promise: a table saved and loaded, with the logs read on from its positions, is the table.
- * Trap:    the state log below the older checkpoint goes once the next is durable; replies of mail
+ * Trap:    snapshot.c reads the same layout for the operator's command: change both.
+ *          The state log below the older checkpoint goes once the next is durable; replies of mail
  *          still frozen move to the policy database before.
  */
 #include "control/index.h"
@@ -21,8 +22,6 @@
 #include <string.h>
 
 enum {
-    CHECKPOINT_VERSION = 2,
-    CHECKPOINT_VERSION_UNPINNED = 1, /* read, not written: does not tell which segments to keep */
     /* State segments between checkpoints at most; the log has 64 files. */
     CHECKPOINT_SEGMENTS = 4,
     CHECKPOINT_PAUSE_NS = 200 * 1000 * 1000, /* between two that segments asked for */

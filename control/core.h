@@ -19,6 +19,7 @@
 #include "control/liveness.h"
 #include "control/map.h"
 #include "control/seen.h"
+#include "control/snapshot.h"
 
 #include "common/id.h"
 #include "common/list.h"
@@ -44,12 +45,6 @@ enum {
 #define CONTROL_REPUBLISH_NS       (3600 * UINT64_C(1000000000)) /* grace is counted in days */
 #define CONTROL_REPUBLISH_AGAIN_NS (10 * UINT64_C(1000000000))   /* after a failure */
 #define CONTROL_STORE_FLUSH_NS     (UINT64_C(500) * 1000000)
-
-enum rcpt_state {
-    RCPT_WAITING,
-    RCPT_DONE,
-    RCPT_FROZEN,
-};
 
 struct rcpt {
     uint64_t state_pos; /* the state record with the last reply; 0: none */

@@ -178,16 +178,16 @@ static int export_item(void *ctx, const struct spool_tool_item *item)
     return err;
 }
 
-int spool_tool_export(struct spool_reader *reader, const char *dir, uint64_t *exported_out,
-                      spool_tool_bad_fn bad, void *ctx)
+int spool_tool_export(const struct spool_tool_source *source, const char *dir,
+                      uint64_t *exported_out, spool_tool_bad_fn bad, void *ctx)
 {
-    struct job job = {.reader = reader, .bad = bad, .ctx = ctx};
+    struct job job = {.reader = source->reader, .bad = bad, .ctx = ctx};
     *exported_out = 0;
     job.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (job.dir_fd < 0) {
         return -errno;
     }
-    int err = spool_tool_list(reader, export_item, &job);
+    int err = spool_tool_list(source, export_item, &job);
     if (err == 0 && fsync(job.dir_fd) != 0) {
         err = -errno;
     }

@@ -111,6 +111,7 @@ static const struct known *table_find(const struct table *t, uint64_t id)
 /* --- list ------------------------------------------------------------------------------------ */
 
 struct walk {
+    const struct spool_tool_source *source;
     struct spool_reader *reader;
     struct table table;
     spool_tool_item_fn fn;
@@ -121,20 +122,33 @@ struct walk {
     struct spool_tool_delivery delivery[LIMIT_ROUTES_PER_MESSAGE];
 };
 
-static void fill_delivery(struct walk *w, uint64_t id, unsigned route,
+static void take_hint(const struct walk *w, uint64_t commit_pos, struct spool_tool_delivery *d)
+{
+    const struct spool_tool_source *source = w->source;
+    struct spool_tool_hint hint;
+    if (source->hint == NULL || !source->hint(source->hint_ctx, d->id, commit_pos, &hint)) {
+        return;
+    }
+    d->delivered = hint.is_done ? rcptset_first(d->rcpt_count) : hint.delivered;
+    d->frozen = hint.frozen;
+}
+
+static void fill_delivery(struct walk *w, const struct spool_tool_item *item, unsigned route,
                           struct spool_tool_delivery *d)
 {
-    *d = (struct spool_tool_delivery){.id = id | route};
+    *d = (struct spool_tool_delivery){.id = item->id | route};
     d->rcpt_count = (uint16_t)envelope_route_rcpts(&w->envelope, route);
     for (unsigned i = 0; i < w->envelope.rcpt_count; i++) {
         if (w->envelope.rcpt[i].route_index == route) {
             d->route_id = w->envelope.rcpt[i].route_id;
         }
     }
+    take_hint(w, item->commit_pos, d);
     const struct known *k = table_find(&w->table, d->id);
     if (k != NULL) {
-        d->delivered = k->delivered;
-        d->frozen = k->frozen;
+        rcptset_union(&d->delivered, &k->delivered);
+        d->frozen = k->frozen; /* the newer word */
+        rcptset_subtract(&d->frozen, &d->delivered);
         d->has_state = spool_read_state(w->reader, k->last_pos, &d->last) == 0;
     }
 }
@@ -160,7 +174,7 @@ static void fill_envelope(struct walk *w, struct spool_tool_item *item)
     item->delivery_count = routes;
     item->delivery = w->delivery;
     for (unsigned i = 0; i < routes; i++) {
-        fill_delivery(w, item->id, i, &w->delivery[i]);
+        fill_delivery(w, item, i, &w->delivery[i]);
     }
 }
 
@@ -181,12 +195,14 @@ static int list_record(void *ctx, const struct spool_scan_item *scanned)
     return w->fn(w->ctx, &item);
 }
 
-int spool_tool_list(struct spool_reader *reader, spool_tool_item_fn fn, void *ctx)
+int spool_tool_list(const struct spool_tool_source *source, spool_tool_item_fn fn, void *ctx)
 {
+    struct spool_reader *reader = source->reader;
     struct walk *w = calloc(1, sizeof *w);
     if (w == NULL) {
         return -ENOMEM;
     }
+    w->source = source;
     w->reader = reader;
     w->fn = fn;
     w->ctx = ctx;
@@ -281,9 +297,10 @@ static int check_message(void *ctx, const struct spool_tool_item *item)
     return 0;
 }
 
-int spool_tool_verify(struct spool_reader *reader, struct spool_tool_counts *counts_out,
+int spool_tool_verify(const struct spool_tool_source *source, struct spool_tool_counts *counts_out,
                       spool_tool_bad_fn bad, void *ctx)
 {
+    struct spool_reader *reader = source->reader;
     *counts_out = (struct spool_tool_counts){0};
     struct verify v = {.reader = reader, .counts = counts_out, .bad = bad, .ctx = ctx};
     int err = spool_list_segments(reader, count_segment, &v);
@@ -294,7 +311,7 @@ int spool_tool_verify(struct spool_reader *reader, struct spool_tool_counts *cou
         err = spool_scan_states(reader, 0, UINT64_MAX, count_scanned, &v);
     }
     if (err == 0) {
-        err = spool_tool_list(reader, check_message, &v);
+        err = spool_tool_list(source, check_message, &v);
     }
     if (err != 0) {
         return err;

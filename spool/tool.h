@@ -34,11 +34,29 @@ struct spool_tool_item {
     const struct spool_tool_delivery *delivery;
 };
 
+/* What somebody else knows of a delivery: its state records may be gone long since. The state log,
+ * as far as it goes, comes on top. */
+struct spool_tool_hint {
+    bool is_done; /* every recipient is delivered */
+    struct rcptset delivered;
+    struct rcptset frozen;
+};
+/* false: nothing is known. */
+typedef bool (*spool_tool_hint_fn)(void *ctx, uint64_t id, uint64_t commit_pos,
+                                   struct spool_tool_hint *hint_out);
+/* For list, verify and export on this reader; NULL: nobody to ask. */
+struct spool_tool_source {
+    struct spool_reader *reader;
+    spool_tool_hint_fn hint;
+    void *hint_ctx;
+};
+
 /* Non-zero stops and is returned. */
 typedef int (*spool_tool_item_fn)(void *ctx, const struct spool_tool_item *item);
 
 /* Calls fn for every committed message in the order of the log. 0, fn's return, or -errno. */
-must_check int spool_tool_list(struct spool_reader *reader, spool_tool_item_fn fn, void *ctx);
+must_check int spool_tool_list(const struct spool_tool_source *source, spool_tool_item_fn fn,
+                               void *ctx);
 
 struct spool_tool_counts {
     uint64_t segments;
@@ -57,13 +75,14 @@ typedef void (*spool_tool_bad_fn)(void *ctx, uint64_t pos, uint64_t id, const ch
 /* Reads everything. Returns damaged + broken, at most INT_MAX, or -errno. `bad` may be NULL.
  * A message whose earlier records were recycled counts as broken only while the state log does
  * not say that all of its recipients are delivered. */
-must_check int spool_tool_verify(struct spool_reader *reader, struct spool_tool_counts *counts_out,
-                                 spool_tool_bad_fn bad, void *ctx);
+must_check int spool_tool_verify(const struct spool_tool_source *source,
+                                 struct spool_tool_counts *counts_out, spool_tool_bad_fn bad,
+                                 void *ctx);
 
 /* Writes every whole message into the existing directory: <id>.eml, the bytes as stored, and
  * <id>.json, its envelope and deliveries. Never overwrites: -EEXIST. *exported_out counts; a
  * message that is not whole is skipped and told to `bad` (may be NULL). 0 or -errno. */
-must_check int spool_tool_export(struct spool_reader *reader, const char *dir,
+must_check int spool_tool_export(const struct spool_tool_source *source, const char *dir,
                                  uint64_t *exported_out, spool_tool_bad_fn bad, void *ctx);
 
 #endif

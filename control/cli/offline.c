@@ -6,6 +6,7 @@
  * Trap:    the files know routes and hops by number only; their names are control's.
  */
 #include "control/cli/cli.h"
+#include "control/cli/known.h"
 
 #include "common/config.h"
 #include "common/id.h"
@@ -156,7 +157,8 @@ static int on_item(void *ctx, const struct spool_tool_item *item)
     return ferror(stdout) ? -EIO : 0;
 }
 
-static int run_list(struct cli *cli, const struct args *args, struct spool_reader *reader)
+static int run_list(struct cli *cli, const struct args *args,
+                    const struct spool_tool_source *source)
 {
     struct listing listing = {.cli = cli, .all = (args->given & CLI_OPT_ALL) != 0};
     if (cli->json) {
@@ -165,7 +167,7 @@ static int run_list(struct cli *cli, const struct args *args, struct spool_reade
         printf("%-13s  %-9s  %5s  %8s  %7s  %s\n", "ID", "STATE", "ROUTE", "AGE", "SIZE",
                "FROM > TO");
     }
-    int r = spool_tool_list(reader, on_item, &listing);
+    int r = spool_tool_list(source, on_item, &listing);
     if (cli->json) {
         printf("],\"complete\":%s}\n", r == 0 ? "true" : "false");
     } else {
@@ -202,11 +204,11 @@ static void on_bad(void *ctx, uint64_t pos, uint64_t id, const char *why)
     }
 }
 
-static int run_verify(struct cli *cli, struct spool_reader *reader)
+static int run_verify(struct cli *cli, const struct spool_tool_source *source)
 {
     struct complaints complaints = {.cli = cli, .list = json_array()};
     struct spool_tool_counts c = {0};
-    int r = spool_tool_verify(reader, &c, on_bad, &complaints);
+    int r = spool_tool_verify(source, &c, on_bad, &complaints);
     if (r < 0) {
         json_decref(complaints.list);
         return cli_fail(cli, CLI_EXIT_CRITICAL, "verify: %s", strerror(-r));
@@ -229,7 +231,7 @@ static int run_verify(struct cli *cli, struct spool_reader *reader)
     return r == 0 ? CLI_EXIT_OK : CLI_EXIT_CRITICAL;
 }
 
-static int run_export(struct cli *cli, const char *dir, struct spool_reader *reader)
+static int run_export(struct cli *cli, const char *dir, const struct spool_tool_source *source)
 {
     struct complaints complaints = {.cli = cli, .list = json_array()};
     uint64_t exported = 0;
@@ -237,7 +239,7 @@ static int run_export(struct cli *cli, const char *dir, struct spool_reader *rea
         json_decref(complaints.list);
         return cli_fail(cli, CLI_EXIT_CRITICAL, "%s: %s", dir, strerror(errno));
     }
-    int r = spool_tool_export(reader, dir, &exported, on_bad, &complaints);
+    int r = spool_tool_export(source, dir, &exported, on_bad, &complaints);
     bool whole = json_array_size(complaints.list) == 0;
     if (r < 0) {
         json_decref(complaints.list);
@@ -286,10 +288,10 @@ static int count_segment(void *ctx, uint64_t seq)
 /* A directory without a segment is more likely the wrong one than a spool without mail: it must
  * not be called good. */
 static int run(struct cli *cli, const struct args *args, const char *dir,
-               struct spool_reader *reader)
+               const struct spool_tool_source *source)
 {
     uint64_t segments = 0;
-    int r = spool_list_segments(reader, count_segment, &segments);
+    int r = spool_list_segments(source->reader, count_segment, &segments);
     if (r < 0) {
         return cli_fail(cli, CLI_EXIT_CRITICAL, "%s: %s", dir, strerror(-r));
     }
@@ -298,10 +300,10 @@ static int run(struct cli *cli, const struct args *args, const char *dir,
                         dir);
     }
     if (strcmp(args->operand[0], "list") == 0) {
-        return run_list(cli, args, reader);
+        return run_list(cli, args, source);
     }
-    return args->operand_count == 2 ? run_export(cli, args->operand[1], reader)
-                                    : run_verify(cli, reader);
+    return args->operand_count == 2 ? run_export(cli, args->operand[1], source)
+                                    : run_verify(cli, source);
 }
 
 int command_spool(struct cli *cli, const struct args *args)
@@ -328,7 +330,17 @@ int command_spool(struct cli *cli, const struct args *args)
     if (r < 0) {
         code = cli_fail(cli, CLI_EXIT_CRITICAL, "%s: no spool to be read: %s", dir, strerror(-r));
     } else {
-        code = run(cli, args, dir, reader);
+        struct known *known = known_load(io, &r);
+        if (r != 0) {
+            fprintf(stderr,
+                    "holdfast: %s: no checkpoint is good (%s): mail that was delivered long "
+                    "ago may show as waiting\n",
+                    dir, strerror(-r));
+        }
+        struct spool_tool_source source = {
+            .reader = reader, .hint = known == NULL ? NULL : known_ask, .hint_ctx = known};
+        code = run(cli, args, dir, &source);
+        known_free(known);
         spool_reader_close(reader);
     }
     io->ops->destroy(io);

@@ -73,6 +73,10 @@ def test(lab, check):
     verified = lab.cli("spool", "verify", "--dir", lab.path("spool"), check=False)
     check(verified.returncode == 0, "holdfast spool verify finds the files sound",
           verified.stdout[-500:])
+    listed = lab.cli("spool", "list", "--dir", lab.path("spool"), check=False)
+    check(listed.returncode == 0 and "\n0 messages;" in listed.stdout,
+          "holdfast spool list shows nothing that waits, from the files alone",
+          listed.stdout[-500:])
 
 
 def options(parser):

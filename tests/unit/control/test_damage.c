@@ -3,9 +3,11 @@
 #include "tests/unit/control/fake.h"
 
 #include "control/core.h"
+#include "control/snapshot.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <string.h>
 
 static struct fake *f;
 static uint64_t ids[24];
@@ -194,4 +196,63 @@ Test(damage, log_that_ends_before_what_is_known)
     fake_state(f, id, ABI_STATE_OUTCOME, OUTCOME_DELIVERED, 1, ABI_FLAG_LAST, "ok");
     fake_turn(f, 0);
     cr_assert_eq(fake_total(f, "delivered_rcpts"), 1);
+}
+
+/* --- what others read of a checkpoint -------------------------------------------------------- */
+
+struct others {
+    struct snapshot_delivery delivery[8];
+    uint32_t count;
+};
+
+static int take_other(void *ctx, const struct snapshot_delivery *delivery)
+{
+    struct others *o = ctx;
+    cr_assert_lt(o->count, 8);
+    o->delivery[o->count++] = *delivery;
+    return 0;
+}
+
+/* The operator's command tells delivered mail from waiting mail by it, with nothing running. */
+Test(damage, snapshot_names_what_is_not_done)
+{
+    fake_attach(f, NULL, 0);
+    struct fake_mail mail = {.sender = "a@from.test",
+                             .count = 3,
+                             .route = {1, 1, 1},
+                             .rcpt = {"a@one.test", "b@one.test", "c@one.test"}};
+    uint64_t partly = fake_mail(f, &mail);
+    uint64_t done = fake_simple(f, 2);
+    uint64_t waits = fake_simple(f, 1);
+    fake_turn(f, 0);
+    fake_state(f, done, ABI_STATE_OUTCOME, OUTCOME_DELIVERED, 1, ABI_FLAG_LAST, "ok");
+    fake_state(f, partly, ABI_STATE_OUTCOME, OUTCOME_DELIVERED, 1, 0, "ok");
+    fake_state(f, partly, ABI_STATE_OUTCOME, OUTCOME_POLICY, 2, ABI_FLAG_LAST, "no");
+    fake_turn(f, 0);
+    cr_assert_eq(control_checkpoint(f->control, f->time), 0);
+    uint64_t positions[3];
+    void *blob;
+    size_t len;
+    cr_assert_eq(spool_checkpoint_load(f->control_io, &positions[0], &positions[1], &positions[2],
+                                       &blob, &len),
+                 0);
+    struct others o = {.count = 0};
+    uint64_t floor;
+    cr_assert_eq(snapshot_read(bytes_of(blob, len), &floor, take_other, &o), 0);
+    cr_assert_eq(floor, f->control->messages.floor);
+    cr_assert_eq(o.count, 2);
+    for (uint32_t i = 0; i < o.count; i++) {
+        cr_assert(o.delivery[i].id == partly || o.delivery[i].id == waits);
+        bool is_partly = o.delivery[i].id == partly;
+        cr_assert_eq(o.delivery[i].done.word[0], is_partly ? 1 : 0);
+        cr_assert_eq(o.delivery[i].frozen.word[0], is_partly ? 2 : 0);
+    }
+    for (size_t cut = 0; cut < len; cut++) { /* hostile: nothing is read beyond its end */
+        uint8_t *part = malloc(cut + 1);
+        memcpy(part, blob, cut);
+        o.count = 0;
+        (void)snapshot_read(bytes_of(part, cut), &floor, take_other, &o);
+        free(part);
+    }
+    free(blob);
 }
