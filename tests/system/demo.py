@@ -107,7 +107,8 @@ def step_rejecting(lab, count):
     lab.sinks_start(*lab.REJECTING)
     journal_lines = file_lines(lab.journal)
     sender = lab.send_start("rejected", "--count", str(count), "--size-min", "1000",
-                            "--connections", "8", "--pause", "0.05", "--deadline", "180")
+                            "--connections", "8", "--pause", "0.05", "--deadline", "180",
+                            "--timeout", "10")  # who waits for an answer hears of no death
     found(wait_until(lambda: file_lines(lab.journal) - journal_lines >= count // 4, 60, 0.01),
           f"a quarter of them is answered; killing processes {lab.processes['dataplane'].pid} "
           f"and {lab.processes['control'].pid}")
