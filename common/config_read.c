@@ -278,7 +278,7 @@ static const char *check_path(const char *text)
 static int read_text(struct config_reader *reader, const config_setting_t *setting,
                      const struct config_key *key, char *field)
 {
-    const char *text;
+    const char *text = NULL;
     int r = config_expect_text(reader, setting, &text);
     if (r < 0) {
         return r;

@@ -70,7 +70,7 @@ static int write_piece(void *ctx, struct bytes piece)
 
 static int write_body(struct job *job, const struct spool_tool_item *item, const char *id)
 {
-    FILE *f;
+    FILE *f = NULL;
     int err = create_file(job, id, "eml", &f);
     if (err != 0) {
         return err;
@@ -136,7 +136,7 @@ static void json_delivery(FILE *f, const struct spool_tool_item *item, uint32_t 
 
 static int write_envelope(struct job *job, const struct spool_tool_item *item, const char *id)
 {
-    FILE *f;
+    FILE *f = NULL;
     int err = create_file(job, id, "json", &f);
     if (err != 0) {
         return err;

@@ -131,12 +131,14 @@ void tcp_option_put_timestamps(struct tcp_segment_out *out, uint32_t value, uint
 
 void tcp_option_put_sack(struct tcp_segment_out *out, const struct tcp_range *range, uint32_t count)
 {
+    assert(out->option_len <= sizeof out->option);
     uint8_t *p = out->option + out->option_len;
     size_t room = sizeof out->option - out->option_len;
     count = min_u32(count, room < 12 ? 0 : (uint32_t)(room - 4) / 8);
     if (count == 0) {
         return;
     }
+    assert(count <= TCP_SACKS_MAX);
     p[0] = OPTION_NOP;
     p[1] = OPTION_NOP;
     p[2] = OPTION_SACK;
