@@ -110,7 +110,9 @@ int setup_folders(const struct config *config, char error[CONFIG_ERROR_SIZE])
     if (r == 0) {
         r = make_folder(config->run_dir, RUN_MODE, uid, gid, error);
     }
-    return r == 0 ? make_folder(config->state_dir, FOLDER_MODE, uid, gid, error) : r;
+    r = r == 0 ? make_folder(config->state_dir, FOLDER_MODE, uid, gid, error) : r;
+    /* setup_spool saw that this is no relay whose spool is missing. */
+    return r == 0 ? make_folder(config->spool.dir, FOLDER_MODE, uid, gid, error) : r;
 }
 
 static int take_lock(const char *folder, char error[CONFIG_ERROR_SIZE])

@@ -13,7 +13,7 @@
 must_check int setup_names(const struct config *config, char error_out[CONFIG_ERROR_SIZE]);
 /* A relay that ran before has its spool: -ENOENT and a line when the folder is not there. */
 must_check int setup_spool(const struct config *config, char error_out[CONFIG_ERROR_SIZE]);
-/* Makes run_dir and state_dir (mode 0750) with their missing parents, gives them to the configured
+/* Makes run_dir, state_dir and spool.dir with their missing parents, gives them to the configured
  * user when we are root. 0 or -errno and a line. */
 must_check int setup_folders(const struct config *config, char error_out[CONFIG_ERROR_SIZE]);
 /* Takes control.lock in run_dir and in state_dir for the life of the process. -EWOULDBLOCK: already

@@ -236,7 +236,7 @@ static void raise_file_limit(void)
     }
 }
 
-/* A directory just made is durable once its parent is. */
+/* A directory is durable once its parent is; whoever made it may not have seen to that. */
 static int sync_parent(int dir_fd)
 {
     int parent = openat(dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -257,7 +257,10 @@ static int open_dir(const char *dir, bool read_only)
     if (fd < 0) {
         return -errno;
     }
-    int err = made ? sync_parent(fd) : 0;
+    int err = read_only ? 0 : sync_parent(fd);
+    if (err == -EACCES && !made) {
+        err = 0; /* a parent of others, which we may not read: they saw to it */
+    }
     if (err != 0) {
         close(fd);
         return err;

@@ -26,7 +26,6 @@ static void set_up(void)
     snprintf(config.state_dir, sizeof config.state_dir, "%s/state", dir);
     snprintf(config.spool.dir, sizeof config.spool.dir, "%s/spool", dir);
     cr_assert_eq(setup_folders(&config, error), 0, "%s", error);
-    cr_assert_eq(mkdir(config.spool.dir, 0700), 0);
     cr_assert_eq(spool_io_create(config.spool.dir, "pwritev2", -1, false, &io), 0);
 }
 

@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""tests/system/t_user.py: both daemons give their privileges up to a user of their own, and make
+what directories are missing.
+
+Promise: whichever starts first; and again after both were killed, without privileges on anything
+         but what is theirs.
+"""
+import os
+import pwd
+import signal
+
+import harness
+
+USER = "nobody"
+REPLACE = ((r'(?m)^hostname = ', f'user = "{USER}"; group = "nogroup";\nhostname = '),)
+
+
+def owner(path):
+    return pwd.getpwuid(os.stat(path).st_uid).pw_name
+
+
+def effective(process):
+    """The four user ids of a process: real, effective, saved, of files."""
+    with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
+        line = next(row for row in file if row.startswith("Uid:"))
+    return {pwd.getpwuid(int(word)).pw_name for word in line.split()[1:]}
+
+
+def test(lab, check):
+    for part in ("run", "state", "spool"):
+        os.rmdir(lab.path(part))
+    lab.sinks_start()
+    lab.bounce_sinks_start()
+    lab.daemons_start()     # control first
+    for part in ("run", "state", "spool"):
+        check(owner(lab.path(part)) == USER, f"{part} belongs to {USER}", owner(lab.path(part)))
+    for name in ("control", "dataplane"):
+        check(effective(lab.processes[name]) == {USER}, f"holdfast-{name} runs as {USER} alone",
+              str(effective(lab.processes[name])))
+    sent = lab.send("before", "--count", "50", "--size-max", "100000")
+    check(sent["accepted"] == 50, "mail is answered 250", str(sent))
+    for name in ("control", "dataplane"):
+        lab.kill(name, signal.SIGKILL)
+    lab.daemon_start("dataplane")
+    lab.daemon_start("control")
+    sent = lab.send("after", "--count", "50", "--size-max", "100000")
+    check(sent["accepted"] == 50, "and after both were killed and started again", str(sent))
+    check(harness.settle(lab), "nothing waits", str(lab.totals()))
+    check(all(owner(os.path.join(lab.path("spool"), name)) == USER
+              for name in os.listdir(lab.path("spool")) if name != "lock"),
+          f"every file of the spool is {USER}'s")
+    harness.account_check(lab, check, duplicates_allowed=True)
+
+
+if __name__ == "__main__":
+    harness.main("user", test, replace=REPLACE)
