@@ -240,7 +240,7 @@ void link_turn(struct link *link, struct control *control, uint64_t now_ns)
     if (now_ns < link->look_ns) {
         return;
     }
-    link->look_ns = now_ns + LINK_LOOK_NS;
+    link->look_ns = now_ns + (link->used.mem == NULL ? LINK_SEEK_NS : LINK_LOOK_NS);
     find_root(link, control);
     if (link->root == NULL) {
         control_set_heartbeat_age(control, 0);

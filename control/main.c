@@ -33,6 +33,7 @@ enum {
     EXIT_USAGE = 64,
     EVENTS_MAX = 32,
     TICK_MS = 100,       /* half of LINK_LOOK_NS */
+    SEEK_TICK_MS = 20,   /* LINK_SEEK_NS */
     PENDING_TICK_MS = 2, /* an operator waits for workers to pass a fence */
 };
 
@@ -270,7 +271,9 @@ static int sleep_ms(const struct shell *s)
     if (next_ns <= now_ns) {
         return 0;
     }
-    uint64_t most_ms = server_is_waiting(s->server) ? PENDING_TICK_MS : TICK_MS;
+    uint64_t most_ms = server_is_waiting(s->server)   ? PENDING_TICK_MS
+                       : link_region(s->link) == NULL ? SEEK_TICK_MS
+                                                      : TICK_MS;
     uint64_t wait_ms = (next_ns - now_ns) / 1000000 + 1;
     return (int)(wait_ms < most_ms ? wait_ms : most_ms);
 }

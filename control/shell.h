@@ -34,11 +34,14 @@ bool server_is_waiting(const struct server *server);
 struct link;
 struct link *link_create(const char *instance);
 void link_destroy(struct link *link);
-/* Looks for the dataplane, attaches, notices its end. Call it every LINK_LOOK_NS or oftener. */
+/* Looks for the dataplane, attaches, notices its end. Call it every LINK_LOOK_NS or oftener,
+ * every LINK_SEEK_NS while there is none. */
 void link_turn(struct link *link, struct control *control, uint64_t now_ns);
 /* The region in use, NULL when detached. */
 struct abi_attach *link_region(struct link *link);
 
 #define LINK_LOOK_NS (UINT64_C(200) * 1000000)
+/* Without a dataplane, mail waits for us: look more often. */
+#define LINK_SEEK_NS (UINT64_C(20) * 1000000)
 
 #endif
