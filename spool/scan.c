@@ -111,9 +111,8 @@ static int report_states(struct scan *s, uint64_t pos, struct bytes body, uint32
 
 /* --- witnesses ------------------------------------------------------------------------------- */
 
-/* The next valid batch header of the segment at or after offset, where batches can begin, below
- * limit. 1: found, at
- * *offset_inout; 0: none; or -errno. */
+/* The next valid batch header of the segment at or after offset, where a batch can begin, and below
+ * limit. 1: found, at *offset_inout; 0: none; or -errno. */
 static int find_batch(struct window *w, const struct spool_reader *r, enum log_kind kind,
                       uint64_t seq, uint64_t limit, uint64_t *offset_inout,
                       struct format_batch *batch_out)

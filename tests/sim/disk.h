@@ -10,7 +10,8 @@
  *
  * Promise: a killed process leaves everything it finished writing; a power loss leaves the durable
  *          state, and of each sector, name and size that was not made durable either the old or
- *          the new, independently; of a sector that was being written, perhaps garbage.
+ *          the new, independently; of a sector that was being written, perhaps garbage, and with it
+ *          all of its page, which is one sector to the device: durable neighbours included.
  * Trap:    asynchronous operations take effect when they are reaped, at the earliest when their
  *          time has come: memory lent to them must live until then or until the process is killed.
  */
