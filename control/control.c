@@ -4,10 +4,10 @@
  * Timers: heap of deliveries and probes (scheduler.c), checkpoint (checkpoint.c), offers of
  * segments (down.c), listing of segments, republishing, flush of the database (here).
  */
-#include "control/index.h"
-#include "control/mem.h"
-#include "control/rules.h"
-#include "control/store.h"
+#include "control/core/index.h"
+#include "control/core/mem.h"
+#include "control/core/rules.h"
+#include "control/shell/store.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -6,7 +6,7 @@
  * Trap:    the state log goes on behind the checkpoint: what it says comes on top. */
 #include "control/cli/known.h"
 
-#include "control/snapshot.h"
+#include "control/shell/snapshot.h"
 
 #include <errno.h>
 #include <stdlib.h>

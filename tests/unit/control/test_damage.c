@@ -2,8 +2,8 @@
 /* tests/unit/control/test_damage.c: what becomes unreadable is shown and kept, not overwritten. */
 #include "tests/unit/control/fake.h"
 
-#include "control/core.h"
-#include "control/snapshot.h"
+#include "control/core/core.h"
+#include "control/shell/snapshot.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>

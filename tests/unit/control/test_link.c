@@ -3,7 +3,7 @@
  * end. */
 #include "tests/unit/control/fake.h"
 
-#include "control/shell.h"
+#include "control/shell/shell.h"
 
 #include "common/shm.h"
 

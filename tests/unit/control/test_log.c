@@ -3,7 +3,7 @@
  * checkpoints, recycling. */
 #include "tests/unit/control/fake.h"
 
-#include "control/core.h"
+#include "control/core/core.h"
 
 #include <criterion/criterion.h>
 #include <string.h>

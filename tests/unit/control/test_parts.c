@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/unit/control/test_parts.c: the small parts by themselves: map, seen, liveness, breaker,
  * selections. */
-#include "control/breaker.h"
-#include "control/liveness.h"
-#include "control/map.h"
-#include "control/seen.h"
-#include "control/select.h"
+#include "control/core/breaker.h"
+#include "control/core/liveness.h"
+#include "control/core/map.h"
+#include "control/core/seen.h"
+#include "control/core/select.h"
 
 #include <criterion/criterion.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/unit/control/test_setup.c: control does not start beside another, nor without what it
  * knew. */
-#include "control/setup.h"
-#include "control/store.h"
+#include "control/shell/setup.h"
+#include "control/shell/store.h"
 #include "spool/spool.h"
 
 #include <criterion/criterion.h>

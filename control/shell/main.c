@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/shell/main.c: holdfast-control: start, the loop, the end.
+ *
+ *   config ─▶ folders ─▶ lock ─▶ sockets ─▶ user ─▶ spool ─▶ database ─▶ recover ─▶ READY ─▶ loop
+ *
+ * Promise: it starts whole or says in one line why not. SIGTERM leaves a checkpoint; a kill loses
+ *          nothing but time. SIGHUP takes a new configuration, or keeps the old one.
+ * Trap:    control_sleeping is set, then the ring is asked once more, then we sleep: in that order
+ *          (common/abi.h), or a message waits for the next tick.
+ */
+#include "control/control.h"
+#include "control/shell/setup.h"
+#include "control/shell/shell.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#ifndef HOLDFAST_VERSION
+#define HOLDFAST_VERSION "0.1.0"
+#endif
+
+enum {
+    EXIT_CONFIG = 1,      /* a person has to change something */
+    EXIT_ENVIRONMENT = 2, /* the machine has: another try may work */
+    EXIT_USAGE = 64,
+    EVENTS_MAX = 32,
+    TICK_MS = 100,       /* half of LINK_LOOK_NS */
+    SEEK_TICK_MS = 20,   /* LINK_SEEK_NS */
+    PENDING_TICK_MS = 2, /* an operator waits for workers to pass a fence */
+};
+
+static const char usage[] =
+    "usage: holdfast-control [--config PATH] [--check] [--new-policy]\n"
+    "  --config PATH   configuration, /etc/holdfast/holdfast.conf by default\n"
+    "  --check         say whether it is good, and exit\n"
+    "  --new-policy    start without a policy database on a spool in use: forgets every hold\n"
+    "  --version, --help\n";
+
+struct options {
+    const char *config_path;
+    bool check;
+    bool new_policy;
+};
+
+struct shell {
+    struct config *config;
+    struct config *first; /* of the start: what cannot change while we run */
+    const char *config_path;
+    struct spool_io *io;
+    sqlite3 *db;
+    struct control *control;
+    struct server *server;
+    struct link *link;
+    int epoll_fd;
+    int doorbell_fd;
+    int signal_fd;
+    bool end;
+};
+
+/* -1: go on; else the exit code. */
+static int parse_options(int argc, char **argv, struct options *options)
+{
+    static const struct option longs[] = {
+        {"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'k'},
+        {"new-policy", no_argument, NULL, 'n'},   {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'v'},      {NULL, 0, NULL, 0},
+    };
+    *options = (struct options){.config_path = "/etc/holdfast/holdfast.conf"};
+    int option;
+    while ((option = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
+        if (option == 'c') {
+            options->config_path = optarg;
+        } else if (option == 'k') {
+            options->check = true;
+        } else if (option == 'n') {
+            options->new_policy = true;
+        } else if (option == 'h') {
+            fputs(usage, stdout);
+            return 0;
+        } else if (option == 'v') {
+            puts("holdfast-control " HOLDFAST_VERSION);
+            return 0;
+        } else {
+            fputs(usage, stderr);
+            return EXIT_USAGE;
+        }
+    }
+    if (optind < argc) {
+        fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    return -1;
+}
+
+static int complain(const char *error, int code)
+{
+    fprintf(stderr, "holdfast-control: %s\n", error);
+    return code;
+}
+
+static int watch_fd(struct shell *s, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    return epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+}
+
+static int open_signals(struct shell *s)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0) {
+        return -errno;
+    }
+    s->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return s->signal_fd < 0 ? -errno : 0;
+}
+
+static int open_outside(struct shell *s, char error[CONFIG_ERROR_SIZE])
+{
+    int r = setup_names(s->config, error);
+    r = r == 0 ? setup_spool(s->config, error) : r;
+    r = r == 0 ? setup_folders(s->config, error) : r;
+    r = r == 0 ? setup_lock(s->config, error) : r;
+    if (r < 0) {
+        return r;
+    }
+    s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (s->epoll_fd < 0 || open_signals(s) < 0 || watch_fd(s, s->signal_fd) < 0) {
+        snprintf(error, CONFIG_ERROR_SIZE, "epoll: %s", strerror(errno));
+        return -errno;
+    }
+    s->doorbell_fd = setup_doorbell(s->config, error);
+    if (s->doorbell_fd < 0) {
+        return s->doorbell_fd;
+    }
+    r = watch_fd(s, s->doorbell_fd);
+    if (r < 0) {
+        snprintf(error, CONFIG_ERROR_SIZE, "epoll: %s", strerror(-r));
+        return r;
+    }
+    r = server_create(s->config, s->epoll_fd, &s->server, error);
+    return r == 0 ? setup_user(s->config, error) : r;
+}
+
+static int open_inside(struct shell *s, bool new_policy, char error[CONFIG_ERROR_SIZE])
+{
+    int r = spool_io_create(s->config->spool.dir, "pwritev2", -1, false, &s->io);
+    if (r < 0) {
+        snprintf(error, CONFIG_ERROR_SIZE, "spool %s: %s", s->config->spool.dir, strerror(-r));
+        return r;
+    }
+    r = setup_database(s->config, s->io, new_policy, &s->db, error);
+    if (r < 0) {
+        s->db = NULL;
+        return r;
+    }
+    r = control_create(s->config, s->db, s->io, shell_time(), &s->control, error);
+    if (r < 0) {
+        return r;
+    }
+    control_on_event(s->control, log_event, NULL);
+    r = control_recover(s->control, shell_time());
+    if (r < 0) {
+        snprintf(error, CONFIG_ERROR_SIZE, "cannot recover the delivery table: %s", strerror(-r));
+        return r;
+    }
+    s->link = link_create(s->config->instance);
+    return 0;
+}
+
+static void close_all(struct shell *s)
+{
+    if (s->link != NULL) {
+        link_destroy(s->link);
+    }
+    if (s->server != NULL) {
+        server_destroy(s->server);
+    }
+    if (s->control != NULL) {
+        control_destroy(s->control);
+    }
+    if (s->db != NULL) {
+        sqlite3_close(s->db);
+    }
+    if (s->io != NULL) {
+        s->io->ops->destroy(s->io);
+    }
+    if (s->first != NULL && s->first != s->config) {
+        config_free(s->first);
+    }
+    config_free(s->config);
+}
+
+/* What sockets, files and names were made from stays until a restart. */
+static const char *fixed_difference(const struct config *a, const struct config *b)
+{
+    if (strcmp(a->instance, b->instance) != 0) {
+        return "instance";
+    }
+    if (strcmp(a->run_dir, b->run_dir) != 0) {
+        return "run_dir";
+    }
+    if (strcmp(a->state_dir, b->state_dir) != 0) {
+        return "state_dir";
+    }
+    return strcmp(a->spool.dir, b->spool.dir) != 0 ? "spool.dir" : NULL;
+}
+
+static void reload(struct shell *s)
+{
+    char error[CONFIG_ERROR_SIZE];
+    struct config *config;
+    if (config_load(s->config_path, &config, error) < 0) {
+        log_line(3, "configuration refused, the old one stays: %s", error);
+        return;
+    }
+    const char *fixed = fixed_difference(s->first, config);
+    if (fixed != NULL) {
+        log_line(3, "configuration refused, the old one stays: %s changes only with a restart",
+                 fixed);
+        config_free(config);
+        return;
+    }
+    if (control_reload(s->control, config, shell_time(), error) < 0) {
+        log_line(3, "configuration refused, the old one stays: %s", error);
+        config_free(config);
+        return;
+    }
+    if (s->config != s->first) {
+        config_free(s->config);
+    }
+    s->config = config;
+}
+
+static void take_signals(struct shell *s)
+{
+    struct signalfd_siginfo info;
+    while (read(s->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGHUP) {
+            (void)sd_notify(0, "RELOADING=1");
+            reload(s);
+            (void)sd_notify(0, "READY=1");
+        } else {
+            s->end = true;
+        }
+    }
+}
+
+static void drain_doorbell(const struct shell *s)
+{
+    char byte[16];
+    while (recv(s->doorbell_fd, byte, sizeof byte, MSG_DONTWAIT) >= 0) {
+    }
+}
+
+static int sleep_ms(const struct shell *s)
+{
+    uint64_t now_ns = shell_now_ns();
+    uint64_t next_ns = control_next_ns(s->control);
+    if (next_ns <= now_ns) {
+        return 0;
+    }
+    uint64_t most_ms = server_is_waiting(s->server)   ? PENDING_TICK_MS
+                       : link_region(s->link) == NULL ? SEEK_TICK_MS
+                                                      : TICK_MS;
+    uint64_t wait_ms = (next_ns - now_ns) / 1000000 + 1;
+    return (int)(wait_ms < most_ms ? wait_ms : most_ms);
+}
+
+static void wait_for_events(struct shell *s, bool worked)
+{
+    struct epoll_event event[EVENTS_MAX];
+    int timeout_ms = worked ? 0 : sleep_ms(s);
+    struct abi_attach *region = link_region(s->link);
+    if (region != NULL && timeout_ms > 0) {
+        atomic_store_explicit(&region->control_sleeping, 1, memory_order_seq_cst);
+        if (!control_ring_is_empty(s->control)) {
+            timeout_ms = 0;
+        }
+    }
+    int count = epoll_wait(s->epoll_fd, event, EVENTS_MAX, timeout_ms);
+    if (region != NULL) {
+        atomic_store_explicit(&region->control_sleeping, 0, memory_order_seq_cst);
+    }
+    for (int i = 0; i < count; i++) {
+        if (event[i].data.ptr != NULL) {
+            server_event(s->server, s->control, &event[i]);
+        }
+    }
+    drain_doorbell(s);
+    take_signals(s);
+}
+
+static void run(struct shell *s)
+{
+    while (!s->end) {
+        link_turn(s->link, s->control, shell_now_ns());
+        bool worked = control_turn(s->control, shell_time());
+        server_turn(s->server, s->control);
+        wait_for_events(s, worked);
+    }
+    (void)sd_notify(0, "STOPPING=1");
+    int r = control_checkpoint(s->control, shell_time());
+    if (r < 0) {
+        log_line(3, "cannot save a checkpoint: %s; the next start reads the logs", strerror(-r));
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    char error[CONFIG_ERROR_SIZE];
+    int code = parse_options(argc, argv, &options);
+    if (code >= 0) {
+        return code;
+    }
+    struct shell s = {.config_path = options.config_path};
+    if (config_load(options.config_path, &s.config, error) < 0) {
+        return complain(error, EXIT_CONFIG);
+    }
+    s.first = s.config;
+    if (options.check) {
+        bool good = setup_names(s.config, error) == 0;
+        code = good ? 0 : complain(error, EXIT_CONFIG);
+        if (good) {
+            printf("%s: good\n", options.config_path);
+        }
+        config_free(s.config);
+        return code;
+    }
+    int r = open_outside(&s, error);
+    r = r == 0 ? open_inside(&s, options.new_policy, error) : r;
+    if (r < 0) {
+        bool person = r == -EINVAL || r == -EWOULDBLOCK || r == -EBADMSG || r == -EPROTO;
+        code = complain(error, person ? EXIT_CONFIG : EXIT_ENVIRONMENT);
+        close_all(&s);
+        return code;
+    }
+    (void)sd_notify(0, "READY=1");
+    log_line(6, "holdfast-control " HOLDFAST_VERSION " ready");
+    run(&s);
+    close_all(&s);
+    return 0;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/shell/shell.h: the thin shell around the core: log, admin socket, link to the dataplane.
+ * */
+#ifndef HOLDFAST_CONTROL_SHELL_SHELL_H
+#define HOLDFAST_CONTROL_SHELL_SHELL_H
+
+#include "control/control.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+/* One line on standard error with the <level> prefix that the journal reads; at most some dozens
+ * per second, the rest counted. */
+__attribute__((format(printf, 2, 3))) void log_line(int level, const char *format, ...);
+/* For control_on_event. */
+void log_event(void *ctx, int level, const char *line);
+
+uint64_t shell_now_ns(void);
+struct control_time shell_time(void);
+
+struct server;
+/* Binds <run_dir>/admin.sock with the configured mode and group and adds it to `epoll_fd`.
+ * 0 or -errno and a line. */
+must_check int server_create(const struct config *config, int epoll_fd, struct server **server_out,
+                             char error_out[CONFIG_ERROR_SIZE]);
+void server_destroy(struct server *server);
+/* An epoll event whose data.ptr is not NULL is the server's. */
+void server_event(struct server *server, struct control *control, const struct epoll_event *event);
+/* Looks after answers that were pending. */
+void server_turn(struct server *server, struct control *control);
+/* Some answer is pending: do not sleep long. */
+bool server_is_waiting(const struct server *server);
+
+struct link;
+struct link *link_create(const char *instance);
+void link_destroy(struct link *link);
+/* Looks for the dataplane, attaches, notices its end. Call it every LINK_LOOK_NS or oftener,
+ * every LINK_SEEK_NS while there is none. */
+void link_turn(struct link *link, struct control *control, uint64_t now_ns);
+/* The region in use, NULL when detached. */
+struct abi_attach *link_region(struct link *link);
+
+#define LINK_LOOK_NS (UINT64_C(200) * 1000000)
+/* Without a dataplane, mail waits for us: look more often. */
+#define LINK_SEEK_NS (UINT64_C(20) * 1000000)
+
+#endif
