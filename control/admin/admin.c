@@ -68,17 +68,50 @@ void admin_set_words(json_t *object, const char *key, const char *text)
     assert(r == 0);
 }
 
+/* Appends a name to the list of names that an error tells; what has no room is left out. */
+static void add_name(char *list, size_t size, const char *name)
+{
+    size_t len = strlen(list);
+    assert(len < size);
+    if (len + strlen(name) + sizeof ", " <= size) {
+        snprintf(list + len, size - len, "%s%s", len == 0 ? "" : ", ", name);
+    }
+}
+
+static json_t *no_such_name(const struct control *c, const struct select_term *term)
+{
+    char names[320] = "";
+    size_t at = 0;
+    if (term->key == SELECT_ROUTE) {
+        for (const struct route *r = map_next(&c->routes, &at); r != NULL;
+             r = map_next(&c->routes, &at)) {
+            if (r->known) {
+                add_name(names, sizeof names, r->name);
+            }
+        }
+    } else {
+        for (const struct hop *h = map_next(&c->hops, &at); h != NULL;
+             h = map_next(&c->hops, &at)) {
+            if (h->known) {
+                add_name(names, sizeof names, h->name);
+            }
+        }
+    }
+    return admin_error(ADMIN_EXIT_USAGE, "no %s is called %.64s (there are: %s)",
+                       term->key == SELECT_ROUTE ? "route" : "hop", term->text,
+                       names[0] == '\0' ? "none" : names);
+}
+
 /* A name that never was anybody's is a slip of the finger: it would look like a queue that is
  * empty. One that left the configuration may come back. */
 static json_t *check_names(const struct control *c, const struct select *select)
 {
     for (uint32_t i = 0; i < select->count; i++) {
         const struct select_term *term = &select->term[i];
-        if (term->key == SELECT_ROUTE && !store_name_is_known(c->store, STORE_ROUTES, term->text)) {
-            return admin_error(ADMIN_EXIT_USAGE, "no route is called %.64s", term->text);
-        }
-        if (term->key == SELECT_HOP && !store_name_is_known(c->store, STORE_HOPS, term->text)) {
-            return admin_error(ADMIN_EXIT_USAGE, "no hop is called %.64s", term->text);
+        bool is_name = term->key == SELECT_ROUTE || term->key == SELECT_HOP;
+        enum store_names which = term->key == SELECT_ROUTE ? STORE_ROUTES : STORE_HOPS;
+        if (is_name && !store_name_is_known(c->store, which, term->text)) {
+            return no_such_name(c, term);
         }
     }
     return NULL;

@@ -446,6 +446,9 @@ Test(operator, what_could_be_a_slip_is_refused)
     refuse("{'cmd':'hold','select':['route=r1'],'dry_run':1}", "dry_run");
     refuse("{'cmd':'hold','select':['route=r1'],'dry_run':'true','reason':'x'}", "dry_run");
     refuse("{'cmd':'hold','select':['route=nosuch'],'reason':'x'}", "no route is called nosuch");
+    refuse("{'cmd':'count','select':['route=nosuch']}", "(there are: ");
+    refuse("{'cmd':'count','select':['route=nosuch']}", "r1");
+    refuse("{'cmd':'count','select':['hop=nosuch']}", "h1");
     refuse("{'cmd':'retry','select':['hop=nosuch'],'reason':'x'}", "no hop is called nosuch");
     refuse("{'cmd':'hold','select':['route=r1'],'reason':7}", "reason");
     refuse("{'cmd':'hold','select':['route=r1'],'reason':'x','review_ms':9223372036854775807}",
