@@ -179,7 +179,7 @@ static void set_text(char *field, size_t size, const char *text)
 static void set_defaults(struct config *config)
 {
     SET(instance, "main");
-    SET(run_dir, "/run/holdfast");
+    SET(run_dir, CONFIG_RUN_DIR);
     SET(state_dir, "/var/lib/holdfast");
     config->dataplane.lcore = 1;
     config->dataplane.hugepages = true;
@@ -236,7 +236,7 @@ static int read_all(int fd, size_t size, char **text_out, size_t *len_out)
     return 0;
 }
 
-static int read_file(const char *path, char **text_out, size_t *len_out)
+static int read_path(const char *path, char **text_out, size_t *len_out)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0) {
@@ -256,6 +256,26 @@ static int read_file(const char *path, char **text_out, size_t *len_out)
     }
     close(fd);
     return r;
+}
+
+int config_take_file(const char *path, char **text_out, size_t *len_out,
+                     char error_out[CONFIG_ERROR_SIZE])
+{
+    int r = read_path(path, text_out, len_out);
+    if (r < 0) {
+        snprintf(error_out, CONFIG_ERROR_SIZE, "%s: %s", path, strerror(-r));
+    }
+    return r;
+}
+
+bool config_is_key(const char *name)
+{
+    for (size_t i = 0; i < sizeof top_keys / sizeof top_keys[0]; i++) {
+        if (strcmp(top_keys[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* libconfig's own complaint, with what to do about the two that puzzle people. */
@@ -325,9 +345,8 @@ int config_load(const char *path, struct config **config_out, char error_out[CON
 {
     char *text = NULL;
     size_t len = 0;
-    int r = read_file(path, &text, &len);
+    int r = config_take_file(path, &text, &len, error_out);
     if (r < 0) {
-        snprintf(error_out, CONFIG_ERROR_SIZE, "%s: %s", path, strerror(-r));
         return r;
     }
     r = config_parse(path, text, len, config_out, error_out);

@@ -17,6 +17,8 @@
 #include <stdint.h>
 
 enum { CONFIG_PATH_SIZE = 256, CONFIG_TEXT_SIZE = 256, CONFIG_ERROR_SIZE = 512 };
+/* Where control's socket is when run_dir is not given. */
+#define CONFIG_RUN_DIR "/run/holdfast"
 /* Listed recipients, all routes together: a large campus has a tenth of it. */
 enum { CONFIG_RECIPIENTS_MAX = 1 << 20 };
 
@@ -134,5 +136,17 @@ must_check int config_load(const char *path, struct config **config_out,
 must_check int config_parse(const char *path, const char *text, size_t len,
                             struct config **config_out, char error_out[CONFIG_ERROR_SIZE]);
 void config_free(struct config *config);
+
+enum config_place {
+    CONFIG_PLACE_GOOD,       /* the configuration is good */
+    CONFIG_PLACE_LIKELY,     /* it is wrong, but its run_dir is plain */
+    CONFIG_PLACE_UNKNOWN,    /* it is wrong, and which run_dir is meant cannot be told */
+    CONFIG_PLACE_UNREADABLE, /* the file cannot be read at all */
+};
+/* run_dir alone: for the operator's command, which must reach control while the file has a typo,
+ * and must not reach another relay's. Unless GOOD, error_out says what is wrong, in one line. */
+must_check enum config_place config_find_run_dir(const char *path,
+                                                 char run_dir_out[CONFIG_PATH_SIZE],
+                                                 char error_out[CONFIG_ERROR_SIZE]);
 
 #endif

@@ -9,6 +9,7 @@
  *   config_number.c  what libconfig 1.5 lets pass: numbers that overflow, NUL in strings
  *   config_lists.c   interfaces, listen, hops, routes
  *   config_check.c   what only shows when all is read: duplicates, reach, sizes that must fit
+ *   config_place.c   run_dir alone, also from a file that is wrong elsewhere
  */
 #ifndef HOLDFAST_COMMON_CONFIG_READ_H
 #define HOLDFAST_COMMON_CONFIG_READ_H
@@ -86,6 +87,12 @@ must_check int config_read_routes(struct config_reader *reader, config_setting_t
                                   void *into);
 must_check int config_read_texts(struct config_reader *reader, config_setting_t *setting,
                                  unsigned max, char ***text_out, uint32_t *count_out);
+
+/* The file's bytes, with a NUL behind them, to be freed. -errno with one line in error_out. */
+must_check int config_take_file(const char *path, char **text_out, size_t *len_out,
+                                char error_out[CONFIG_ERROR_SIZE]);
+/* There is a setting of that name at the top level. */
+bool config_is_key(const char *name);
 
 /* Refuses what libconfig would silently bend. `text` ends in NUL at `len`. */
 must_check int config_check_tokens(struct config_reader *reader, const char *text, size_t len);

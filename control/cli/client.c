@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/cli/client.c: the admin socket from the command's side. docs/ADMIN.md has the frames.
  *
- * Promise: an operator gets through to control also when the usual configuration file is broken or
- *          not readable for him: the usual socket is tried then, and the trouble said. Who named a
- *          file meant its relay, and never gets through to another one.
+ * Promise: the command asks the control that the configuration means, or none. A mistake elsewhere
+ *          in the file does not matter (common/config_place.c). The usual socket stands in for a
+ *          file only when nobody named one and the usual one cannot be read.
  * Trap:    control may be restarting or stuck; every wait ends, and the end says what to try.
  */
 #include "control/cli/cli.h"
@@ -19,34 +19,49 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define DEFAULT_SOCKET "/run/holdfast/admin.sock"
-
 enum {
     WAIT_S = 90, /* a hold is answered when every worker has passed it: longer than its bound */
 };
 
+/* Which control, from the configuration. 0, or the exit code after what is wrong was said. */
+static int find_run_dir(const struct cli *cli, char run_dir[CONFIG_PATH_SIZE])
+{
+    char error[CONFIG_ERROR_SIZE];
+    switch (config_find_run_dir(cli->config_path, run_dir, error)) {
+    case CONFIG_PLACE_GOOD:
+        return 0;
+    case CONFIG_PLACE_LIKELY:
+        fprintf(stderr, "holdfast: %s\nholdfast: its run_dir is plain: asking control in %s\n",
+                error, run_dir);
+        return 0;
+    case CONFIG_PLACE_UNKNOWN:
+        return cli_fail(
+            cli, CLI_EXIT_USAGE,
+            "%s; which control it means cannot be told: give --socket RUN_DIR/admin.sock", error);
+    case CONFIG_PLACE_UNREADABLE:
+        if (!cli->config_is_default) {
+            return cli_fail(cli, CLI_EXIT_USAGE, "%s (--socket PATH does without it)", error);
+        }
+        fprintf(stderr, "holdfast: %s\nholdfast: asking control in %s (--socket names another)\n",
+                error, CONFIG_RUN_DIR);
+        bytes_copy_str(bytes_str(CONFIG_RUN_DIR), run_dir, CONFIG_PATH_SIZE);
+        return 0;
+    }
+    assert(!"a place without an answer");
+    return CLI_EXIT_USAGE;
+}
+
 /* 0, or the exit code after what is wrong was said. */
 static int find_socket(const struct cli *cli, char *path, size_t size)
 {
-    struct config *config;
-    char error[CONFIG_ERROR_SIZE];
-    int len;
-    if (cli->socket_path != NULL) {
-        len = snprintf(path, size, "%s", cli->socket_path);
-    } else if (config_load(cli->config_path, &config, error) == 0) {
-        len = snprintf(path, size, "%s/admin.sock", config->run_dir);
-        config_free(config);
-    } else if (!cli->config_is_default) {
-        return cli_fail(cli, CLI_EXIT_USAGE, "%s (--socket names the socket)", error);
-    } else {
-        fprintf(stderr, "holdfast: %s\nholdfast: trying %s (--socket names another)\n", error,
-                DEFAULT_SOCKET);
-        len = snprintf(path, size, "%s", DEFAULT_SOCKET);
+    char run_dir[CONFIG_PATH_SIZE] = "";
+    int r = cli->socket_path == NULL ? find_run_dir(cli, run_dir) : 0;
+    int len = cli->socket_path == NULL ? snprintf(path, size, "%s/admin.sock", run_dir)
+                                       : snprintf(path, size, "%s", cli->socket_path);
+    if (r == 0 && (len < 0 || (size_t)len >= size)) {
+        r = cli_fail(cli, CLI_EXIT_USAGE, "the path of the socket is too long");
     }
-    if (len < 0 || (size_t)len >= size) {
-        return cli_fail(cli, CLI_EXIT_USAGE, "the path of the socket is too long");
-    }
-    return 0;
+    return r;
 }
 
 static int connect_to(struct cli *cli)

@@ -68,6 +68,7 @@ static int apply_global(struct cli *cli, const struct option *option, const char
         cli->socket_path = value;
     } else if (strcmp(option->name, "--config") == 0) {
         cli->config_path = value;
+        cli->config_is_default = false;
     } else {
         *help_out = true;
     }

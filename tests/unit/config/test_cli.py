@@ -162,6 +162,35 @@ class Cli(unittest.TestCase):
         self.assertEqual(code, 2)
         self.assertEqual(json.loads(out)["exit"], 2)
 
+    def with_config(self, text, *args):
+        """Runs with a configuration that was named, and nothing else said about the socket."""
+        path = os.path.join(self.dir.name, "b.conf")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        done = subprocess.run([HOLDFAST, "--config", path, *args], stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=30)
+        return done.returncode, done.stderr.decode()
+
+    def test_a_typo_in_the_configuration_does_not_keep_an_operator_out(self):
+        code, told = self.with_config(f'run_dir = "{self.dir.name}";\nhops = (\n', "count")
+        self.assertEqual(code, 0, told)
+        self.assertIn("b.conf:", told)
+        self.assertIn("asking control in " + self.dir.name, told)
+        self.assertEqual(len(self.control.asked), 1)
+
+    def test_a_configuration_leads_to_its_own_relay_or_to_none(self):
+        for text in ("", "x = ;\n", f'rundir = "{self.dir.name}";\n',
+                     f'run_dir = "{self.dir.name}";\nrun_dir = "/run/other";\n'):
+            code, told = self.with_config(text, "hold", "all", "--reason", "x", "--yes")
+            self.assertEqual(code, 64, text)
+            self.assertIn("--socket", told)
+            self.assertNotIn("admin.sock:", told)
+        done = subprocess.run([HOLDFAST, "--config", "/nonexistent/b.conf", "status"],
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=30)
+        self.assertEqual(done.returncode, 64)
+        self.assertNotIn(b"/run/holdfast", done.stderr)
+        self.assertEqual(self.control.asked, [])
+
     def test_looking_asks_what_was_typed(self):
         code, out, _ = self.run_cli("list", "route=staff", "older=15m", "--limit", "5",
                                     "--after=5k2m0")
