@@ -4,34 +4,83 @@
 
 #include "common/assert.h"
 
-#include <stdbool.h>
+#include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
 #include <time.h>
-#include <unistd.h>
 
-void bench_machine_print(void)
+static void list_options(const char *program, const struct bench_option *option)
 {
-    char line[256] = "";
-    char model[256] = "?";
-    FILE *f = fopen("/proc/cpuinfo", "re");
-    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
-        if (strncmp(line, "model name", 10) == 0 && strchr(line, ':') != NULL) {
-            snprintf(model, sizeof model, "%.200s", strchr(line, ':') + 2);
-            model[strcspn(model, "\n")] = '\0';
-            break;
+    printf("options of %s, with their defaults:\n", program);
+    for (; option->name != NULL; option++) {
+        if (option->text != NULL) {
+            printf("  --%s %s\n      %s\n", option->name, option->text, option->help);
+        } else {
+            printf("  --%s %" PRIu64 "\n      %s\n", option->name, option->number, option->help);
         }
     }
-    if (f != NULL) {
-        fclose(f);
+}
+
+static void refuse(const char *program, const char *argument, const char *what)
+{
+    fprintf(stderr, "%s: %s: %s\n", program, argument, what);
+    exit(64);
+}
+
+static void read_value(const char *program, struct bench_option *option, const char *value)
+{
+    if (value == NULL) {
+        refuse(program, option->name, "needs a value");
     }
-    struct utsname u;
-    bool known = uname(&u) == 0;
-    printf("machine   %ld CPUs, %s; Linux %s\n", sysconf(_SC_NPROCESSORS_ONLN), model,
-           known ? u.release : "?");
-    printf("compiler  %s\n", __VERSION__);
+    if (option->text != NULL) {
+        option->text = value;
+        return;
+    }
+    char *end;
+    errno = 0;
+    unsigned long long n = strtoull(value, &end, 10);
+    if (end == value || *end != '\0' || errno != 0 || n < option->number_min ||
+        n > option->number_max) {
+        fprintf(stderr, "%s: --%s %s: not a number from %" PRIu64 " to %" PRIu64 "\n", program,
+                option->name, value, option->number_min, option->number_max);
+        exit(64);
+    }
+    option->number = n;
+}
+
+void bench_options(int argc, char **argv, struct bench_option *option)
+{
+    for (int i = 1; i < argc; i += 2) {
+        struct bench_option *found = option;
+        if (strcmp(argv[i], "--help") == 0) {
+            list_options(argv[0], option);
+            exit(0);
+        }
+        while (found->name != NULL &&
+               (strncmp(argv[i], "--", 2) != 0 || strcmp(argv[i] + 2, found->name) != 0)) {
+            found++;
+        }
+        if (found->name == NULL) {
+            refuse(argv[0], argv[i], "no such option (--help lists them)");
+        }
+        read_value(argv[0], found, argv[i + 1]);
+    }
+}
+
+void bench_settings_print(const struct bench_option *option)
+{
+    printf("settings ");
+    for (; option->name != NULL; option++) {
+        if (option->text != NULL) {
+            printf(" --%s %s", option->name, option->text);
+        } else {
+            printf(" --%s %" PRIu64, option->name, option->number);
+        }
+    }
+    printf("\n");
+    fflush(stdout);
 }
 
 static uint64_t clock_ns(clockid_t clock)
@@ -73,21 +122,4 @@ double bench_median(double *sample, size_t count)
     assert(count > 0);
     qsort(sample, count, sizeof *sample, compare);
     return count % 2 == 1 ? sample[count / 2] : (sample[count / 2 - 1] + sample[count / 2]) / 2;
-}
-
-uint32_t bench_option(int argc, char **argv, const char *name, uint32_t otherwise)
-{
-    for (int i = 1; i + 1 < argc; i++) {
-        if (strcmp(argv[i], name) == 0) {
-            char *end;
-            unsigned long n = strtoul(argv[i + 1], &end, 10);
-            if (*end != '\0' || n == 0 || n > 100000000) {
-                fprintf(stderr, "%s: %s is not a number from 1 to 100000000\n", argv[0],
-                        argv[i + 1]);
-                exit(64);
-            }
-            return (uint32_t)n;
-        }
-    }
-    return otherwise;
 }

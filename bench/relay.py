@@ -4,7 +4,8 @@
 
 Promise: both relays run on the same machine in the same run, in interleaved rounds, with the same
          senders, sizes and next hops; every message of a round is counted at the hop before its
-         clock stops. It prints what it ran on, every round, medians, and who was the limit.
+         clock stops. It prints every round, medians, and who was the limit; bench/run says what
+         it ran on.
 Trap:    on two CPUs the senders, the hop and the relay share them: the rate says what the machine
          does, busy TSC cycles per message what Holdfast's worker does. veth and af_packet cost a
          system call a packet; this is the correctness network, not the fast one (docs/BUDGET.md).
@@ -14,7 +15,6 @@ configuration and queue of its own in the work directory; the machine's own Post
 """
 import argparse
 import os
-import platform
 import pwd
 import re
 import shutil
@@ -186,7 +186,6 @@ class Bench:
     def __init__(self, lab, options):
         self.lab = lab
         self.options = options
-        self.dumps = []
 
     def sinks(self, address, names):
         for name, port in names:
@@ -261,11 +260,10 @@ class Bench:
         self.lab.daemons_start()
         pairs = (("holdfast", f"{RELAY}:25", hold_sinks),
                  ("postfix", f"{POSTFIX_OUTSIDE[1]}:25", post_sinks))
+        figures = []
         for length in self.options.length:
             results = {"holdfast": [], "postfix": []}
-            print(f"\nmessages of {length} bytes, {self.options.messages} a round, "
-                  f"{self.options.sessions} sessions, connections "
-                  f"{'kept' if self.options.keep else 'one a message'}")
+            print(f"messages of {length} bytes")
             for relay, target, sinks in pairs:      # one round to warm up, not counted
                 self.round(relay, target, sinks, length)
             for number in range(self.options.rounds):
@@ -276,9 +274,11 @@ class Bench:
                           f"{result['accept']:8.0f} accepted; CPU s: " + ", ".join(
                               f"{name} {used:.1f}" for name, used in result["cpu"].items())
                           + f" of {result['seconds']:.1f}", flush=True)
-            self.summary(length, results)
+            figures += self.summary(length, results)
+        return figures
 
     def summary(self, length, results):
+        """Prints medians and who was the limit; returns them as pairs for the last line."""
         median = {relay: statistics.median(result["rate"] for result in rounds)
                   for relay, rounds in results.items()}
         cost = {name: statistics.median(result["cost"][name] for result in results["holdfast"])
@@ -299,30 +299,26 @@ class Bench:
             most = max(busy, key=busy.get)
             print(f"  {relay}: these processes used {machine * 100:.0f} % of the CPUs; "
                   f"most: {most} ({busy[most] / seconds * 100:.0f} % of one)")
+        return [f"holdfast_{length}={median['holdfast']:.0f}",
+                f"postfix_{length}={median['postfix']:.0f}",
+                f"ratio_{length}={median['holdfast'] / median['postfix']:.2f}",
+                f"busy_cycles_{length}={cost['worker_busy_cycles']:.0f}"]
 
 
-def machine_print(lab):
-    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
-        text = file.read()
-    model = next((row.split(":", 1)[1].strip() for row in text.splitlines()
-                  if row.startswith("model name")), platform.machine())
-    mhz = next((row.split(":", 1)[1].strip() for row in text.splitlines()
-                if row.startswith("cpu MHz")), "?")
-    print(f"machine   {os.cpu_count()} CPUs, {model}, {mhz} MHz; Linux {platform.release()}")
-    version = command(os.path.join(lab.build, "dataplane", "holdfast-dataplane"), "--version",
-                      check=False).stdout.strip()
-    print(f"versions  {version}; Postfix "
-          f"{command('postconf', '-d', '-h', 'mail_version').stdout.strip()}; "
-          f"DPDK {command('pkg-config', '--modversion', 'libdpdk', check=False).stdout.strip()}")
-    source = command("findmnt", "-n", "-o", "SOURCE,FSTYPE,OPTIONS", "-T", lab.work).stdout.strip()
-    print(f"spool     {source}; hugepages {'yes' if lab.hugepages else 'no'}; "
-          "veth, DPDK af_packet, offloads off on all wires")
-    print("settings  docs/holdfast.conf.example; Postfix as in bench/relay.py (MAIN_CF, MASTER_CF)")
+def settings_print(lab, options):
+    postfix = command("postconf", "-d", "-h", "mail_version").stdout.strip()
+    kept = "kept" if options.keep else "one a message"
+    print(f"settings  --messages {options.messages} --rounds {options.rounds} "
+          f"--sessions {options.sessions} --length {' --length '.join(map(str, options.length))}, "
+          f"connections {kept}")
+    print(f"          docs/holdfast.conf.example; Postfix {postfix} as in bench/relay.py (MAIN_CF, "
+          f"MASTER_CF); hugepages {'yes' if lab.hugepages else 'no'}; veth, DPDK af_packet, "
+          "offloads off on all wires")
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--build", default=os.path.join(HOUSE, "build"))
+    parser.add_argument("--build", default=os.path.join(HOUSE, "build-bench"))
     parser.add_argument("--instance", default="bench")
     parser.add_argument("--messages", type=int, default=5000, help="a round")
     parser.add_argument("--rounds", type=int, default=5)
@@ -337,11 +333,12 @@ def arguments():
 def main():
     options = arguments()
     with Lab(options.instance, options.build, say=print) as lab:
-        machine_print(lab)
+        settings_print(lab, options)
         postfix = Postfix(lab)
         postfix.network()
         postfix.start()
-        Bench(lab, options).run()
+        figures = Bench(lab, options).run()
+    print(" ".join(figures))
     return 0
 
 

@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ROUNDS = 9, BODY_MAX = LIMIT_CHUNK_LARGE_BYTES - 4096 };
+enum { ROUNDS_MAX = 99, BODY_MAX = LIMIT_CHUNK_LARGE_BYTES - 4096 };
 
 static uint8_t buffer[LIMIT_CHUNK_LARGE_BYTES];
 static struct smtp_transaction txn;
@@ -108,37 +108,51 @@ static double round_of(struct smtp_server *server, uint32_t messages, bool pipel
     return (double)(cycles > 0 ? cycles : bench_now_ns() - ns) / messages;
 }
 
+enum { MESSAGES, LENGTH, ROUNDS };
+
+static struct bench_option option[] = {
+    [MESSAGES] = {"messages", "in each round", 100000, 1, 100000000, NULL},
+    [LENGTH] = {"length", "bytes of a message", 1000, 100, BODY_MAX, NULL},
+    [ROUNDS] = {"rounds", "of each kind, in turns, after one to warm up", 9, 1, ROUNDS_MAX, NULL},
+    {NULL},
+};
+
+static void report(double sample[2][ROUNDS_MAX], size_t rounds)
+{
+    bool tsc = bench_cycles() > 0;
+    double command = bench_median(sample[0], rounds);
+    double pipelined = bench_median(sample[1], rounds);
+    printf("%-20s %12s\n", "a message", tsc ? "TSC cycles" : "ns");
+    printf("%-20s %12.0f\n", "command by command", command);
+    printf("%-20s %12.0f\n", "pipelined", pipelined);
+    printf("bytes=%zu %s_command=%.0f %s_pipelined=%.0f\n", strlen(body), tsc ? "cycles" : "ns",
+           command, tsc ? "cycles" : "ns", pipelined);
+}
+
 int main(int argc, char **argv)
 {
-    uint32_t messages = bench_option(argc, argv, "--messages", 100000);
-    uint32_t bytes = bench_option(argc, argv, "--length", 1000);
     struct smtp_server_env env = {.hostname = "mx.campus.example",
                                   .message_bytes_max = 1 << 20,
                                   .rcpts_max = LIMIT_RCPTS,
                                   .lookup = lookup};
-    struct smtp_server *server = calloc(1, sizeof *server);
+    static double sample[2][ROUNDS_MAX];
     struct ip_addr client;
-    double sample[2][ROUNDS];
-    bool ready = server != NULL && ip_parse("198.51.100.1", &client) && bytes <= BODY_MAX;
-    if (!ready) {
-        fprintf(stderr, "bench_smtp: --length is at most %d\n", (int)BODY_MAX);
-        return 64;
-    }
-    bench_machine_print();
-    make_body(bytes);
+    bench_options(argc, argv, option);
+    bench_settings_print(option);
+    struct smtp_server *server = calloc(1, sizeof *server);
+    bool ready = server != NULL && ip_parse("198.51.100.1", &client);
+    assert(ready);
+    make_body((uint32_t)option[LENGTH].number);
     smtp_server_init(server, &env, &client);
     say(server, bytes_str("EHLO client.example\r\n"));
-    for (int i = -1; i < ROUNDS; i++) { /* one to warm up */
+    int rounds = (int)option[ROUNDS].number;
+    for (int i = -1; i < rounds; i++) { /* one to warm up */
         for (int p = 0; p < 2; p++) {
-            double cost = round_of(server, messages, p == 1);
+            double cost = round_of(server, (uint32_t)option[MESSAGES].number, p == 1);
             sample[p][i < 0 ? 0 : i] = cost;
         }
     }
-    printf("settings  messages of %zu bytes, one recipient, %u a round, %d rounds in turns\n",
-           strlen(body), messages, ROUNDS);
-    const char *unit = bench_cycles() > 0 ? "TSC cycles" : "ns";
-    printf("median    %.0f %s a message command by command, %.0f pipelined\n",
-           bench_median(sample[0], ROUNDS), unit, bench_median(sample[1], ROUNDS));
+    report(sample, (size_t)rounds);
     free(server);
     return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* bench/spool.c: durable messages a second through the spool's writer alone, by io_uring beside
- * pwritev2, in turns, on the disk that the given directory lies on.
+ * pwritev2, in turns, on the disk that --dir lies on.
  *
  * Promise: every message is counted when its commit came back OK, which is after its batch was
  *          synced. As many are under way at a time as said: the batch grows with them.
@@ -12,12 +12,13 @@
 #include "spool/spool.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { ROUNDS = 5, RECORD_BYTES = 2048, MIB = 1 << 20 };
+enum { ROUNDS_MAX = 99, RECORD_BYTES = 2048, MIB = 1 << 20 };
 
 struct message {
     struct spool_submit submit; /* first: what comes back is cast */
@@ -104,8 +105,8 @@ static int round_of(const char *parent, const char *kind, uint32_t depth, uint32
     uint8_t *memory = aligned_alloc(4096, (size_t)depth * RECORD_BYTES);
     assert(message != NULL && memory != NULL);
     struct spool_settings settings = {
-        .segment_bytes = 256 * (uint64_t)MIB, .segments_max = 16, .state_segment_bytes = 8 * MIB};
-    int err = mkdtemp(dir) == NULL ? -1 : spool_io_create(dir, kind, -1, false, &io);
+        .segment_bytes = 256 * (uint64_t)MIB, .segments_max = 32, .state_segment_bytes = 8 * MIB};
+    int err = mkdtemp(dir) == NULL ? -errno : spool_io_create(dir, kind, -1, false, &io);
     if (err == 0) {
         err = spool_writer_open(io, &settings, &w);
     }
@@ -134,35 +135,57 @@ static int round_of(const char *parent, const char *kind, uint32_t depth, uint32
     return err;
 }
 
+enum { DIR_OPTION, MESSAGES, DEPTH, ROUNDS };
+
+static struct bench_option option[] = {
+    [DIR_OPTION] = {"dir", "a directory on the disk to measure", .text = "/var/tmp"},
+    [MESSAGES] = {"messages", "of 1000 bytes in each round", 200000, 1, 1000000, NULL},
+    [DEPTH] = {"depth", "messages under way at a time", 512, 1, 65536, NULL},
+    [ROUNDS] = {"rounds", "of each kind, in turns", 5, 1, ROUNDS_MAX, NULL},
+    {NULL},
+};
+
+static const char *const kinds[] = {"io_uring", "pwritev2"};
+
+static void report(struct result sample[2][ROUNDS_MAX], size_t rounds)
+{
+    double rate[2][ROUNDS_MAX];
+    double cpu[2][ROUNDS_MAX];
+    double batch[2][ROUNDS_MAX];
+    printf("%-10s %14s %14s %10s\n", "median", "durable msg/s", "us of CPU each", "a batch");
+    for (int k = 0; k < 2; k++) {
+        for (size_t i = 0; i < rounds; i++) {
+            rate[k][i] = sample[k][i].rate;
+            cpu[k][i] = sample[k][i].cpu_us;
+            batch[k][i] = sample[k][i].batch;
+        }
+        printf("%-10s %14.0f %14.2f %10.0f\n", kinds[k], bench_median(rate[k], rounds),
+               bench_median(cpu[k], rounds), bench_median(batch[k], rounds));
+    }
+    for (int k = 0; k < 2; k++) {
+        printf("%s%s_rate=%.0f %s_cpu_us=%.2f %s_batch=%.0f", k > 0 ? " " : "", kinds[k],
+               bench_median(rate[k], rounds), kinds[k], bench_median(cpu[k], rounds), kinds[k],
+               bench_median(batch[k], rounds));
+    }
+    printf("\n");
+}
+
 int main(int argc, char **argv)
 {
-    static const char *const kinds[] = {"io_uring", "pwritev2"};
-    uint32_t depth = bench_option(argc, argv, "--depth", 512);
-    uint32_t count = bench_option(argc, argv, "--messages", 200000);
-    const char *parent = argc > 1 && argv[argc - 1][0] == '/' ? argv[argc - 1] : "/var/tmp";
-    double rate[2][ROUNDS];
-    double cpu[2][ROUNDS];
-    double batch[2][ROUNDS];
-    bench_machine_print();
-    printf("settings  %u messages of 1000 bytes a round, %u under way, %d rounds in turns, in %s\n",
-           count, depth, ROUNDS, parent);
-    for (int i = 0; i < ROUNDS; i++) {
+    static struct result sample[2][ROUNDS_MAX];
+    bench_options(argc, argv, option);
+    bench_settings_print(option);
+    const char *parent = option[DIR_OPTION].text;
+    for (size_t i = 0; i < option[ROUNDS].number; i++) {
         for (int k = 0; k < 2; k++) {
-            struct result r = {0};
-            int err = round_of(parent, kinds[k], depth, count, &r);
+            int err = round_of(parent, kinds[k], (uint32_t)option[DEPTH].number,
+                               (uint32_t)option[MESSAGES].number, &sample[k][i]);
             if (err != 0) {
                 fprintf(stderr, "bench_spool: %s in %s: %s\n", kinds[k], parent, strerror(-err));
                 return 1;
             }
-            rate[k][i] = r.rate;
-            cpu[k][i] = r.cpu_us;
-            batch[k][i] = r.batch;
         }
     }
-    for (int k = 0; k < 2; k++) {
-        printf("median    %-9s %8.0f durable msg/s, %.2f us of CPU each, %.0f a batch\n", kinds[k],
-               bench_median(rate[k], ROUNDS), bench_median(cpu[k], ROUNDS),
-               bench_median(batch[k], ROUNDS));
-    }
+    report(sample, option[ROUNDS].number);
     return 0;
 }
