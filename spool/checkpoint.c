@@ -1,216 +1,240 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* spool/checkpoint.c: control's table, saved whole.
+/* spool/checkpoint.c: writing a checkpoint block by block. See checkpoint.h.
  *
- *   ckpt.tmp ──write, fsync──▶ rename to ckpt-<number> ──fsync the directory──▶ remove the old ones
- *
- * Promise: a checkpoint under its name is whole and durable, and the one before it stays until the
- *          next is; a damaged one is passed over for the one before.
- * Trap:    the state log may be recycled only below the older one's position: the newest may turn
- *          out to be damaged when it is needed.
- */
-#include "spool/format.h"
+ * Promise: until the file has its name, nothing of the older checkpoints is touched; an older one
+ *          is removed only while a still newer older one is good.
+ * Trap:    each block carries the checkpoint's stamp. It is random, so that a block which an
+ *          earlier attempt left on the disk under the same number does not pass for one of ours. */
+#include "spool/checkpoint.h"
 
 #include "common/crc32c.h"
+#include "spool/checkpoint_file.h"
+#include "spool/spool.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-/* One piece of synchronous I/O: keeps each call short of what a kernel cuts off (2 GiB). */
-enum { PIECE_BYTES = 8 << 20, LISTED_MAX = 16 };
-
 static const char NEW_NAME[] = "ckpt.tmp";
 
-/* The newest numbers, descending. */
-struct listing {
-    uint64_t number[LISTED_MAX];
-    uint32_t count;
+struct spool_checkpoint_writer {
+    struct spool_io *io;
+    int file;
+    int err; /* the first one, for good */
+    uint64_t number;
+    uint8_t stamp[FORMAT_CHECKPOINT_STAMP_BYTES];
+    uint64_t offset;
+    uint64_t block_count;
+    uint64_t payload_bytes; /* of the blocks that are written */
+    uint32_t used;          /* payload in the buffer */
+    struct checkpoint_listing old;
+    uint8_t buffer[FORMAT_CHECKPOINT_HEADER_BYTES + FORMAT_CHECKPOINT_PAYLOAD_MAX];
 };
 
-static int note_name(void *ctx, const char *name)
+static int make_stamp(struct spool_checkpoint_writer *w)
 {
-    struct listing *l = ctx;
-    uint64_t number;
-    if (!format_checkpoint_name_parse(name, &number)) {
-        return 0;
+    struct spool_io *io = w->io;
+    if (io->ops->random != NULL) {
+        return io->ops->random(io, w->stamp, sizeof w->stamp);
     }
-    uint32_t at = 0;
-    while (at < l->count && l->number[at] > number) {
-        at++;
-    }
-    if (at == LISTED_MAX) {
-        return 0;
-    }
-    uint32_t moved = (l->count < LISTED_MAX ? l->count : LISTED_MAX - 1u) - at;
-    memmove(&l->number[at + 1], &l->number[at], moved * sizeof l->number[0]);
-    l->number[at] = number;
-    l->count = at + moved + 1;
+    memcpy(w->stamp, &w->number, sizeof w->number); /* a simulated disk: no chance there */
     return 0;
 }
 
-static int write_all(struct spool_io *io, int file, struct bytes b, uint64_t offset)
+static int make_file(struct spool_checkpoint_writer *w)
 {
-    while (b.len > 0) {
-        struct bytes piece = bytes_first(b, PIECE_BYTES);
-        int64_t put = io->ops->pwrite(io, file, piece.data, piece.len, offset);
-        if (put <= 0) {
-            return put < 0 ? (int)put : -EIO;
-        }
-        b = bytes_from(b, (size_t)put);
-        offset += (uint64_t)put;
-    }
-    return 0;
-}
-
-static int write_file(struct spool_io *io, const struct format_checkpoint *header,
-                      struct bytes blob)
-{
-    uint8_t data[FORMAT_CHECKPOINT_HEADER_BYTES];
-    format_checkpoint_encode(header, data);
+    struct spool_io *io = w->io;
     int err = io->ops->remove(io, NEW_NAME);
     if (err != 0 && err != -ENOENT) {
         return err;
     }
-    int file = io->ops->open(io, NEW_NAME, true, false);
-    if (file < 0) {
-        return file;
-    }
-    err = write_all(io, file, bytes_of(data, sizeof data), 0);
-    if (err == 0) {
-        err = write_all(io, file, blob, sizeof data);
-    }
-    if (err == 0) {
-        err = io->ops->sync(io, file);
-    }
-    io->ops->close(io, file);
-    return err;
+    w->file = io->ops->open(io, NEW_NAME, true, false);
+    return w->file < 0 ? w->file : 0;
 }
 
-/* Reads a checkpoint's blob. -EBADMSG when it does not verify. */
-static int read_blob(struct spool_io *io, int file, const struct format_checkpoint *header,
-                     void **blob_out)
+int spool_checkpoint_begin(struct spool_io *io, struct spool_checkpoint_writer **writer_out)
 {
-    int64_t size = io->ops->size(io, file);
-    if (size < 0) {
-        return (int)size;
-    }
-    if ((uint64_t)size < FORMAT_CHECKPOINT_HEADER_BYTES + header->blob_bytes) {
-        return -EBADMSG;
-    }
-    size_t len = (size_t)header->blob_bytes;
-    uint8_t *blob = malloc(len > 0 ? len : 1);
-    if (blob == NULL) {
+    struct spool_checkpoint_writer *w = calloc(1, sizeof *w);
+    if (w == NULL) {
         return -ENOMEM;
     }
-    size_t have = 0;
-    int64_t got = 1;
-    while (have < len && got > 0) {
-        size_t piece = len - have < PIECE_BYTES ? len - have : PIECE_BYTES;
-        got = io->ops->pread(io, file, blob + have, piece, FORMAT_CHECKPOINT_HEADER_BYTES + have);
-        have += got > 0 ? (size_t)got : 0;
+    w->io = io;
+    w->file = -1;
+    int err = checkpoint_list(io, &w->old);
+    w->number = w->old.count > 0 ? w->old.number[0] + 1 : 1;
+    if (err == 0 && w->number > FORMAT_CHECKPOINT_NUMBER_MAX) {
+        err = -EOVERFLOW;
     }
-    if (got < 0 || have < len || crc32c(0, blob, len) != header->blob_crc) {
-        free(blob);
-        return got < 0 ? (int)got : -EBADMSG;
+    err = err == 0 ? make_stamp(w) : err;
+    err = err == 0 ? make_file(w) : err;
+    if (err != 0) {
+        free(w);
+        return err;
     }
-    *blob_out = blob;
+    assert(w->file >= 0 && w->used == 0);
+    *writer_out = w;
     return 0;
 }
 
-/* 0 with the header, and the blob when blob_out is given; -EBADMSG when it does not verify. */
-static int load(struct spool_io *io, uint64_t number, struct format_checkpoint *header_out,
-                void **blob_out)
+static int write_all(struct spool_checkpoint_writer *w, struct bytes b)
 {
-    char name[FORMAT_NAME_SIZE];
-    uint8_t data[FORMAT_CHECKPOINT_HEADER_BYTES];
-    int file = io->ops->open(io, format_checkpoint_name(number, name), false, false);
-    if (file < 0) {
-        return file;
+    while (b.len > 0) {
+        int64_t put = w->io->ops->pwrite(w->io, w->file, b.data, b.len, w->offset);
+        if (put <= 0) {
+            return put < 0 ? (int)put : -EIO;
+        }
+        b = bytes_from(b, (size_t)put);
+        w->offset += (uint64_t)put;
     }
-    int64_t got = io->ops->pread(io, file, data, sizeof data, 0);
-    int err = got < 0 ? (int)got : 0;
-    if (err == 0 && (!format_checkpoint_decode(bytes_of(data, (size_t)got), header_out) ||
-                     header_out->number != number)) {
-        err = -EBADMSG;
+    return 0;
+}
+
+/* Writes what the buffer holds as one block. */
+static int write_block(struct spool_checkpoint_writer *w, enum format_checkpoint_kind kind)
+{
+    assert(w->used > 0 && w->used <= FORMAT_CHECKPOINT_PAYLOAD_MAX);
+    struct format_checkpoint_block block = {
+        .kind = kind,
+        .number = w->number,
+        .seq = w->block_count,
+        .payload_bytes = w->used,
+        .payload_crc = crc32c(0, w->buffer + FORMAT_CHECKPOINT_HEADER_BYTES, w->used),
+    };
+    memcpy(block.stamp, w->stamp, sizeof block.stamp);
+    format_checkpoint_block_encode(&block, w->buffer);
+    int err = write_all(w, bytes_of(w->buffer, FORMAT_CHECKPOINT_HEADER_BYTES + w->used));
+    if (kind == FORMAT_CHECKPOINT_DATA) {
+        w->block_count++;
+        w->payload_bytes += w->used;
     }
-    void *blob = NULL;
-    if (err == 0) {
-        err = read_blob(io, file, header_out, &blob);
-    }
-    io->ops->close(io, file);
-    if (err == 0 && blob_out != NULL) {
-        *blob_out = blob;
-    } else {
-        free(blob);
-    }
+    w->used = 0;
     return err;
+}
+
+static void flush(struct spool_checkpoint_writer *w)
+{
+    if (w->err == 0 && w->used > 0) {
+        w->err = write_block(w, FORMAT_CHECKPOINT_DATA);
+    }
+}
+
+int spool_checkpoint_append(struct spool_checkpoint_writer *w, struct bytes piece)
+{
+    if (w->err == 0 && piece.len > FORMAT_CHECKPOINT_BYTES_MAX - w->payload_bytes - w->used) {
+        w->err = -EFBIG;
+    }
+    if (w->used + piece.len > FORMAT_CHECKPOINT_PAYLOAD_MAX &&
+        piece.len <= FORMAT_CHECKPOINT_PAYLOAD_MAX) {
+        flush(w); /* a piece that fits into a block is not cut */
+    }
+    while (w->err == 0 && piece.len > 0) {
+        struct bytes part = bytes_first(piece, FORMAT_CHECKPOINT_PAYLOAD_MAX - w->used);
+        memcpy(w->buffer + FORMAT_CHECKPOINT_HEADER_BYTES + w->used, part.data, part.len);
+        w->used += (uint32_t)part.len;
+        piece = bytes_from(piece, part.len);
+        if (w->used == FORMAT_CHECKPOINT_PAYLOAD_MAX) {
+            flush(w);
+        }
+    }
+    assert(w->used < FORMAT_CHECKPOINT_PAYLOAD_MAX);
+    return w->err;
+}
+
+static int write_end(struct spool_checkpoint_writer *w, uint64_t message_pos, uint64_t state_pos)
+{
+    assert(w->used == 0);
+    struct format_checkpoint_end end = {
+        .message_pos = message_pos,
+        .state_pos = state_pos,
+        .payload_bytes = w->payload_bytes,
+        .block_count = w->block_count,
+    };
+    format_checkpoint_end_encode(&end, w->buffer + FORMAT_CHECKPOINT_HEADER_BYTES);
+    w->used = FORMAT_CHECKPOINT_END_BYTES;
+    return write_block(w, FORMAT_CHECKPOINT_END);
+}
+
+/* Closes the file and gives it its name. */
+static int publish(struct spool_checkpoint_writer *w)
+{
+    struct spool_io *io = w->io;
+    char name[FORMAT_NAME_SIZE];
+    io->ops->close(io, w->file);
+    w->file = -1;
+    int err = io->ops->rename(io, NEW_NAME, format_checkpoint_name(w->number, name));
+    return err == 0 ? io->ops->sync_dir(io) : err;
+}
+
+static bool is_good(struct spool_checkpoint_writer *w, uint64_t number)
+{
+    struct checkpoint_walk walk;
+    struct format_checkpoint_end end;
+    if (checkpoint_walk_open(w->io, number, w->buffer, &walk) != 0) {
+        return false;
+    }
+    bool good = checkpoint_verify(&walk, &end) == 0;
+    checkpoint_walk_close(&walk);
+    return good;
+}
+
+/* Keeps the newest older one that is good, and what is newer than that. */
+static void remove_old(struct spool_checkpoint_writer *w)
+{
+    struct spool_io *io = w->io;
+    char name[FORMAT_NAME_SIZE];
+    bool kept = false;
+    for (uint32_t i = 0; i < w->old.count; i++) {
+        if (!kept) {
+            kept = is_good(w, w->old.number[i]);
+            continue;
+        }
+        /* What cannot be removed now is removed next time. */
+        (void)io->ops->remove(io, format_checkpoint_name(w->old.number[i], name));
+    }
+}
+
+int spool_checkpoint_finish(struct spool_checkpoint_writer *w, uint64_t message_pos,
+                            uint64_t state_pos)
+{
+    flush(w);
+    int err = w->err;
+    err = err == 0 ? write_end(w, message_pos, state_pos) : err;
+    err = err == 0 ? w->io->ops->sync(w->io, w->file) : err;
+    if (err != 0) {
+        spool_checkpoint_abandon(w);
+        return err;
+    }
+    err = publish(w);
+    if (err == 0) {
+        remove_old(w);
+    }
+    free(w);
+    return err;
+}
+
+void spool_checkpoint_abandon(struct spool_checkpoint_writer *w)
+{
+    if (w == NULL) {
+        return;
+    }
+    assert(w->file >= 0);
+    w->io->ops->close(w->io, w->file);
+    /* What cannot be removed now is removed by the next one. */
+    (void)w->io->ops->remove(w->io, NEW_NAME);
+    free(w);
 }
 
 int spool_checkpoint_save(struct spool_io *io, uint64_t message_pos, uint64_t state_pos,
                           struct bytes blob)
 {
-    assert(blob.len <= FORMAT_CHECKPOINT_BYTES_MAX);
-    struct listing old = {.count = 0};
-    char name[FORMAT_NAME_SIZE];
-    int err = io->ops->list(io, note_name, &old);
+    struct spool_checkpoint_writer *w;
+    int err = spool_checkpoint_begin(io, &w);
     if (err != 0) {
         return err;
     }
-    struct format_checkpoint header = {
-        .number = old.count > 0 ? old.number[0] + 1 : 1,
-        .message_pos = message_pos,
-        .state_pos = state_pos,
-        .blob_bytes = blob.len,
-        .blob_crc = crc32c(0, blob.data, blob.len),
-    };
-    err = write_file(io, &header, blob);
-    if (err == 0) {
-        err = io->ops->rename(io, NEW_NAME, format_checkpoint_name(header.number, name));
+    err = spool_checkpoint_append(w, blob);
+    if (err != 0) {
+        spool_checkpoint_abandon(w);
+        return err;
     }
-    if (err == 0) {
-        err = io->ops->sync_dir(io);
-    }
-    bool kept = false; /* the newest older one that is good, and what is newer than that */
-    for (uint32_t i = 0; err == 0 && i < old.count; i++) {
-        if (!kept) {
-            kept = load(io, old.number[i], &header, NULL) == 0;
-            continue;
-        }
-        /* What cannot be removed now is removed next time. */
-        (void)io->ops->remove(io, format_checkpoint_name(old.number[i], name));
-    }
-    return err;
-}
-
-int spool_checkpoint_load(struct spool_io *io, uint64_t *message_pos_out, uint64_t *state_pos_out,
-                          uint64_t *older_state_pos_out, void **blob_out, size_t *len_out)
-{
-    struct listing all = {.count = 0};
-    int err = io->ops->list(io, note_name, &all);
-    bool found = false;
-    bool damaged = false;
-    *older_state_pos_out = 0; /* no older one that verifies: the state log may not go at all */
-    for (uint32_t i = 0; err == 0 && i < all.count; i++) {
-        struct format_checkpoint header;
-        int bad = load(io, all.number[i], &header, found ? NULL : blob_out);
-        if (bad == -EBADMSG || bad == -EIO || bad == -ENOENT) {
-            damaged |= bad != -ENOENT;
-            continue;
-        }
-        if (bad != 0) {
-            err = bad;
-        } else if (found) {
-            *older_state_pos_out = header.state_pos;
-            return 0;
-        } else {
-            *message_pos_out = header.message_pos;
-            *state_pos_out = header.state_pos;
-            *len_out = (size_t)header.blob_bytes;
-            found = true;
-        }
-    }
-    if (err != 0 && found) {
-        free(*blob_out);
-    }
-    /* Without one the state log may be gone in part: what was delivered would be sent again. */
-    return err != 0 ? err : found ? 0 : damaged ? -EBADMSG : -ENOENT;
+    return spool_checkpoint_finish(w, message_pos, state_pos);
 }

@@ -17,7 +17,7 @@
 #define MAGIC_BATCH      UINT64_C(0x3130686374626668) /* "hfbtch01" */
 #define MAGIC_RECORD     UINT32_C(0x63726668)         /* "hfrc" */
 #define MAGIC_STATE      UINT32_C(0x74736668)         /* "hfst" */
-#define MAGIC_CHECKPOINT UINT64_C(0x313074706b636668) /* "hfckpt01" */
+#define MAGIC_CHECKPOINT UINT64_C(0x333074706b636668) /* "hfckpt03" */
 
 enum { RECORD_FIRST = 1, RECORD_LAST = 2 };
 
@@ -450,36 +450,73 @@ bool format_state_decode(struct bytes b, uint64_t pos, struct spool_state_entry 
 
 /* --- checkpoint ------------------------------------------------------------------------------ */
 
-void format_checkpoint_encode(const struct format_checkpoint *checkpoint, uint8_t *out)
+void format_checkpoint_block_encode(const struct format_checkpoint_block *block, uint8_t *out)
 {
-    memset(out, 0, FORMAT_CHECKPOINT_HEADER_BYTES);
+    assert(block->payload_bytes > 0 && block->payload_bytes <= FORMAT_CHECKPOINT_PAYLOAD_MAX);
     struct put p = {out};
     put64(&p, MAGIC_CHECKPOINT);
-    put64(&p, checkpoint->number);
-    put64(&p, checkpoint->message_pos);
-    put64(&p, checkpoint->state_pos);
-    put64(&p, checkpoint->blob_bytes);
-    put32(&p, checkpoint->blob_crc);
-    put32(&p, FORMAT_VERSION);
-    p.at = out + FORMAT_CHECKPOINT_HEADER_BYTES - 4;
+    put16(&p, FORMAT_CHECKPOINT_VERSION);
+    put16(&p, block->kind);
+    put32(&p, block->payload_bytes);
+    put64(&p, block->number);
+    memcpy(p.at, block->stamp, FORMAT_CHECKPOINT_STAMP_BYTES);
+    p.at += FORMAT_CHECKPOINT_STAMP_BYTES;
+    put64(&p, block->seq);
+    put32(&p, block->payload_crc);
+    put64(&p, 0); /* reserved */
+    assert(p.at == out + FORMAT_CHECKPOINT_HEADER_BYTES - 4);
     put32(&p, crc32c(0, out, FORMAT_CHECKPOINT_HEADER_BYTES - 4));
 }
 
-bool format_checkpoint_decode(struct bytes b, struct format_checkpoint *checkpoint_out)
+bool format_checkpoint_block_decode(struct bytes b, struct format_checkpoint_block *block_out)
 {
-    struct cursor c = cursor_of(b);
-    if (b.len < FORMAT_CHECKPOINT_HEADER_BYTES || cursor_le64(&c) != MAGIC_CHECKPOINT) {
+    if (b.len < FORMAT_CHECKPOINT_HEADER_BYTES ||
+        get32(b.data + FORMAT_CHECKPOINT_HEADER_BYTES - 4) !=
+            crc32c(0, b.data, FORMAT_CHECKPOINT_HEADER_BYTES - 4)) {
         return false;
     }
-    checkpoint_out->number = cursor_le64(&c);
-    checkpoint_out->message_pos = cursor_le64(&c);
-    checkpoint_out->state_pos = cursor_le64(&c);
-    checkpoint_out->blob_bytes = cursor_le64(&c);
-    checkpoint_out->blob_crc = cursor_le32(&c);
-    return cursor_le32(&c) == FORMAT_VERSION &&
-           checkpoint_out->blob_bytes <= FORMAT_CHECKPOINT_BYTES_MAX &&
-           get32(b.data + FORMAT_CHECKPOINT_HEADER_BYTES - 4) ==
-               crc32c(0, b.data, FORMAT_CHECKPOINT_HEADER_BYTES - 4);
+    struct cursor c = cursor_of(b);
+    uint64_t magic = cursor_le64(&c);
+    uint16_t version = cursor_le16(&c);
+    uint16_t kind = cursor_le16(&c);
+    block_out->payload_bytes = cursor_le32(&c);
+    block_out->number = cursor_le64(&c);
+    struct bytes stamp = cursor_take(&c, FORMAT_CHECKPOINT_STAMP_BYTES);
+    memcpy(block_out->stamp, stamp.data, stamp.len);
+    block_out->seq = cursor_le64(&c);
+    block_out->payload_crc = cursor_le32(&c);
+    uint64_t reserved = cursor_le64(&c);
+    if (magic != MAGIC_CHECKPOINT || version != FORMAT_CHECKPOINT_VERSION || reserved != 0 ||
+        (kind != FORMAT_CHECKPOINT_DATA && kind != FORMAT_CHECKPOINT_END)) {
+        return false;
+    }
+    block_out->kind = (enum format_checkpoint_kind)kind;
+    return kind == FORMAT_CHECKPOINT_END
+               ? block_out->payload_bytes == FORMAT_CHECKPOINT_END_BYTES
+               : block_out->payload_bytes > 0 &&
+                     block_out->payload_bytes <= FORMAT_CHECKPOINT_PAYLOAD_MAX;
+}
+
+void format_checkpoint_end_encode(const struct format_checkpoint_end *end, uint8_t *out)
+{
+    struct put p = {out};
+    put64(&p, end->message_pos);
+    put64(&p, end->state_pos);
+    put64(&p, end->payload_bytes);
+    put64(&p, end->block_count);
+    assert(p.at == out + FORMAT_CHECKPOINT_END_BYTES);
+}
+
+bool format_checkpoint_end_decode(struct bytes b, struct format_checkpoint_end *end_out)
+{
+    struct cursor c = cursor_of(b);
+    end_out->message_pos = cursor_le64(&c);
+    end_out->state_pos = cursor_le64(&c);
+    end_out->payload_bytes = cursor_le64(&c);
+    end_out->block_count = cursor_le64(&c);
+    return b.len == FORMAT_CHECKPOINT_END_BYTES && !c.failed &&
+           end_out->payload_bytes <= FORMAT_CHECKPOINT_BYTES_MAX &&
+           end_out->block_count <= end_out->payload_bytes;
 }
 
 /* --- names ----------------------------------------------------------------------------------- */

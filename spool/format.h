@@ -18,6 +18,15 @@
  *   record      ┌ header 128 ┬ back list 8 × n ┬ envelope (FIRST) ┬ body ┬ zeros to 512 ┐
  *   state       ┌ header 72 ┬ reply text ┬ zeros to 8 ┐   several in one batch
  *
+ *   checkpoint  ┌ header 64 ┬ payload ┬ header 64 ┬ payload ┬ … ┬ header 64 ┬ end 32 ┐
+ *               Version 3: blocks of at most 256 KiB, one behind the other, the file ends with the
+ *               END block. A header holds magic, version, kind (DATA, END), the checkpoint's
+ *               number, its stamp (16 bytes, random, the same in all its blocks), the block's
+ *               place in the sequence from 0, the payload's length and CRC-32C, and its own
+ *               CRC-32C. END says the two positions, and how many blocks and bytes come before it:
+ *               a block of another checkpoint, a block left out or twice, or a torn file does not
+ *               verify.
+ *
  * Promise: decoders read hostile bytes: they stay inside the view and answer false; what they
  *          accept is inside all bounds below.
  * Trap:    encoders write the whole structure, reserved bytes included; decoders insist on zero
@@ -58,7 +67,12 @@ enum {
     FORMAT_STATE_FIXED_BYTES = 72,
     FORMAT_STATE_BYTES_MAX = FORMAT_STATE_FIXED_BYTES + LIMIT_REPLY_TEXT_BYTES,
 
+    FORMAT_CHECKPOINT_VERSION = 3,
     FORMAT_CHECKPOINT_HEADER_BYTES = 64,
+    FORMAT_CHECKPOINT_STAMP_BYTES = 16,
+    FORMAT_CHECKPOINT_END_BYTES = 32,
+    /* A block with its header is 256 KiB at most: what a writer and a reader hold in memory. */
+    FORMAT_CHECKPOINT_PAYLOAD_MAX = (256 << 10) - FORMAT_CHECKPOINT_HEADER_BYTES,
     FORMAT_NAME_SIZE = 32,
 };
 
@@ -75,6 +89,8 @@ _Static_assert(SPOOL_RECORD_HEADER_BYTES + SPOOL_BACK_MAX * 8 <= SPOOL_BLOCK_BYT
 #define FORMAT_SEGMENT_BYTES_MAX (UINT64_C(1) << 31) /* an offset has 32 bits in a position */
 /* Ceiling of a checkpoint: 60 bytes for each of 100 million deliveries. */
 #define FORMAT_CHECKPOINT_BYTES_MAX (UINT64_C(6) << 30)
+/* The largest number whose name is read back: names with more digits are nobody's. */
+#define FORMAT_CHECKPOINT_NUMBER_MAX (UINT64_C(1000000000000000000) - 1)
 
 enum log_kind {
     LOG_MESSAGE,
@@ -124,12 +140,27 @@ struct format_record {
     uint64_t received_ms;
 };
 
-struct format_checkpoint {
+enum format_checkpoint_kind {
+    FORMAT_CHECKPOINT_DATA = 1,
+    FORMAT_CHECKPOINT_END = 2,
+};
+
+/* The header of one block of a checkpoint. */
+struct format_checkpoint_block {
+    enum format_checkpoint_kind kind;
     uint64_t number;
+    uint8_t stamp[FORMAT_CHECKPOINT_STAMP_BYTES];
+    uint64_t seq;
+    uint32_t payload_bytes; /* DATA: 1 .. FORMAT_CHECKPOINT_PAYLOAD_MAX */
+    uint32_t payload_crc;
+};
+
+/* The payload of the END block. */
+struct format_checkpoint_end {
     uint64_t message_pos;
     uint64_t state_pos;
-    uint64_t blob_bytes;
-    uint32_t blob_crc;
+    uint64_t payload_bytes; /* of all DATA blocks */
+    uint64_t block_count;   /* DATA blocks */
 };
 
 static inline uint32_t format_round(uint32_t bytes, uint32_t unit)
@@ -210,8 +241,14 @@ uint32_t format_state_encode(const struct spool_state_entry *entry, uint64_t pos
 must_check bool format_state_decode(struct bytes b, uint64_t pos,
                                     struct spool_state_entry *entry_out, uint32_t *len_out);
 
-void format_checkpoint_encode(const struct format_checkpoint *checkpoint, uint8_t *out);
-must_check bool format_checkpoint_decode(struct bytes b, struct format_checkpoint *checkpoint_out);
+/* FORMAT_CHECKPOINT_HEADER_BYTES. */
+void format_checkpoint_block_encode(const struct format_checkpoint_block *block, uint8_t *out);
+/* Verifies the header, not the payload. */
+must_check bool format_checkpoint_block_decode(struct bytes b,
+                                               struct format_checkpoint_block *block_out);
+/* FORMAT_CHECKPOINT_END_BYTES. The block's CRC guards them. */
+void format_checkpoint_end_encode(const struct format_checkpoint_end *end, uint8_t *out);
+must_check bool format_checkpoint_end_decode(struct bytes b, struct format_checkpoint_end *end_out);
 
 /* "msg-000007.seg", "state-000007.seg", "ckpt-0000000007". Return out. */
 const char *format_segment_name(enum log_kind kind, uint32_t file_number,

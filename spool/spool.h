@@ -243,12 +243,11 @@ must_check int spool_list_segments(struct spool_reader *reader, int (*fn)(void *
 
 /* --- checkpoints of control's delivery table ------------------------------------------------- */
 
-/* A checkpoint is a blob of control's with the two positions from which the logs are to be read
- * on. Written to a temporary file, fsynced, renamed, directory fsynced; the two newest are kept. */
+/* A whole checkpoint from memory, and into memory: spool/checkpoint.h, for those whose table is
+ * small. The errors are those of spool_checkpoint_finish and spool_checkpoint_open. */
 must_check int spool_checkpoint_save(struct spool_io *io, uint64_t message_pos, uint64_t state_pos,
                                      struct bytes blob);
-/* Loads the newest that verifies; -ENOENT when there is none. *blob_out is malloc'd. Also tells
- * the state position of the older one that is kept: below its segment the state log may go. */
+/* *blob_out is malloc'd. */
 must_check int spool_checkpoint_load(struct spool_io *io, uint64_t *message_pos_out,
                                      uint64_t *state_pos_out, uint64_t *older_state_pos_out,
                                      void **blob_out, size_t *len_out);

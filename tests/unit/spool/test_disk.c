@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/unit/spool/test_disk.c: real files, with both ways of submitting. */
 #include "tests/unit/spool/helper.h"
+#include "spool/checkpoint.h"
 #include "spool/tool.h"
 
 #include <criterion/criterion.h>
@@ -323,4 +324,71 @@ Test(disk, tool)
     spool_reader_close(r);
     beside->ops->destroy(beside);
     io->ops->destroy(io);
+}
+
+/* --- checkpoints ----------------------------------------------------------------------------- */
+
+static void save_two(void *arg)
+{
+    struct spool_io *io = arg;
+    static uint8_t blob[700000];
+    for (uint64_t i = 1; i <= 2; i++) {
+        struct spool_checkpoint_writer *w;
+        cr_assert_eq(spool_checkpoint_begin(io, &w), 0);
+        cr_assert_eq(spool_checkpoint_append(w, bytes_of(blob, sizeof blob)), 0);
+        cr_assert_eq(spool_checkpoint_finish(w, i, i * 10), 0);
+    }
+}
+
+static void *save_thread(void *arg)
+{
+    save_two(arg);
+    return NULL;
+}
+
+/* The first block of a checkpoint. */
+static struct format_checkpoint_block first_block(struct spool_io *io, const char *name)
+{
+    uint8_t data[FORMAT_CHECKPOINT_HEADER_BYTES];
+    struct format_checkpoint_block block;
+    int file = io->ops->open(io, name, false, false);
+    cr_assert_geq(file, 0);
+    cr_assert_eq(io->ops->pread(io, file, data, sizeof data, 0), sizeof data);
+    io->ops->close(io, file);
+    cr_assert(format_checkpoint_block_decode(bytes_of(data, sizeof data), &block));
+    return block;
+}
+
+/* Written by a thread with an io of its own, beside the writer of the logs. */
+Test(disk, checkpoints_of_another_thread)
+{
+    struct spool_io *io = open_disk("pwritev2", false);
+    struct spool_io *own = open_disk("pwritev2", false);
+    struct spool_writer *w;
+    pthread_t thread;
+    cr_assert_eq(spool_writer_open(io, &helper_settings, &w), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, save_thread, own), 0);
+    for (uint64_t id = 16; id < 1600; id += 16) {
+        cr_assert_eq(helper_message(w, id, 1, 100, NULL), SPOOL_RESULT_OK);
+    }
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    struct spool_checkpoint_reader *r;
+    uint64_t pos[3];
+    struct bytes piece;
+    uint64_t sum = 0;
+    cr_assert_eq(spool_checkpoint_open(io, &r, &pos[0], &pos[1], &pos[2]), 0);
+    cr_assert(pos[0] == 2 && pos[1] == 20 && pos[2] == 10);
+    save_two(own); /* those that were there are removed: the open one goes on being read */
+    int more;
+    while ((more = spool_checkpoint_next(r, &piece)) > 0) {
+        sum += piece.len;
+    }
+    cr_assert(more == 0 && sum == 700000);
+    spool_checkpoint_close(r);
+    struct format_checkpoint_block a = first_block(io, "ckpt-0000000003");
+    struct format_checkpoint_block b = first_block(io, "ckpt-0000000004");
+    cr_assert_neq(memcmp(a.stamp, b.stamp, sizeof a.stamp), 0);
+    spool_writer_close(w);
+    io->ops->destroy(io);
+    own->ops->destroy(own);
 }

@@ -138,7 +138,7 @@ Test(format, batch_round_trip_and_bit_flips)
     }
 }
 
-Test(format, meta_and_checkpoint_bit_flips)
+Test(format, meta_bit_flips)
 {
     uint8_t data[FORMAT_META_BYTES];
     struct format_meta m = {.uuid = {1, 2, 3}, .segment_bytes = {1 << 20, 2 << 20}, .start = 9};
@@ -151,14 +151,76 @@ Test(format, meta_and_checkpoint_bit_flips)
         cr_assert_not(format_meta_decode(bytes_of(data, sizeof data), &back));
         data[bit / 8] ^= (uint8_t)(1 << bit % 8);
     }
-    struct format_checkpoint c = {.number = 3, .message_pos = 4, .state_pos = 5, .blob_bytes = 6};
-    struct format_checkpoint c_back;
-    format_checkpoint_encode(&c, data);
-    cr_assert(format_checkpoint_decode(bytes_of(data, 64), &c_back));
-    for (size_t bit = 0; bit < 64 * 8; bit++) {
+}
+
+Test(format, checkpoint_bit_flips)
+{
+    uint8_t data[FORMAT_CHECKPOINT_HEADER_BYTES];
+    struct bytes header = bytes_of(data, sizeof data);
+    struct format_checkpoint_block b = {.kind = FORMAT_CHECKPOINT_DATA,
+                                        .number = 3,
+                                        .stamp = {7, 8},
+                                        .seq = UINT64_C(1) << 40,
+                                        .payload_bytes = FORMAT_CHECKPOINT_PAYLOAD_MAX,
+                                        .payload_crc = 99};
+    struct format_checkpoint_block back;
+    format_checkpoint_block_encode(&b, data);
+    cr_assert(format_checkpoint_block_decode(header, &back));
+    cr_assert(back.kind == b.kind && back.number == 3 && back.seq == b.seq);
+    cr_assert(back.payload_bytes == b.payload_bytes && back.payload_crc == 99);
+    cr_assert_arr_eq(back.stamp, b.stamp, sizeof b.stamp);
+    cr_assert_not(format_checkpoint_block_decode(bytes_first(header, 63), &back));
+    for (size_t bit = 0; bit < sizeof data * 8; bit++) {
         data[bit / 8] ^= (uint8_t)(1 << bit % 8);
-        cr_assert_not(format_checkpoint_decode(bytes_of(data, 64), &c_back));
+        cr_assert_not(format_checkpoint_block_decode(header, &back));
         data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+    }
+    struct format_checkpoint_end e = {
+        .message_pos = 1, .state_pos = 2, .payload_bytes = 9, .block_count = 3};
+    struct format_checkpoint_end e_back;
+    format_checkpoint_end_encode(&e, data);
+    struct bytes end = bytes_of(data, FORMAT_CHECKPOINT_END_BYTES);
+    cr_assert(format_checkpoint_end_decode(end, &e_back));
+    cr_assert(e_back.message_pos == 1 && e_back.state_pos == 2);
+    cr_assert(e_back.payload_bytes == 9 && e_back.block_count == 3);
+    cr_assert_not(format_checkpoint_end_decode(bytes_first(end, 31), &e_back));
+    e.block_count = 10; /* blocks are not empty */
+    format_checkpoint_end_encode(&e, data);
+    cr_assert_not(format_checkpoint_end_decode(end, &e_back));
+    e.payload_bytes = FORMAT_CHECKPOINT_BYTES_MAX + 1;
+    format_checkpoint_end_encode(&e, data);
+    cr_assert_not(format_checkpoint_end_decode(end, &e_back));
+}
+
+/* A header that verifies and says what no writer says. */
+Test(format, checkpoint_hostile_headers)
+{
+    static const struct {
+        size_t at;
+        uint8_t value[4];
+        size_t len;
+    } lies[] = {
+        {8, {2, 0}, 2},          /* version */
+        {10, {0, 0}, 2},         /* kind */
+        {10, {3, 0}, 2},         /* kind */
+        {10, {2, 0}, 2},         /* an END of another length */
+        {12, {0, 0, 0, 0}, 4},   /* no payload */
+        {12, {0xc1, 255, 3}, 4}, /* one byte too many */
+        {12, {255, 255, 255, 255}, 4},
+        {52, {1}, 1}, /* reserved */
+        {59, {1}, 1},
+    };
+    struct format_checkpoint_block b = {.kind = FORMAT_CHECKPOINT_DATA, .payload_bytes = 5};
+    struct format_checkpoint_block back;
+    for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+        uint8_t data[FORMAT_CHECKPOINT_HEADER_BYTES];
+        format_checkpoint_block_encode(&b, data);
+        memcpy(data + lies[i].at, lies[i].value, lies[i].len);
+        uint32_t crc = crc32c(0, data, 60);
+        for (int k = 0; k < 4; k++) {
+            data[60 + k] = (uint8_t)(crc >> (8 * k));
+        }
+        cr_assert_not(format_checkpoint_block_decode(bytes_of(data, sizeof data), &back), "%zu", i);
     }
 }
 
@@ -254,13 +316,15 @@ Test(format, random_bytes)
         struct spool_state_entry entry;
         struct format_batch batch;
         struct format_segment segment;
-        struct format_checkpoint checkpoint;
+        struct format_checkpoint_block block;
+        struct format_checkpoint_end end;
         struct format_meta meta;
         uint32_t n;
         (void)!format_state_decode(b, 0, &entry, &n);
         (void)!format_batch_decode(b, &key, &batch, &n);
         (void)!format_segment_decode(b, &key, LOG_MESSAGE, &segment);
-        (void)!format_checkpoint_decode(b, &checkpoint);
+        (void)!format_checkpoint_block_decode(b, &block);
+        (void)!format_checkpoint_end_decode(b, &end);
         (void)!format_meta_decode(b, &meta);
         free(data);
     }
