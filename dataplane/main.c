@@ -44,6 +44,7 @@ enum {
 
 struct dataplane {
     struct config *config;
+    struct place place;
     struct nic *nic;
     struct spool_io *io;
     struct spool_writer *spool;
@@ -272,17 +273,17 @@ static int make_workers(struct dataplane *dp)
 static int start(struct dataplane *dp)
 {
     char error[CONFIG_ERROR_SIZE];
-    int r = setup_directories(dp->config, error);
-    r = r < 0 ? r : setup_lock(dp->config, error);
+    int r = place_open(dp->config, &dp->place, error);
+    r = r < 0 ? r : place_lock(&dp->place, "dataplane.lock", false, error);
     r = r < 0 ? r : nic_eal_init(dp->config, error);
     r = r < 0 ? r : nic_create(dp->config, &dp->nic, error);
-    r = r < 0 ? r : setup_drop_privileges(dp->config, error);
+    r = r < 0 ? r : place_become(&dp->place, error);
     if (r < 0) {
         fprintf(stderr, "holdfast-dataplane: %s\n", error);
         return r;
     }
     set_wall_offset(dp);
-    dp->doorbell = doorbell_create(dp->config->run_dir);
+    dp->doorbell = doorbell_create(&dp->place);
     r = open_spool(dp);
     return r < 0 ? r : make_workers(dp);
 }

@@ -8,7 +8,9 @@
  * Trap:    control_sleeping is set, then the ring is asked once more, then we sleep: in that order
  *          (common/abi.h), or a message waits for the next tick.
  */
+#include "common/place.h"
 #include "control/control.h"
+#include "control/shell/listen.h"
 #include "control/shell/setup.h"
 #include "control/shell/shell.h"
 
@@ -54,6 +56,7 @@ struct shell {
     struct config *config;
     struct config *first; /* of the start: what cannot change while we run */
     const char *config_path;
+    struct place place;
     struct spool_io *io;
     sqlite3 *db;
     struct control *control;
@@ -128,10 +131,8 @@ static int open_signals(struct shell *s)
 
 static int open_outside(struct shell *s, char error[CONFIG_ERROR_SIZE])
 {
-    int r = setup_names(s->config, error);
-    r = r == 0 ? setup_spool(s->config, error) : r;
-    r = r == 0 ? setup_folders(s->config, error) : r;
-    r = r == 0 ? setup_lock(s->config, error) : r;
+    int r = place_open(s->config, &s->place, error);
+    r = r == 0 ? place_lock(&s->place, "control.lock", true, error) : r;
     if (r < 0) {
         return r;
     }
@@ -140,17 +141,21 @@ static int open_outside(struct shell *s, char error[CONFIG_ERROR_SIZE])
         snprintf(error, CONFIG_ERROR_SIZE, "epoll: %s", strerror(errno));
         return -errno;
     }
-    s->doorbell_fd = setup_doorbell(s->config, error);
+    s->doorbell_fd = listen_doorbell(&s->place, error);
     if (s->doorbell_fd < 0) {
         return s->doorbell_fd;
     }
-    r = watch_fd(s, s->doorbell_fd);
+    int admin_fd = listen_admin(&s->place, s->config, error);
+    if (admin_fd < 0) {
+        return admin_fd;
+    }
+    r = server_create(admin_fd, s->epoll_fd, &s->server);
+    r = r == 0 ? watch_fd(s, s->doorbell_fd) : r;
     if (r < 0) {
         snprintf(error, CONFIG_ERROR_SIZE, "epoll: %s", strerror(-r));
         return r;
     }
-    r = server_create(s->config, s->epoll_fd, &s->server, error);
-    return r == 0 ? setup_user(s->config, error) : r;
+    return place_become(&s->place, error);
 }
 
 static int open_inside(struct shell *s, bool new_policy, char error[CONFIG_ERROR_SIZE])
@@ -186,6 +191,7 @@ static void close_all(struct shell *s)
     }
     if (s->server != NULL) {
         server_destroy(s->server);
+        listen_end(&s->place);
     }
     if (s->control != NULL) {
         control_destroy(s->control);
@@ -200,6 +206,7 @@ static void close_all(struct shell *s)
         config_free(s->first);
     }
     config_free(s->config);
+    place_close(&s->place);
 }
 
 /* What sockets, files and names were made from stays until a restart. */
@@ -325,13 +332,14 @@ int main(int argc, char **argv)
     if (code >= 0) {
         return code;
     }
-    struct shell s = {.config_path = options.config_path};
+    struct shell s = {.config_path = options.config_path,
+                      .place = {.run_fd = -1, .state_fd = -1, .lock_fd = {-1, -1}}};
     if (config_load(options.config_path, &s.config, error) < 0) {
         return complain(error, EXIT_CONFIG);
     }
     s.first = s.config;
     if (options.check) {
-        bool good = setup_names(s.config, error) == 0;
+        bool good = place_check_names(s.config, error) == 0;
         code = good ? 0 : complain(error, EXIT_CONFIG);
         if (good) {
             printf("%s: good\n", options.config_path);

@@ -12,20 +12,16 @@
 #include "common/list.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum {
     HEADER_BYTES = 4,
     WHO_SIZE = 64,
-    BACKLOG = 16,
 };
 
 struct conn {
@@ -47,7 +43,6 @@ struct conn {
 struct server {
     int fd;
     int epoll_fd;
-    char path[sizeof((struct sockaddr_un *)0)->sun_path];
     struct list conns;
     uint32_t conn_count;
 };
@@ -293,68 +288,15 @@ bool server_is_waiting(const struct server *s)
     return false;
 }
 
-/* Owner is who we are; the group may talk to us as far as the mode lets it. */
-static int set_access(const struct config *config, const char *path, char error[CONFIG_ERROR_SIZE])
-{
-    if (config->control.admin_group[0] != '\0') {
-        const struct group *group = getgrnam(config->control.admin_group);
-        if (group == NULL) {
-            snprintf(error, CONFIG_ERROR_SIZE, "admin_group: no such group: %s",
-                     config->control.admin_group);
-            return -EINVAL;
-        }
-        if (chown(path, (uid_t)-1, group->gr_gid) < 0) {
-            snprintf(error, CONFIG_ERROR_SIZE, "%s: group %s: %s", path,
-                     config->control.admin_group, strerror(errno));
-            return -EPERM;
-        }
-    }
-    if (chmod(path, config->control.admin_mode & 0777) < 0) {
-        snprintf(error, CONFIG_ERROR_SIZE, "%s: %s", path, strerror(errno));
-        return -EPERM;
-    }
-    return 0;
-}
-
-static int listen_at(struct server *s, const struct config *config, char error[CONFIG_ERROR_SIZE])
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int len = snprintf(s->path, sizeof s->path, "%s/admin.sock", config->run_dir);
-    if (len < 0 || (size_t)len >= sizeof address.sun_path) {
-        snprintf(error, CONFIG_ERROR_SIZE, "run_dir: too long for a socket in it");
-        return -ENAMETOOLONG;
-    }
-    memcpy(address.sun_path, s->path, (size_t)len + 1);
-    (void)unlink(s->path); /* a dead run's: the lock says that none is alive */
-    s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    mode_t mask = umask(0177); /* nobody else gets in before set_access */
-    int r = s->fd < 0 ? -errno : 0;
-    if (r == 0 && (bind(s->fd, (struct sockaddr *)&address, sizeof address) < 0 ||
-                   listen(s->fd, BACKLOG) < 0)) {
-        r = -errno;
-    }
-    umask(mask);
-    if (r < 0) {
-        snprintf(error, CONFIG_ERROR_SIZE, "%s: %s", s->path, strerror(-r));
-        return r;
-    }
-    return set_access(config, s->path, error);
-}
-
-int server_create(const struct config *config, int epoll_fd, struct server **server_out,
-                  char error[CONFIG_ERROR_SIZE])
+int server_create(int listen_fd, int epoll_fd, struct server **server_out)
 {
     struct server *s = mem_zalloc(sizeof *s);
-    s->fd = -1;
+    s->fd = listen_fd;
     s->epoll_fd = epoll_fd;
     list_init(&s->conns);
-    int r = listen_at(s, config, error);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = s};
-    if (r == 0 && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, s->fd, &event) < 0) {
-        r = -errno;
-        snprintf(error, CONFIG_ERROR_SIZE, "epoll: %s", strerror(errno));
-    }
-    if (r < 0) {
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, s->fd, &event) < 0) {
+        int r = -errno;
         server_destroy(s);
         return r;
     }
@@ -369,9 +311,6 @@ void server_destroy(struct server *s)
         conn->pending = false;
         hang_up(s, conn);
     }
-    if (s->fd >= 0) {
-        close(s->fd);
-        (void)unlink(s->path);
-    }
+    close(s->fd);
     free(s);
 }

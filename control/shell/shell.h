@@ -20,10 +20,9 @@ uint64_t shell_now_ns(void);
 struct control_time shell_time(void);
 
 struct server;
-/* Binds <run_dir>/admin.sock with the configured mode and group and adds it to `epoll_fd`.
- * 0 or -errno and a line. */
-must_check int server_create(const struct config *config, int epoll_fd, struct server **server_out,
-                             char error_out[CONFIG_ERROR_SIZE]);
+/* Serves who connects to `listen_fd` (listen.h), which is the server's from now on; adds it to
+ * `epoll_fd`. 0 or -errno, and then it is closed too. */
+must_check int server_create(int listen_fd, int epoll_fd, struct server **server_out);
 void server_destroy(struct server *server);
 /* An epoll event whose data.ptr is not NULL is the server's. */
 void server_event(struct server *server, struct control *control, const struct epoll_event *event);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/control/test_setup.c: control does not start beside another, nor without what it
- * knew. */
+/* tests/unit/control/test_setup.c: control does not start without what it knew. */
+#include "common/place.h"
 #include "control/shell/setup.h"
 #include "control/shell/store.h"
 #include "spool/spool.h"
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 static struct config config;
+static struct place place;
 static struct spool_io *io;
 static char error[CONFIG_ERROR_SIZE];
 
@@ -25,7 +26,7 @@ static void set_up(void)
     snprintf(config.run_dir, sizeof config.run_dir, "%s/run", dir);
     snprintf(config.state_dir, sizeof config.state_dir, "%s/state", dir);
     snprintf(config.spool.dir, sizeof config.spool.dir, "%s/spool", dir);
-    cr_assert_eq(setup_folders(&config, error), 0, "%s", error);
+    cr_assert_eq(place_open(&config, &place, error), 0, "%s", error);
     cr_assert_eq(spool_io_create(config.spool.dir, "pwritev2", -1, false, &io), 0);
 }
 
@@ -40,6 +41,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 static void tear_down(void)
 {
     io->ops->destroy(io);
+    place_close(&place);
     *strrchr(config.run_dir, '/') = '\0';
     cr_assert_eq(nftw(config.run_dir, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
@@ -133,37 +135,4 @@ Test(setup, database_file_is_whole_after_each_commit)
     cr_assert_eq(value, 4711);
     store_close(store);
     sqlite3_close(db);
-}
-
-Test(setup, second_control_is_refused_wherever_it_shares)
-{
-    struct config other = config;
-    cr_assert_eq(setup_lock(&config, error), 0, "%s", error);
-    cr_assert_eq(setup_lock(&config, error), -EWOULDBLOCK);
-    snprintf(other.run_dir, sizeof other.run_dir, "%s", config.spool.dir);
-    cr_assert_eq(setup_lock(&other, error), -EWOULDBLOCK, "the same state_dir");
-    cr_assert_not_null(strstr(error, config.state_dir), "%s", error);
-}
-
-Test(setup, spool_that_was_there_and_is_not_is_refused)
-{
-    struct config other = config;
-    *strrchr(other.spool.dir, 's') = 'x';
-    cr_assert_eq(setup_spool(&other, error), 0, "a first start makes it");
-    make_database();
-    cr_assert_eq(setup_spool(&config, error), 0);
-    cr_assert_eq(setup_spool(&other, error), -ENOENT);
-    cr_assert_not_null(strstr(error, other.spool.dir), "%s", error);
-}
-
-Test(setup, names_that_do_not_exist_are_refused)
-{
-    cr_assert_eq(setup_names(&config, error), 0, "%s", error);
-    snprintf(config.control.admin_group, sizeof config.control.admin_group, "no-such-group");
-    cr_assert_eq(setup_names(&config, error), -EINVAL);
-    cr_assert_not_null(strstr(error, "no-such-group"), "%s", error);
-    config.control.admin_group[0] = '\0';
-    snprintf(config.user, sizeof config.user, "no-such-user");
-    cr_assert_eq(setup_names(&config, error), -EINVAL);
-    cr_assert_not_null(strstr(error, "no-such-user"), "%s", error);
 }

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* common/place_owner.c: who a daemon is: as root at first, as the relay's user for what others may
+ * write, and as that user for good. See place.h.
+ *
+ * Trap: capabilities and no_new_privs belong to a thread. They are given up before there is a
+ *       second one; the ids change in all threads, and the capabilities of a user go with them.
+ */
+#include "common/place_inside.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static const gid_t no_gid = (gid_t)-1;
+
+int place_fail(char error[CONFIG_ERROR_SIZE], const char *folder, const char *name, int err)
+{
+    bool root = geteuid() == 0 || (err != -EACCES && err != -EPERM);
+    assert(err < 0);
+    snprintf(error, CONFIG_ERROR_SIZE, "%s%s%s: %s%s", folder, name[0] == '\0' ? "" : "/", name,
+             strerror(-err), root ? "" : PLACE_AS_ROOT);
+    return err;
+}
+
+static int refuse(char error[CONFIG_ERROR_SIZE], const char *key, const char *kind,
+                  const char *name)
+{
+    snprintf(error, CONFIG_ERROR_SIZE, "%s: no such %s: %s", key, kind, name);
+    return -EINVAL;
+}
+
+static int find_group(const char *key, const char *name, gid_t *gid_out,
+                      char error[CONFIG_ERROR_SIZE])
+{
+    const struct group *group = getgrnam(name);
+    if (group == NULL) {
+        return refuse(error, key, "group", name);
+    }
+    *gid_out = group->gr_gid;
+    return 0;
+}
+
+int place_find_owner(const struct config *config, struct place *place,
+                     char error[CONFIG_ERROR_SIZE])
+{
+    int r = 0;
+    place->uid = geteuid();
+    place->gid = getegid();
+    place->root_gid = place->gid;
+    place->admin_gid = no_gid;
+    if (config->user[0] != '\0') {
+        const struct passwd *user = getpwnam(config->user);
+        if (user == NULL) {
+            return refuse(error, "user", "user", config->user);
+        }
+        place->uid = user->pw_uid;
+        place->gid = user->pw_gid;
+        snprintf(place->user, sizeof place->user, "%s", config->user);
+    }
+    if (config->group[0] != '\0') {
+        r = find_group("group", config->group, &place->gid, error);
+    }
+    if (r == 0 && config->control.admin_group[0] != '\0') {
+        r = find_group("admin_group", config->control.admin_group, &place->admin_gid, error);
+    }
+    return r;
+}
+
+int place_check_names(const struct config *config, char error[CONFIG_ERROR_SIZE])
+{
+    struct place place = {0};
+    return place_find_owner(config, &place, error);
+}
+
+/* Nothing that we start, and we start nothing, may ever have more power than we. Before any other
+ * thread is made, for each thread has its own. */
+int place_renounce(char error[CONFIG_ERROR_SIZE])
+{
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+        return place_fail(error, "no_new_privs", "", -errno);
+    }
+    /* Ends at the first number that is no capability; not root: there is nothing to drop. */
+    for (unsigned long cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++) {
+        assert(cap < 1024);
+    }
+    return 0;
+}
+
+int place_step_down(const struct place *place, gid_t gid)
+{
+    if (!place->root) {
+        return 0;
+    }
+    assert(geteuid() == 0);
+    if (setgroups(0, NULL) < 0 || setresgid(no_gid, gid == no_gid ? place->gid : gid, no_gid) < 0 ||
+        setresuid((uid_t)-1, place->uid, (uid_t)-1) < 0) {
+        return -errno;
+    }
+    return 0;
+}
+
+void place_step_up(const struct place *place)
+{
+    if (place->root) {
+        int r = setresuid((uid_t)-1, 0, (uid_t)-1);
+        assert(r == 0);
+        r = setresgid(no_gid, place->root_gid, no_gid);
+        assert(r == 0);
+    }
+}
+
+static int clear_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
+}
+
+int place_become(struct place *place, char error[CONFIG_ERROR_SIZE])
+{
+    bool moves = place->root && (place->uid != 0 || place->gid != getegid());
+    if (moves) {
+        int r = place->user[0] != '\0' ? initgroups(place->user, place->gid) : setgroups(0, NULL);
+        if (r < 0 || setresgid(place->gid, place->gid, place->gid) < 0 ||
+            setresuid(place->uid, place->uid, place->uid) < 0) {
+            return place_fail(error, "user", place->user, -errno);
+        }
+    }
+    place->root = false;
+    if (place->uid == 0) {
+        return 0; /* no user is configured: it stays as it is */
+    }
+    int r = clear_capabilities();
+    if (r < 0) {
+        return place_fail(error, "capabilities", "", r);
+    }
+    r = setresuid(0, 0, 0);
+    assert(r < 0); /* there is no way back */
+    return 0;
+}
