@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* common/abi.c: names and the layout hash of the shared regions. */
+/* common/abi.c: names, rings and the layout hash of the shared regions. */
 #include "common/abi.h"
 
 #include "common/crc32c.h"
@@ -18,18 +18,35 @@ uint32_t abi_layout_hash(void)
         offsetof(struct abi_attach, counter),
         offsetof(struct abi_attach, durable_state_pos),
         offsetof(struct abi_attach, up_count),
+        offsetof(struct abi_attach, envelopes_wanted),
         sizeof(struct abi_up),
         offsetof(struct abi_up, commit.rcpt_count),
+        offsetof(struct abi_up, commit.envelope_bytes),
+        offsetof(struct abi_up, commit.envelope_at),
         offsetof(struct abi_up, state.hop_id),
         sizeof(struct abi_down),
         offsetof(struct abi_down, deliver.route_id),
         sizeof(struct ring),
         LIMIT_RING_UP_SLOTS,
         LIMIT_RING_DOWN_SLOTS,
+        offsetof(struct envelope_ring, area),
+        sizeof(struct envelope_ring),
         LIMIT_RCPTS,
         ABI_COUNTERS_MAX,
     };
     return crc32c(0, shape, sizeof shape);
+}
+
+void abi_attach_init_rings(struct abi_attach *region, uint32_t worker_count)
+{
+    assert((uintptr_t)region % 64 == 0);
+    assert(worker_count > 0 && worker_count <= LIMIT_WORKERS);
+    uint8_t *base = (uint8_t *)region;
+    ring_init((struct ring *)(base + abi_up_offset()), LIMIT_RING_UP_SLOTS);
+    envelope_ring_init(abi_envelope_ring(region));
+    for (uint32_t w = 0; w < worker_count; w++) {
+        ring_init((struct ring *)(base + abi_down_offset(w)), LIMIT_RING_DOWN_SLOTS);
+    }
 }
 
 const char *abi_root_name(const char *instance, char out[ABI_NAME_SIZE])

@@ -9,6 +9,7 @@
  *           removed as soon as both have it mapped.
  *
  *      writer thread ──── up ring ────▶ control        what is durable, in the log's order
+ *      writer thread ─ envelope ring ─▶ control        envelopes of COMMITs, while there is room
  *      worker n      ◀── down ring n ── control        DELIVER and other commands, by credits
  *
  * Promise: the log is the truth. Up messages carry consecutive numbers; a message that found the
@@ -20,6 +21,7 @@
 #ifndef HOLDFAST_COMMON_ABI_H
 #define HOLDFAST_COMMON_ABI_H
 
+#include "common/envelope_ring.h"
 #include "common/ip.h"
 #include "common/limits.h"
 #include "common/rcptset.h"
@@ -33,7 +35,7 @@
 #define ABI_MAGIC_ROOT   UINT64_C(0x3130746f6f726668) /* "hfroot01" */
 #define ABI_MAGIC_ATTACH UINT64_C(0x3130686374616668) /* "hfatch01" */
 
-enum { ABI_VERSION = 2, ABI_NAME_SIZE = 96, ABI_COUNTERS_MAX = 128 };
+enum { ABI_VERSION = 3, ABI_NAME_SIZE = 96, ABI_COUNTERS_MAX = 128 };
 
 /* --- up: from the dataplane's writer thread to control ------------------------------------- */
 
@@ -117,7 +119,11 @@ struct abi_up {
             uint32_t route_id;
             uint32_t body_bytes;
             uint16_t rcpt_count; /* recipients of this delivery */
-            uint16_t reserved[3];
+            /* The message's envelope in the envelope ring, one for all its deliveries. 0 bytes:
+             * none, because the ring is full or no envelope was wanted; it is to be read from the
+             * FIRST record. */
+            uint16_t envelope_bytes;
+            uint32_t envelope_at;
         } commit;
         struct {
             uint64_t id;        /* delivery */
@@ -213,6 +219,9 @@ struct abi_attach {
      * it. Both are sequentially consistent: control sets it, then looks at the ring once more;
      * the writer puts, then looks at it. */
     _Atomic uint32_t control_sleeping;
+    /* By control: not 0 while it has a use for the envelope of each COMMIT. Relaxed, on both sides:
+     * it orders nothing, and a COMMIT that comes without costs a read from the disk. */
+    _Atomic uint32_t envelopes_wanted;
     alignas(64) _Atomic uint64_t policy_adopted; /* by the dataplane: every worker has it */
     _Atomic uint32_t spool_state;                /* enum abi_spool_state */
     /* By the writer, before the up messages that go with them: to here the logs may be read. */
@@ -223,7 +232,8 @@ struct abi_attach {
     _Atomic uint64_t up_count;
     /* By the dataplane; the index is the counter's place in counters.def. */
     alignas(64) _Atomic uint64_t counter[ABI_COUNTERS_MAX];
-    /* Then: the up ring at abi_up_offset(), the down rings at abi_down_offset(worker). */
+    /* Then: the up ring at abi_up_offset(), the envelope ring at abi_envelope_offset(), the down
+     * rings at abi_down_offset(worker). */
 };
 
 enum abi_spool_state {
@@ -237,16 +247,30 @@ static inline size_t abi_up_offset(void)
     return (sizeof(struct abi_attach) + 4095) & ~(size_t)4095;
 }
 
-static inline size_t abi_down_offset(uint32_t worker)
+static inline size_t abi_envelope_offset(void)
 {
     size_t up = (sizeof(struct ring) + LIMIT_RING_UP_SLOTS * RING_SLOT_BYTES + 4095) & ~4095ul;
+    return abi_up_offset() + up;
+}
+
+static inline size_t abi_down_offset(uint32_t worker)
+{
+    size_t envelopes = (sizeof(struct envelope_ring) + 4095) & ~4095ul;
     size_t down = (sizeof(struct ring) + LIMIT_RING_DOWN_SLOTS * RING_SLOT_BYTES + 4095) & ~4095ul;
-    return abi_up_offset() + up + worker * down;
+    return abi_envelope_offset() + envelopes + worker * down;
 }
 
 static inline size_t abi_attach_size(uint32_t worker_count)
 {
     return abi_down_offset(worker_count);
+}
+
+/* Lays all rings, empty, into a region of abi_attach_size(worker_count) bytes. */
+void abi_attach_init_rings(struct abi_attach *region, uint32_t worker_count);
+/* The envelope ring of a region. */
+static inline struct envelope_ring *abi_envelope_ring(struct abi_attach *region)
+{
+    return (struct envelope_ring *)((uint8_t *)region + abi_envelope_offset());
 }
 
 /* A number that changes when any of the layouts above does. */

@@ -95,6 +95,7 @@ void intake_commit(struct worker *w, struct intake *in, const struct smtp_gather
     in->loops = loops;
     s->spool.total_bytes = total_bytes;
     s->spool.received_ms = e->received_ms;
+    s->envelope = e;
     s->delivery_count = envelope_route_count(e);
     assert(s->delivery_count > 0 && s->delivery_count <= LIMIT_ROUTES_PER_MESSAGE);
     for (unsigned i = 0; i < e->rcpt_count; i++) {

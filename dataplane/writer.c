@@ -34,8 +34,10 @@ struct writer {
     _Atomic uint32_t spool_state;
     struct abi_attach *region;
     struct ring_end up;
+    struct envelope_ring_end envelopes;
     uint64_t up_number;
     struct port_rings rings[LIMIT_WORKERS];
+    uint8_t encoded[LIMIT_ENVELOPE_BYTES]; /* the envelope that is about to be put */
 };
 
 static struct ring *make_ring(struct ring_end *one, struct ring_end *other)
@@ -149,6 +151,7 @@ static void take_region(struct writer *w)
     if (wanted != NULL) {
         ring_open(&w->up, (struct ring *)((uint8_t *)wanted + abi_up_offset()),
                   LIMIT_RING_UP_SLOTS);
+        envelope_ring_open(&w->envelopes, abi_envelope_ring(wanted));
         struct abi_up hello = {.type = ABI_UP_HELLO};
         publish_positions(w);
         hello.hello.message_pos = spool_writer_message_pos(w->settings.spool);
@@ -179,8 +182,28 @@ static uint32_t take_submissions(struct writer *w)
     return taken;
 }
 
+/* Puts the envelope of a message beside the up ring, while control asks for envelopes. Returns its
+ * length, or 0: control has to read it from the log. When the up ring has no room for the COMMIT,
+ * no envelope is put, since nothing would ever release it. */
+static uint16_t put_envelope(struct writer *w, const struct submission *s, uint32_t *at_out)
+{
+    assert(s->spool.result == SPOOL_RESULT_OK && s->delivery_count > 0);
+    if (w->region == NULL || s->envelope == NULL || ring_free(&w->up) == 0 ||
+        atomic_load_explicit(&w->region->envelopes_wanted, memory_order_relaxed) == 0) {
+        return 0;
+    }
+    size_t len = envelope_encode(s->envelope, w->encoded, sizeof w->encoded);
+    assert(len > 0 && len <= LIMIT_ENVELOPE_BYTES);
+    if (!envelope_ring_put(&w->envelopes, bytes_of(w->encoded, len), at_out)) {
+        return 0;
+    }
+    return (uint16_t)len;
+}
+
 static void publish_commit(struct writer *w, const struct submission *s)
 {
+    uint32_t envelope_at = 0;
+    uint16_t envelope_bytes = put_envelope(w, s, &envelope_at);
     for (uint32_t i = 0; i < s->delivery_count; i++) {
         struct abi_up up = {.type = ABI_UP_COMMIT};
         up.commit.id = s->spool.txn->id | i;
@@ -190,6 +213,8 @@ static void publish_commit(struct writer *w, const struct submission *s)
         up.commit.route_id = s->delivery[i].route_id;
         up.commit.body_bytes = s->spool.total_bytes;
         up.commit.rcpt_count = s->delivery[i].rcpt_count;
+        up.commit.envelope_bytes = envelope_bytes;
+        up.commit.envelope_at = envelope_at;
         up_put(w, &up);
     }
 }

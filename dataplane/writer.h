@@ -27,7 +27,9 @@ struct submission {
     uint32_t worker;
     void *owner;      /* the worker's */
     uint32_t purpose; /* the worker's */
-    /* COMMIT: one up message for each delivery. */
+    /* COMMIT: one up message for each delivery. The envelope is borrowed until the submission is
+     * given back; the owner does not alter it meanwhile. NULL: control reads it from the log. */
+    const struct envelope *envelope;
     uint32_t delivery_count;
     struct {
         uint32_t route_id;

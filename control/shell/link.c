@@ -172,17 +172,13 @@ static void find_root(struct link *link, struct control *control)
 static void fill(struct region *region, uint64_t generation, uint64_t now_ns)
 {
     struct abi_attach *mem = region->mem;
-    char *base = (char *)mem;
     mem->version = ABI_VERSION;
     mem->layout_hash = abi_layout_hash();
     mem->epoch = region->epoch;
     mem->worker_count = region->worker_count;
     atomic_store(&mem->control_heartbeat_ns, now_ns);
     atomic_store(&mem->policy_published, generation);
-    ring_init((struct ring *)(base + abi_up_offset()), LIMIT_RING_UP_SLOTS);
-    for (uint32_t w = 0; w < region->worker_count; w++) {
-        ring_init((struct ring *)(base + abi_down_offset(w)), LIMIT_RING_DOWN_SLOTS);
-    }
+    abi_attach_init_rings(mem, region->worker_count);
     atomic_thread_fence(memory_order_release);
     mem->magic = ABI_MAGIC_ATTACH;
 }

@@ -179,8 +179,7 @@ static struct abi_attach *make_region(struct relay *r)
     region->layout_hash = abi_layout_hash();
     region->epoch = ++r->epoch;
     region->worker_count = 1;
-    ring_init((struct ring *)((uint8_t *)region + abi_up_offset()), LIMIT_RING_UP_SLOTS);
-    ring_init((struct ring *)((uint8_t *)region + abi_down_offset(0)), LIMIT_RING_DOWN_SLOTS);
+    abi_attach_init_rings(region, 1);
     return region;
 }
 

@@ -149,8 +149,7 @@ void fake_rings(struct fake *f)
         mmap(NULL, abi_attach_size(1), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     cr_assert_neq(f->region, MAP_FAILED);
     char *base = (char *)f->region;
-    ring_init((struct ring *)(base + abi_up_offset()), LIMIT_RING_UP_SLOTS);
-    ring_init((struct ring *)(base + abi_down_offset(0)), LIMIT_RING_DOWN_SLOTS);
+    abi_attach_init_rings(f->region, 1);
     ring_open(&f->up, (struct ring *)(base + abi_up_offset()), LIMIT_RING_UP_SLOTS);
     ring_open(&f->down, (struct ring *)(base + abi_down_offset(0)), LIMIT_RING_DOWN_SLOTS);
     f->number = 0;

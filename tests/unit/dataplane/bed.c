@@ -61,7 +61,7 @@ struct abi_attach *bed_make_region(void)
     cr_assert_not_null(region);
     memset(region, 0, size);
     struct ring *ring = (struct ring *)((uint8_t *)region + abi_up_offset());
-    ring_init(ring, LIMIT_RING_UP_SLOTS);
+    abi_attach_init_rings(region, BED_WORKERS);
     ring_open(&bed.up, ring, LIMIT_RING_UP_SLOTS);
     return region;
 }
@@ -75,18 +75,30 @@ struct submission *bed_make_submission(enum spool_submit_kind kind, uint32_t wor
     return s;
 }
 
-struct submission *bed_make_commit(uint64_t counter, uint32_t worker, uint32_t route_count)
+static struct envelope *make_envelope(uint64_t counter, uint32_t route_count)
+{
+    struct envelope *e = calloc(1, sizeof *e);
+    cr_assert_not_null(e);
+    e->received_ms = 5000 + counter;
+    e->sender = bytes_str("s@x.example");
+    e->rcpt_count = (uint16_t)route_count;
+    for (uint32_t i = 0; i < route_count; i++) {
+        e->rcpt[i] = (struct envelope_rcpt){
+            .route_id = 100 + i, .route_index = (uint8_t)i, .address = bytes_str("r@y.example")};
+    }
+    return e;
+}
+
+struct submission *bed_make_commit_with_envelope(uint64_t counter, uint32_t worker,
+                                                 uint32_t route_count)
 {
     struct submission *s = bed_make_submission(SPOOL_SUBMIT_COMMIT, worker);
-    struct envelope e = {.received_ms = 5000 + counter,
-                         .sender = bytes_str("s@x.example"),
-                         .rcpt_count = (uint16_t)route_count};
+    struct envelope *e = make_envelope(counter, route_count);
     for (uint32_t i = 0; i < route_count; i++) {
-        e.rcpt[i] = (struct envelope_rcpt){
-            .route_id = 100 + i, .route_index = (uint8_t)i, .address = bytes_str("r@y.example")};
         s->delivery[i].route_id = 100 + i;
         s->delivery[i].rcpt_count = (uint16_t)(i + 1);
     }
+    s->envelope = e;
     s->delivery_count = route_count;
     s->spool.txn = calloc(1, sizeof *s->spool.txn);
     s->spool.buffer = aligned_alloc(SPOOL_BLOCK_BYTES, RECORD_BYTES);
@@ -96,13 +108,21 @@ struct submission *bed_make_commit(uint64_t counter, uint32_t worker, uint32_t r
     memset(s->spool.buffer, 'x', RECORD_BYTES);
     s->spool.buffer_size = RECORD_BYTES;
     uint8_t *payload = s->spool.buffer + spool_record_prefix(0);
-    size_t envelope_bytes = envelope_encode(&e, payload, 2048);
+    size_t envelope_bytes = envelope_encode(e, payload, 2048);
     cr_assert_gt(envelope_bytes, 0);
     s->spool.envelope_bytes = (uint32_t)envelope_bytes;
     s->spool.body_bytes = BED_BODY_BYTES;
     s->spool.total_bytes = BED_BODY_BYTES;
     s->spool.body_crc = crc32c(0, payload, envelope_bytes + BED_BODY_BYTES);
-    s->spool.received_ms = e.received_ms;
+    s->spool.received_ms = e->received_ms;
+    return s;
+}
+
+struct submission *bed_make_commit(uint64_t counter, uint32_t worker, uint32_t route_count)
+{
+    struct submission *s = bed_make_commit_with_envelope(counter, worker, route_count);
+    free((void *)s->envelope);
+    s->envelope = NULL;
     return s;
 }
 
@@ -153,6 +173,7 @@ void bed_discard(struct submission *s)
         free(s->spool.txn);
         free(s->spool.buffer);
     }
+    free((void *)s->envelope);
     free(s);
 }
 

@@ -30,6 +30,9 @@ struct submission *bed_make_commit(uint64_t counter, uint32_t worker, uint32_t r
 struct submission *bed_make_state(uint64_t id, uint32_t worker);
 /* A NOTE whose up message has the token as its state.id. */
 struct submission *bed_make_note(uint64_t token, uint32_t worker);
+/* The same, with its envelope at hand for control: from "s@x.example". bed_discard frees it. */
+struct submission *bed_make_commit_with_envelope(uint64_t counter, uint32_t worker,
+                                                 uint32_t route_count);
 /* The counter in an id of bed_make_commit. */
 uint64_t bed_counter(uint64_t id);
 

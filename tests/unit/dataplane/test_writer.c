@@ -38,6 +38,133 @@ Test(writer, a_commit_is_told_for_each_delivery)
     free(region);
 }
 
+/* What the envelope ring holds for a COMMIT is what the spool's FIRST record holds. */
+static void assert_envelope(const struct envelope_ring_end *end, const struct abi_up *message,
+                            const struct submission *s)
+{
+    static uint8_t copy[LIMIT_ENVELOPE_BYTES];
+    const uint8_t *written = s->spool.buffer + spool_record_prefix(0);
+    cr_assert_eq(message->type, ABI_UP_COMMIT);
+    cr_assert_eq(message->commit.envelope_bytes, s->spool.envelope_bytes);
+    cr_assert(
+        envelope_ring_get(end, message->commit.envelope_at, message->commit.envelope_bytes, copy));
+    cr_assert_eq(memcmp(copy, written, s->spool.envelope_bytes), 0);
+}
+
+/* abi.h: one copy of the envelope for all deliveries of a message, while control wants them. */
+Test(writer, a_commit_comes_with_its_envelope)
+{
+    struct abi_attach *region = bed_make_region();
+    struct envelope_ring_end end;
+    envelope_ring_open(&end, abi_envelope_ring(region));
+    writer_attach(bed.writer, region);
+    bed_give(bed_make_commit_with_envelope(1, 0, 1));
+    cr_assert_eq(bed_finish(), 1);
+    cr_assert_eq(bed_next_up().type, ABI_UP_HELLO);
+    cr_assert_eq(bed_next_up().commit.envelope_bytes, 0, "nobody asked for it");
+    atomic_store(&region->envelopes_wanted, 1);
+    uint32_t at[2] = {0};
+    for (uint64_t n = 0; n < 2; n++) {
+        struct submission *s = bed_make_commit_with_envelope(2 + n, 1, 3);
+        bed_give(s);
+        bed_run();
+        cr_assert_eq(bed_take_back(1), s);
+        for (uint32_t i = 0; i < 3; i++) {
+            struct abi_up message = bed_next_up();
+            assert_envelope(&end, &message, s);
+            cr_assert(i == 0 || message.commit.envelope_at == at[n], "all share one copy");
+            at[n] = message.commit.envelope_at;
+        }
+        bed_discard(s);
+    }
+    cr_assert_neq(at[0], at[1]);
+    bed_give(bed_make_commit(4, 0, 1));
+    cr_assert_eq(bed_finish(), 1);
+    cr_assert_eq(bed_next_up().commit.envelope_bytes, 0, "the writer was given none");
+    bed_no_more_up();
+    free(region);
+}
+
+/* An envelope at all its bounds: some 125 of them fill the envelope ring. */
+static void lengthen(struct submission *s)
+{
+    static char address[LIMIT_ADDRESS_BYTES + 1];
+    struct envelope *e = (struct envelope *)s->envelope;
+    memset(address, 'a', LIMIT_ADDRESS_BYTES);
+    for (uint32_t i = 0; i < LIMIT_RCPTS; i++) {
+        e->rcpt[i] = (struct envelope_rcpt){.address = bytes_str(address)};
+    }
+    e->rcpt_count = LIMIT_RCPTS;
+}
+
+/* Commits a message with a long envelope and returns what control hears of it. */
+static struct abi_up commit_long(uint64_t n)
+{
+    struct submission *s = bed_make_commit_with_envelope(n, 0, 1);
+    lengthen(s);
+    bed_give(s);
+    cr_assert_eq(bed_finish(), 1);
+    struct abi_up message = bed_next_up();
+    cr_assert_eq(message.type, ABI_UP_COMMIT);
+    cr_assert_eq(message.commit.id, id_make(spool_writer_start(bed.spool), n, 0));
+    return message;
+}
+
+/* A control that releases nothing hears of each COMMIT all the same, in the end without envelope;
+ * once it releases, they come again. */
+Test(writer, a_full_envelope_ring_holds_up_no_commit)
+{
+    struct abi_attach *region = bed_make_region();
+    struct envelope_ring_end end;
+    envelope_ring_open(&end, abi_envelope_ring(region));
+    atomic_store(&region->envelopes_wanted, 1);
+    writer_attach(bed.writer, region);
+    writer_turn(bed.writer, false);
+    cr_assert_eq(bed_next_up().type, ABI_UP_HELLO);
+    struct abi_up last = commit_long(1);
+    struct abi_up message = last;
+    uint64_t n = 1;
+    while (message.commit.envelope_bytes > 0) {
+        last = message;
+        message = commit_long(++n);
+    }
+    cr_assert_eq(n - 1, LIMIT_ENVELOPE_RING_BYTES / ((last.commit.envelope_bytes + 7u) & ~7u));
+    envelope_ring_release(&end, last.commit.envelope_at, last.commit.envelope_bytes);
+    message = commit_long(++n);
+    cr_assert_gt(message.commit.envelope_bytes, 0);
+    cr_assert_neq(message.commit.envelope_at, last.commit.envelope_at, "the last one is in use");
+    free(region);
+}
+
+/* Nothing would ever release the envelope of a COMMIT that was dropped. */
+Test(writer, a_dropped_commit_leaves_no_envelope)
+{
+    enum { AT_ONCE = 1000 };
+    struct abi_attach *region = bed_make_region();
+    atomic_store(&region->envelopes_wanted, 1);
+    writer_attach(bed.writer, region);
+    for (uint64_t i = 0; i < LIMIT_RING_UP_SLOTS - 1; i++) {
+        bed_give(bed_make_note(i, 0));
+        if (i % AT_ONCE == 0) {
+            bed_finish();
+        }
+    }
+    bed_finish();
+    cr_assert_eq(counter_get(&bed.counters, COUNTER_ring_dropped), 0, "full, HELLO included");
+    bed_give(bed_make_commit_with_envelope(1, 0, 1));
+    cr_assert_eq(bed_finish(), 1);
+    cr_assert_eq(counter_get(&bed.counters, COUNTER_ring_dropped), 1);
+    for (uint32_t i = 0; i < LIMIT_RING_UP_SLOTS; i++) {
+        (void)bed_next_up();
+    }
+    bed_give(bed_make_commit_with_envelope(2, 0, 1));
+    cr_assert_eq(bed_finish(), 1);
+    struct abi_up message = bed_next_up();
+    cr_assert_gt(message.commit.envelope_bytes, 0);
+    cr_assert_eq(message.commit.envelope_at, 0, "the dropped one took no room");
+    free(region);
+}
+
 Test(writer, a_state_is_told_with_its_position)
 {
     struct abi_attach *region = bed_make_region();
