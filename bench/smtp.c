@@ -8,6 +8,7 @@
 #include "bench/bench.h"
 
 #include "common/id.h"
+#include "common/limits/chunk.h"
 #include "dataplane/smtp/smtp.h"
 
 #include <stdio.h>

@@ -3,9 +3,47 @@
 #include "common/abi.h"
 
 #include "common/crc32c.h"
+#include "common/envelope_ring.h"
+#include "common/limits/ring.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+
+static size_t whole_pages(size_t size)
+{
+    return (size + 4095) & ~(size_t)4095;
+}
+
+static size_t ring_pages(uint32_t slots)
+{
+    return whole_pages(sizeof(struct ring) + (size_t)slots * RING_SLOT_BYTES);
+}
+
+size_t abi_up_offset(void)
+{
+    return whole_pages(sizeof(struct abi_attach));
+}
+
+size_t abi_envelope_offset(void)
+{
+    return abi_up_offset() + ring_pages(LIMIT_RING_UP_SLOTS);
+}
+
+size_t abi_down_offset(uint32_t worker)
+{
+    return abi_envelope_offset() + whole_pages(sizeof(struct envelope_ring)) +
+           worker * ring_pages(LIMIT_RING_DOWN_SLOTS);
+}
+
+struct envelope_ring *abi_envelope_ring(struct abi_attach *region)
+{
+    return (struct envelope_ring *)((uint8_t *)region + abi_envelope_offset());
+}
+
+size_t abi_attach_size(uint32_t worker_count)
+{
+    return abi_down_offset(worker_count);
+}
 
 uint32_t abi_layout_hash(void)
 {

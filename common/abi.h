@@ -21,9 +21,7 @@
 #ifndef HOLDFAST_COMMON_ABI_H
 #define HOLDFAST_COMMON_ABI_H
 
-#include "common/envelope_ring.h"
 #include "common/ip.h"
-#include "common/limits.h"
 #include "common/rcptset.h"
 #include "common/ring.h"
 
@@ -205,6 +203,8 @@ struct abi_root {
     alignas(64) _Atomic uint64_t wanted_epoch; /* by control: attach me with these rings */
 };
 
+struct envelope_ring;
+
 struct abi_attach {
     uint64_t magic;
     uint32_t version;
@@ -242,36 +242,17 @@ enum abi_spool_state {
     ABI_SPOOL_FENCED, /* an I/O error: 421, only a restart through recovery helps */
 };
 
-static inline size_t abi_up_offset(void)
-{
-    return (sizeof(struct abi_attach) + 4095) & ~(size_t)4095;
-}
-
-static inline size_t abi_envelope_offset(void)
-{
-    size_t up = (sizeof(struct ring) + LIMIT_RING_UP_SLOTS * RING_SLOT_BYTES + 4095) & ~4095ul;
-    return abi_up_offset() + up;
-}
-
-static inline size_t abi_down_offset(uint32_t worker)
-{
-    size_t envelopes = (sizeof(struct envelope_ring) + 4095) & ~4095ul;
-    size_t down = (sizeof(struct ring) + LIMIT_RING_DOWN_SLOTS * RING_SLOT_BYTES + 4095) & ~4095ul;
-    return abi_envelope_offset() + envelopes + worker * down;
-}
-
-static inline size_t abi_attach_size(uint32_t worker_count)
-{
-    return abi_down_offset(worker_count);
-}
+/* Bytes from the region's start to the up ring, to the envelope ring, to a worker's down ring, and
+ * to its end. */
+size_t abi_up_offset(void);
+size_t abi_envelope_offset(void);
+size_t abi_down_offset(uint32_t worker);
+size_t abi_attach_size(uint32_t worker_count);
 
 /* Lays all rings, empty, into a region of abi_attach_size(worker_count) bytes. */
 void abi_attach_init_rings(struct abi_attach *region, uint32_t worker_count);
 /* The envelope ring of a region. */
-static inline struct envelope_ring *abi_envelope_ring(struct abi_attach *region)
-{
-    return (struct envelope_ring *)((uint8_t *)region + abi_envelope_offset());
-}
+struct envelope_ring *abi_envelope_ring(struct abi_attach *region);
 
 /* A number that changes when any of the layouts above does. */
 uint32_t abi_layout_hash(void);

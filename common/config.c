@@ -13,6 +13,10 @@
 
 #include "common/bytes.h"
 #include "common/config_read.h"
+#include "common/limits/message.h"
+#include "common/limits/rcpts.h"
+#include "common/limits/spool.h"
+#include "common/limits/tcp.h"
 
 #include <errno.h>
 #include <fcntl.h>

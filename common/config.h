@@ -9,14 +9,17 @@
 #define HOLDFAST_COMMON_CONFIG_H
 
 #include "common/assert.h"
+#include "common/config_fwd.h"
 #include "common/ip.h"
-#include "common/limits.h"
+#include "common/limits/address.h"
+#include "common/limits/names.h"
+#include "common/limits/net.h"
+#include "common/limits/routes.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-enum { CONFIG_PATH_SIZE = 256, CONFIG_TEXT_SIZE = 256, CONFIG_ERROR_SIZE = 512 };
 /* Where control's socket is when run_dir is not given. */
 #define CONFIG_RUN_DIR "/run/holdfast"
 /* Listed recipients, all routes together: a large campus has a tenth of it. */

@@ -3,7 +3,7 @@
 #ifndef HOLDFAST_COMMON_COUNTERS_H
 #define HOLDFAST_COMMON_COUNTERS_H
 
-#include "common/abi.h"
+#include "common/counter_block.h"
 
 enum counter {
 #define COUNTER(name, unit, meaning) COUNTER_##name,
@@ -20,12 +20,6 @@ struct counter_info {
 };
 
 extern const struct counter_info counter_info[COUNTER_COUNT];
-
-/* One thread's own counters; the housekeeping thread adds them up. Relaxed stores by one writer:
- * a reader sees each value some time after it was written, never torn. */
-struct counters {
-    _Atomic uint64_t value[COUNTER_COUNT];
-};
 
 static inline void counter_add(struct counters *c, enum counter counter, uint64_t n)
 {

@@ -2,6 +2,9 @@
 /* common/envelope.c: the envelope's bytes. The layout is drawn in envelope.h. */
 #include "common/envelope.h"
 
+#include "common/limits/address.h"
+#include "common/limits/message.h"
+
 enum { ENVELOPE_VERSION = 1 };
 
 struct out {

@@ -13,7 +13,7 @@
 #include "common/assert.h"
 #include "common/bytes.h"
 #include "common/ip.h"
-#include "common/limits.h"
+#include "common/limits/rcpts.h"
 
 #include <stdbool.h>
 #include <stddef.h>

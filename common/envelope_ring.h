@@ -28,7 +28,8 @@
 
 #include "common/assert.h"
 #include "common/bytes.h"
-#include "common/limits.h"
+#include "common/limits/message.h"
+#include "common/limits/ring.h"
 
 #include <stdalign.h>
 #include <stdatomic.h>

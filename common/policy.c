@@ -8,6 +8,7 @@
  */
 #include "common/policy.h"
 
+#include "common/config.h"
 #include "common/crc32c.h"
 #include "common/policy_format.h"
 

@@ -15,9 +15,10 @@
 
 #include "common/assert.h"
 #include "common/bytes.h"
-#include "common/config.h"
+#include "common/config_fwd.h"
 #include "common/ip.h"
-#include "common/limits.h"
+#include "common/limits/names.h"
+#include "common/limits/routes.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -11,6 +11,7 @@
  */
 #include "common/policy.h"
 
+#include "common/config.h"
 #include "common/policy_format.h"
 
 #include <errno.h>

@@ -10,6 +10,9 @@
 #ifndef HOLDFAST_COMMON_POLICY_FORMAT_H
 #define HOLDFAST_COMMON_POLICY_FORMAT_H
 
+#include "common/config.h"
+#include "common/limits/policy.h"
+#include "common/limits/routes.h"
 #include "common/policy.h"
 #include "common/siphash.h"
 

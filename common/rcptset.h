@@ -4,7 +4,7 @@
 #define HOLDFAST_COMMON_RCPTSET_H
 
 #include "common/assert.h"
-#include "common/limits.h"
+#include "common/limits/rcpts.h"
 
 #include <stdbool.h>
 #include <stdint.h>

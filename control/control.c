@@ -4,6 +4,7 @@
  * Timers: heap of deliveries and probes (scheduler.c), checkpoint (checkpoint.c), offers of
  * segments (down.c), listing of segments, republishing, flush of the database (here).
  */
+#include "common/config.h"
 #include "control/core/index.h"
 #include "control/core/mem.h"
 #include "control/core/rules.h"

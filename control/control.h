@@ -12,7 +12,7 @@
 
 #include "common/abi.h"
 #include "common/assert.h"
-#include "common/config.h"
+#include "common/config_fwd.h"
 #include "spool/io.h"
 
 #include <jansson.h>

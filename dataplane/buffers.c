@@ -2,7 +2,7 @@
 /* dataplane/buffers.c: record buffers and the cache they turn into. See buffers.h. */
 #include "dataplane/buffers.h"
 
-#include "common/limits.h"
+#include "common/limits/chunk.h"
 
 #include <errno.h>
 

@@ -9,6 +9,9 @@
  */
 #include "dataplane/conn.h"
 
+#include "common/config.h"
+#include "common/counters.h"
+
 static const uint64_t ns_per_ms = 1000000;
 
 enum { QUIT_TIMEOUT_MS = 5000, WIRE_CHUNK_BYTES = 8192 };

@@ -16,6 +16,11 @@
 #define HOLDFAST_DATAPLANE_CONN_H
 
 #include "common/id.h"
+#include "common/limits/chunk.h"
+#include "common/limits/message.h"
+#include "common/limits/rcpts.h"
+#include "common/limits/reply.h"
+#include "common/limits/ring.h"
 #include "common/list.h"
 #include "dataplane/buffers.h"
 #include "dataplane/net/net.h"

@@ -11,6 +11,8 @@
  */
 #include "dataplane/conn.h"
 
+#include "common/counters.h"
+
 static struct delivery **hash_slot(struct worker *w, uint64_t id)
 {
     uint64_t at = id * UINT64_C(0x9e3779b97f4a7c15) >> 52;

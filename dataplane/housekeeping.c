@@ -2,6 +2,8 @@
 /* dataplane/housekeeping.c: heartbeat, attach, policy, counters. See housekeeping.h. */
 #include "dataplane/housekeeping.h"
 
+#include "common/config.h"
+#include "common/counters.h"
 #include "common/shm.h"
 
 #include <errno.h>

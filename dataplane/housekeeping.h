@@ -12,7 +12,8 @@
 #define HOLDFAST_DATAPLANE_HOUSEKEEPING_H
 
 #include "common/assert.h"
-#include "common/config.h"
+#include "common/config_fwd.h"
+#include "common/limits/ring.h"
 #include "dataplane/worker.h"
 #include "dataplane/writer.h"
 

@@ -8,6 +8,7 @@
  */
 #include "dataplane/conn.h"
 
+#include "common/counters.h"
 #include "common/crc32c.h"
 
 struct intake *intake_begin(struct worker *w, struct server_conn *server)

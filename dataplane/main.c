@@ -11,6 +11,7 @@
  */
 #include "common/assert.h"
 #include "common/config.h"
+#include "common/counters.h"
 #include "dataplane/fault.h"
 #include "dataplane/housekeeping.h"
 #include "dataplane/net/eal.h"

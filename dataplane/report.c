@@ -7,6 +7,8 @@
  */
 #include "dataplane/conn.h"
 
+#include "common/counters.h"
+
 #include <stdio.h>
 
 static void count_outcome(struct worker *w, enum outcome outcome, unsigned rcpts)

@@ -9,6 +9,9 @@
  */
 #include "dataplane/conn.h"
 
+#include "common/config.h"
+#include "common/counters.h"
+#include "common/limits/intake.h"
 #include "common/siphash.h"
 
 #include <stdio.h>

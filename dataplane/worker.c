@@ -9,6 +9,10 @@
  */
 #include "dataplane/conn.h"
 
+#include "common/config.h"
+#include "common/counters.h"
+#include "common/limits/intake.h"
+
 #include <errno.h>
 #include <stdlib.h>
 

@@ -8,8 +8,7 @@
 #ifndef HOLDFAST_DATAPLANE_WORKER_H
 #define HOLDFAST_DATAPLANE_WORKER_H
 
-#include "common/config.h"
-#include "common/counters.h"
+#include "common/config_fwd.h"
 #include "common/policy.h"
 #include "common/siphash.h"
 #include "dataplane/net/nic.h"
@@ -18,6 +17,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct counters;
 struct worker;
 
 struct worker_settings {

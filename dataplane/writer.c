@@ -12,6 +12,10 @@
  */
 #include "dataplane/writer.h"
 
+#include "common/counters.h"
+#include "common/envelope_ring.h"
+#include "common/limits/ring.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -12,7 +12,7 @@
 #define HOLDFAST_DATAPLANE_WRITER_H
 
 #include "common/abi.h"
-#include "common/counters.h"
+#include "common/limits/message.h"
 #include "spool/spool.h"
 
 #include <stdbool.h>
@@ -43,6 +43,7 @@ struct writer_port {
     struct ring_end done;   /* worker takes */
 };
 
+struct counters;
 struct writer;
 
 struct writer_settings {

@@ -35,6 +35,9 @@
 #ifndef HOLDFAST_SPOOL_FORMAT_H
 #define HOLDFAST_SPOOL_FORMAT_H
 
+#include "common/limits/chunk.h"
+#include "common/limits/message.h"
+#include "common/limits/reply.h"
 #include "common/siphash.h"
 #include "spool/io.h"
 #include "spool/spool.h"

@@ -13,6 +13,7 @@
  *          tells how far the other one was.
  */
 #include "common/id.h"
+#include "common/limits/spool.h"
 #include "spool/reader.h"
 #include "spool/writer.h"
 

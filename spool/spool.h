@@ -23,7 +23,7 @@
 #include "common/assert.h"
 #include "common/bytes.h"
 #include "common/envelope.h"
-#include "common/limits.h"
+#include "common/limits/reply.h"
 #include "common/outcome.h"
 #include "common/rcptset.h"
 #include "spool/io.h"

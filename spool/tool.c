@@ -11,6 +11,8 @@
  */
 #include "spool/tool.h"
 
+#include "common/limits/message.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>

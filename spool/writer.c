@@ -16,6 +16,8 @@
  */
 #include "spool/writer.h"
 
+#include "common/limits/spool.h"
+
 #include <errno.h>
 #include <stdlib.h>
 

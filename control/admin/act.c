@@ -8,6 +8,7 @@
  */
 #include "control/admin/admin.h"
 
+#include "common/limits/admin.h"
 #include "control/core/mem.h"
 
 #include <inttypes.h>

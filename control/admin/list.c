@@ -6,6 +6,9 @@
  */
 #include "control/admin/admin.h"
 
+#include "common/limits/address.h"
+#include "common/limits/admin.h"
+#include "common/limits/message.h"
 #include "control/core/mem.h"
 
 #include <stdlib.h>

@@ -2,6 +2,8 @@
 /* control/admin/show.c: one delivery in full, its history and its body. */
 #include "control/admin/admin.h"
 
+#include "common/limits/admin.h"
+#include "common/limits/message.h"
 #include "control/core/mem.h"
 
 #include <stdlib.h>

@@ -2,6 +2,7 @@
 /* control/admin/status.c: how it stands: sums that are kept, not counted. */
 #include "control/admin/admin.h"
 
+#include "common/config.h"
 #include "common/counters.h"
 
 static json_t *dataplane(const struct control *c)

@@ -10,6 +10,7 @@
 
 #include "common/bytes.h"
 #include "common/config.h"
+#include "common/limits/admin.h"
 
 #include <errno.h>
 #include <stdlib.h>

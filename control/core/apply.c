@@ -12,6 +12,7 @@
  * Trap:    only an entry of the ring may end a flight: a record in the log does not say whether it
  *          was the last of its attempt.
  */
+#include "common/config.h"
 #include "control/core/index.h"
 #include "control/shell/store.h"
 

@@ -14,6 +14,9 @@
 #ifndef HOLDFAST_CONTROL_CORE_CORE_H
 #define HOLDFAST_CONTROL_CORE_CORE_H
 
+#include "common/limits/names.h"
+#include "common/limits/ring.h"
+#include "common/limits/routes.h"
 #include "control/core/breaker.h"
 #include "control/control.h"
 #include "control/core/liveness.h"

@@ -7,6 +7,7 @@
  */
 #include "control/core/index.h"
 
+#include "common/limits/message.h"
 #include "control/core/mem.h"
 #include "control/core/rules.h"
 

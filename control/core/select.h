@@ -15,7 +15,7 @@
 
 #include "common/assert.h"
 #include "common/envelope.h"
-#include "common/limits.h"
+#include "common/limits/rules.h"
 #include "common/rcptset.h"
 
 #include <jansson.h>

@@ -11,7 +11,7 @@
  */
 #include "control/core/index.h"
 
-#include "common/counters.h"
+#include "common/limits/message.h"
 
 #include <string.h>
 

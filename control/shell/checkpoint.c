@@ -11,6 +11,7 @@
  *          The state log below the older checkpoint goes once the next is durable; replies of mail
  *          still frozen move to the policy database before.
  */
+#include "common/config.h"
 #include "control/core/index.h"
 #include "control/core/mem.h"
 #include "control/core/rules.h"

@@ -9,6 +9,8 @@
  * Promise: rings are never used across two attaches.
  * Trap:    the root region is the other process's memory: each word is copied once, then checked.
  */
+#include "common/limits/names.h"
+#include "common/limits/ring.h"
 #include "control/core/mem.h"
 #include "control/shell/shell.h"
 

@@ -8,6 +8,7 @@
  * Trap:    a domain that vanished is answered 451 for domain_grace, so what was accepted lately is
  *          never rejected by a slip of the configuration.
  */
+#include "common/config.h"
 #include "control/core/index.h"
 #include "control/core/mem.h"
 #include "control/shell/store.h"

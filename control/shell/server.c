@@ -4,11 +4,12 @@
  * Promise: a client that is slow, silent or talks nonsense costs one connection and no more.
  * Trap:    one request at a time per connection: the next is read when the answer is out.
  */
+#include "common/config.h"
+#include "common/limits/admin.h"
 #include "control/core/mem.h"
 #include "control/shell/shell.h"
 
 #include "common/bytes.h"
-#include "common/limits.h"
 #include "common/list.h"
 
 #include <errno.h>

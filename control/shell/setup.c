@@ -2,6 +2,7 @@
 /* control/shell/setup.c: see setup.h. */
 #include "control/shell/setup.h"
 
+#include "common/config.h"
 #include "spool/spool.h"
 
 #include <errno.h>

@@ -4,7 +4,7 @@
 #ifndef HOLDFAST_CONTROL_SHELL_SETUP_H
 #define HOLDFAST_CONTROL_SHELL_SETUP_H
 
-#include "common/config.h"
+#include "common/config_fwd.h"
 #include "spool/io.h"
 
 #include <sqlite3.h>

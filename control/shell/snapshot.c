@@ -2,8 +2,6 @@
 /* control/shell/snapshot.c: see snapshot.h; the layout is at the head of checkpoint.c. */
 #include "control/shell/snapshot.h"
 
-#include "common/limits.h"
-
 #include <errno.h>
 
 static void skip(struct cursor *in, uint64_t bytes)

@@ -11,7 +11,8 @@
 #ifndef HOLDFAST_CONTROL_SHELL_STORE_H
 #define HOLDFAST_CONTROL_SHELL_STORE_H
 
-#include "common/config.h"
+#include "common/config_fwd.h"
+#include "common/limits/names.h"
 #include "common/rcptset.h"
 #include "control/core/rules.h"
 

@@ -2,6 +2,7 @@
 /* dataplane/net/eal.c: DPDK's environment: start, lcores, time, memory. See eal.h. */
 #include "dataplane/net/eal.h"
 
+#include "common/config.h"
 #include "dataplane/net/eal_args.h"
 #include "dataplane/net/kernel.h"
 

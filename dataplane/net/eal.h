@@ -14,7 +14,7 @@
 #define HOLDFAST_DATAPLANE_NET_EAL_H
 
 #include "common/assert.h"
-#include "common/config.h"
+#include "common/config_fwd.h"
 
 #include <stddef.h>
 #include <stdint.h>

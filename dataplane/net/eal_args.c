@@ -18,6 +18,8 @@
  */
 #include "dataplane/net/eal_args.h"
 
+#include "common/config.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <net/if.h>

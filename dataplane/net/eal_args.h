@@ -9,10 +9,11 @@
 #define HOLDFAST_DATAPLANE_NET_EAL_ARGS_H
 
 #include "common/assert.h"
-#include "common/config.h"
+#include "common/config_fwd.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     EAL_ARG_COUNT = 64,

@@ -2,6 +2,8 @@
 /* dataplane/net/kernel.c: see kernel.h. */
 #include "dataplane/net/kernel.h"
 
+#include "common/config.h"
+
 #include <errno.h>
 #include <ifaddrs.h>
 #include <net/if.h>

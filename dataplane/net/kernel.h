@@ -9,7 +9,7 @@
 #define HOLDFAST_DATAPLANE_NET_KERNEL_H
 
 #include "common/assert.h"
-#include "common/config.h"
+#include "common/config_fwd.h"
 
 /* -EADDRINUSE when the kernel has interface->addr on `iface`. */
 must_check int kernel_address_check(const struct config_interface *interface, const char *iface,

@@ -15,6 +15,7 @@
  */
 #include "dataplane/net/neighbour.h"
 
+#include "common/counters.h"
 #include "dataplane/net/arp.h"
 #include "dataplane/net/route.h"
 #include "dataplane/net/state.h"

@@ -12,6 +12,7 @@
  */
 #include "dataplane/net/net.h"
 
+#include "common/counters.h"
 #include "dataplane/net/eth.h"
 #include "dataplane/net/icmp.h"
 #include "dataplane/net/ip4.h"

@@ -13,9 +13,7 @@
 
 #include "common/assert.h"
 #include "common/bytes.h"
-#include "common/counters.h"
 #include "common/ip.h"
-#include "common/limits.h"
 #include "dataplane/net/nic.h"
 
 #include <stdbool.h>
@@ -28,6 +26,7 @@ struct net_interface {
     struct ip_addr gateway; /* zero: none */
 };
 
+struct counters;
 struct net;
 
 /* The nic and the counters must outlive it. -EINVAL for an impossible table, -ENOMEM. */

@@ -13,7 +13,7 @@
  */
 #include "dataplane/net/nic.h"
 
-#include "common/limits.h"
+#include "common/config.h"
 #include "dataplane/net/eal.h"
 #include "dataplane/net/eal_args.h"
 

@@ -7,6 +7,7 @@
 #ifndef HOLDFAST_DATAPLANE_NET_STATE_H
 #define HOLDFAST_DATAPLANE_NET_STATE_H
 
+#include "common/limits/net.h"
 #include "common/list.h"
 #include "dataplane/net/net.h"
 

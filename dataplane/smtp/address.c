@@ -12,6 +12,7 @@
 #include "dataplane/smtp/address.h"
 
 #include "common/ip.h"
+#include "common/limits/address.h"
 
 enum { LABEL_BYTES_MAX = 63 }; /* RFC 1035 section 2.3.4 */
 

@@ -5,7 +5,6 @@
 
 #include "common/assert.h"
 #include "common/bytes.h"
-#include "common/limits.h"
 
 #include <stdbool.h>
 #include <stdint.h>

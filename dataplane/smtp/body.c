@@ -24,6 +24,8 @@
  * is bare), and it is copied whole. */
 #include "dataplane/smtp/server_internal.h"
 
+#include "common/limits/chunk.h"
+
 enum match {
     MATCH_START,
     MATCH_MID,

@@ -9,6 +9,7 @@
 #ifndef HOLDFAST_DATAPLANE_SMTP_CLIENT_INTERNAL_H
 #define HOLDFAST_DATAPLANE_SMTP_CLIENT_INTERNAL_H
 
+#include "common/limits/smtp.h"
 #include "dataplane/smtp/smtp.h"
 
 enum client_capability {

@@ -6,6 +6,8 @@
  * Trap:    the lookup is an effect of its own (it may count), so it belongs to apply_rcpt. */
 #include "dataplane/smtp/server_internal.h"
 
+#include "common/limits/message.h"
+
 const char *check_rcpt(const struct smtp_server *server, struct bytes arg,
                        struct server_command *command_out)
 {

@@ -13,6 +13,7 @@
 
 #include "common/crc32c.h"
 #include "common/id.h"
+#include "common/limits/message.h"
 
 void smtp_server_init(struct smtp_server *server, const struct smtp_server_env *env,
                       const struct ip_addr *client)

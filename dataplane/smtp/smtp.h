@@ -17,7 +17,10 @@
 #include "common/bytes.h"
 #include "common/envelope.h"
 #include "common/ip.h"
-#include "common/limits.h"
+#include "common/limits/address.h"
+#include "common/limits/rcpts.h"
+#include "common/limits/reply.h"
+#include "common/limits/smtp.h"
 #include "common/outcome.h"
 #include "common/rcptset.h"
 

@@ -16,7 +16,7 @@
 #ifndef HOLDFAST_DATAPLANE_TCP_CORE_H
 #define HOLDFAST_DATAPLANE_TCP_CORE_H
 
-#include "common/limits.h"
+#include "common/limits/tcp.h"
 #include "common/list.h"
 #include "dataplane/tcp/tcp.h"
 

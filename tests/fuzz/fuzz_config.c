@@ -6,6 +6,8 @@
  */
 #include "common/policy.h"
 
+#include "common/config.h"
+
 #include <stdlib.h>
 #include <string.h>
 

@@ -3,6 +3,8 @@
  * and encodes to the very same bytes: there is one form of each envelope. */
 #include "common/envelope.h"
 
+#include "common/limits/message.h"
+
 #include <stdlib.h>
 #include <string.h>
 

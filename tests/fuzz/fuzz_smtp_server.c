@@ -5,6 +5,8 @@
  * differently and with other buffers: answers and stored messages must be the same. */
 #include "tests/unit/smtp/bed.h"
 
+#include "common/limits/chunk.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { KNOBS = 4 };

@@ -26,6 +26,8 @@
  *   @lost [OUTCOME]   @quit   @hold-body */
 #include "tests/unit/smtp/bed.h"
 
+#include "common/limits/chunk.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -3,6 +3,7 @@
  * fit into minutes; none is shorter than what the network may take. */
 #include "tests/sim/campus.h"
 
+#include "common/config.h"
 #include "tests/sim/feature.h"
 #include "tests/sim/node.h"
 

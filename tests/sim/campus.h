@@ -7,7 +7,7 @@
 #ifndef HOLDFAST_TESTS_SIM_CAMPUS_H
 #define HOLDFAST_TESTS_SIM_CAMPUS_H
 
-#include "common/config.h"
+#include "common/config_fwd.h"
 #include "spool/spool.h"
 #include "tests/sim/rng.h"
 

@@ -6,7 +6,7 @@
 #include "tests/sim/mail.h"
 
 #include "common/assert.h"
-#include "common/limits.h"
+#include "common/limits/smtp.h"
 #include "tests/sim/hold.h"
 #include "tests/sim/trace.h"
 

@@ -8,7 +8,7 @@
 #ifndef HOLDFAST_TESTS_SIM_NODE_H
 #define HOLDFAST_TESTS_SIM_NODE_H
 
-#include "common/counters.h"
+#include "common/counter_block.h"
 #include "common/ip.h"
 #include "dataplane/net/net.h"
 #include "dataplane/tcp/tcp.h"

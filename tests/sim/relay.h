@@ -9,6 +9,7 @@
 #ifndef HOLDFAST_TESTS_SIM_RELAY_H
 #define HOLDFAST_TESTS_SIM_RELAY_H
 
+#include "common/counter_block.h"
 #include "common/policy.h"
 #include "control/control.h"
 #include "dataplane/worker.h"

@@ -9,6 +9,7 @@
 #include "tests/sim/relay_parts.h"
 
 #include "common/id.h"
+#include "common/limits/ring.h"
 #include "tests/sim/trace.h"
 
 #include <errno.h>

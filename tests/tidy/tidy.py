@@ -167,6 +167,15 @@ def check_includes(tidy, path, text):
                     tidy.breach(path, number, f"<{name}> belongs in {', '.join(homes)} only")
 
 
+def check_limits(tidy, path, text, code):
+    """A bound that changes rebuilds only who names it."""
+    for name in re.findall(r'#\s*include\s*"(common/limits/\w+\.h)"', text):
+        if os.path.exists(os.path.join(tidy.root, name)):
+            bounds = re.findall(r"#\s*define (LIMIT_\w+)", tidy.read(name))
+            if not re.search(rf"\b({'|'.join(bounds)})\b", code):
+                tidy.breach(path, 1, f"includes {name} and names no bound of it")
+
+
 def check_functions(tidy, path, code):
     """In this house a function's body begins with `{` in column 0 and ends with `}` there."""
     start = None
@@ -189,6 +198,7 @@ def check_sources(tidy):
         code = code_only(text)
         check_head(tidy, path, text)
         check_includes(tidy, path, text)
+        check_limits(tidy, path, text, code)
         check_functions(tidy, path, code)
         tidy.find(path, code, BANNED, "banned: {}")
         tidy.find(path, code, r"(?m)^\s*typedef\s+(struct|union)\b", "structs are not typedef'd")

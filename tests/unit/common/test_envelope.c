@@ -2,6 +2,9 @@
 /* tests/unit/common/test_envelope.c: envelopes as they lie in the spool. */
 #include "common/envelope.h"
 
+#include "common/limits/address.h"
+#include "common/limits/message.h"
+
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,6 +3,7 @@
  * under a liar on either side. */
 #include "common/envelope_ring.h"
 
+#include "common/limits/message.h"
 #include "common/ring.h"
 
 #include <criterion/criterion.h>

@@ -2,6 +2,7 @@
 /* tests/unit/common/test_policy.c: snapshots: built, looked up, saved, damaged. */
 #include "common/policy.h"
 
+#include "common/config.h"
 #include "common/policy_format.h"
 
 #include <criterion/criterion.h>

@@ -3,6 +3,8 @@
  * them, counters. */
 #include "common/abi.h"
 #include "common/counters.h"
+#include "common/limits/names.h"
+#include "common/limits/ring.h"
 #include "common/shm.h"
 
 #include <criterion/criterion.h>

@@ -2,7 +2,9 @@
 /* tests/unit/control/fake.c: see fake.h. */
 #include "tests/unit/control/fake.h"
 
+#include "common/config.h"
 #include "common/crc32c.h"
+#include "common/limits/ring.h"
 #include "spool/reader.h"
 
 #include <criterion/criterion.h>

@@ -3,6 +3,7 @@
  * breakers, faults. */
 #include "tests/unit/control/fake.h"
 
+#include "common/config.h"
 #include "control/core/core.h"
 
 #include <criterion/criterion.h>

@@ -3,6 +3,7 @@
  * end. */
 #include "tests/unit/control/fake.h"
 
+#include "common/limits/names.h"
 #include "control/shell/shell.h"
 
 #include "common/shm.h"

@@ -2,6 +2,7 @@
 /* tests/unit/control/test_operator.c: hold, release, retry, list, and that they are durable. */
 #include "tests/unit/control/fake.h"
 
+#include "common/config.h"
 #include "control/core/core.h"
 
 #include "common/policy.h"

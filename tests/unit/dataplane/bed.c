@@ -3,6 +3,7 @@
 #include "tests/unit/dataplane/bed.h"
 
 #include "common/crc32c.h"
+#include "common/limits/ring.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>

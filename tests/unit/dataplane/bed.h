@@ -4,6 +4,7 @@
 #ifndef HOLDFAST_TESTS_UNIT_DATAPLANE_BED_H
 #define HOLDFAST_TESTS_UNIT_DATAPLANE_BED_H
 
+#include "common/counter_block.h"
 #include "common/id.h"
 #include "dataplane/writer.h"
 

@@ -2,6 +2,9 @@
 /* tests/unit/dataplane/test_attach.c: up rings: how they begin, their bounds, a sleeping reader. */
 #include "tests/unit/dataplane/bed.h"
 
+#include "common/counters.h"
+#include "common/limits/ring.h"
+
 #include <criterion/criterion.h>
 #include <stdlib.h>
 

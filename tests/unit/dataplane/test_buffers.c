@@ -2,7 +2,7 @@
 /* tests/unit/dataplane/test_buffers.c: record buffers: owned, cached, pinned, evicted. */
 #include "dataplane/buffers.h"
 
-#include "common/limits.h"
+#include "common/limits/chunk.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -2,6 +2,11 @@
 /* tests/unit/dataplane/test_writer.c: what the writer tells control, when, and in which order. */
 #include "tests/unit/dataplane/bed.h"
 
+#include "common/counters.h"
+#include "common/envelope_ring.h"
+#include "common/limits/address.h"
+#include "common/limits/ring.h"
+
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <sched.h>

@@ -2,6 +2,8 @@
 /* tests/unit/net/test_eal_args.c: configuration to EAL arguments, and what is refused before. */
 #include "dataplane/net/eal_args.h"
 
+#include "common/config.h"
+
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <sched.h>

@@ -2,6 +2,7 @@
 /* tests/unit/net/test_route.c: the interface table and the choice of a way out. */
 #include "tests/unit/net/fake_nic.h"
 
+#include "common/limits/net.h"
 #include "dataplane/net/route.h"
 
 #include <criterion/criterion.h>

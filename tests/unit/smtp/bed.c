@@ -7,6 +7,7 @@
 
 #include "common/crc32c.h"
 #include "common/id.h"
+#include "common/limits/chunk.h"
 
 #include <stdio.h>
 #include <stdlib.h>

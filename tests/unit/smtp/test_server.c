@@ -3,6 +3,8 @@
  * tests/scripts; here is what a script cannot say. */
 #include "tests/unit/smtp/bed.h"
 
+#include "common/limits/message.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
