@@ -9,9 +9,10 @@ Trap:    it reads text, not C: it knows comments and strings, but no preprocesso
 """
 import os
 import re
-import shutil
-import subprocess
 import sys
+
+sys.dont_write_bytecode = True
+import layout
 
 FILE_LINES = 600
 FUNCTION_LINES = 70
@@ -239,20 +240,13 @@ def check_links(tidy):
 
 
 def check_format(tidy):
-    """clang-format decides layout: version 14, Debian 12's; others lay out otherwise."""
-    tool = shutil.which("clang-format-14") or shutil.which("clang-format")
-    version = subprocess.run([tool, "--version"], stdout=subprocess.PIPE, text=True,
-                             check=False).stdout if tool else ""
-    if " version 14." not in version:
+    clang_format = layout.tool()
+    if clang_format is None:
         print("tidy: clang-format 14 is not here; layout not checked", file=sys.stderr)
         return
     sources = [path for path in tidy.files if path.endswith((".c", ".h"))]
-    for at in range(0, len(sources), 50):
-        done = subprocess.run([tool, "--dry-run", "-Werror", *sources[at:at + 50]], cwd=tidy.root,
-                              stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
-                              check=False)
-        for path in sorted(set(re.findall(r"(?m)^(\S+?):\d+:\d+: error: ", done.stderr))):
-            tidy.breach(path, 1, "not as clang-format lays it out")
+    for path in layout.wrong(clang_format, tidy.root, sources):
+        tidy.breach(path, 1, "not as clang-format lays it out: ./check format")
 
 
 def main():

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# tests/system/setup.sh: sourced by ./run and ./check: packages and builds.
+# tests/check/setup.sh: sourced by ./run, ./check and bench/run: packages and builds.
 #
 # Promise: installs only what is missing, so that a second run needs no network; leaves no service
-#          running that was not running before.
+#          running that was not running before. Says what it does before it does it: whoever waits
+#          sees from the first second on what he waits for.
 # Trap:    the caller has set HOUSE to the root of the repository and runs as root.
 
 PACKAGES_BUILD="gcc libc6-dev clang libclang-rt-14-dev clang-format meson ninja-build pkg-config
@@ -26,12 +27,11 @@ need_root()
 # Prints those of its arguments that dpkg does not have installed.
 packages_missing()
 {
-    local package
+    local package installed
+    installed=$(dpkg-query -W -f='${Package} ${Status}\n' "$@" 2>/dev/null |
+        sed -n 's/ install ok installed$//p')
     for package in "$@"; do
-        case "$(dpkg-query -W -f='${Status}' "$package" 2>/dev/null)" in
-        "install ok installed") ;;
-        *) printf '%s ' "$package" ;;
-        esac
+        grep -qxF -- "$package" <<<"$installed" || printf '%s ' "$package"
     done
 }
 
@@ -41,10 +41,11 @@ packages_missing()
 packages_install()
 {
     local missing policy=/usr/sbin/policy-rc.d log rc=0
+    echo "packages: looking which are missing"
     # shellcheck disable=SC2046,SC2086
     missing=$(packages_missing $PACKAGES_BUILD $PACKAGES_RUN)
     [ -n "$missing" ] || return 0
-    echo "installing: $missing"
+    echo "packages: installing with apt, which takes minutes: $missing"
     log=$(mktemp /tmp/holdfast-apt.XXXXXX) || die "no temporary file"
     # One with our mark is left of an installation that was killed.
     if [ ! -e $policy ] || grep -q "^$POLICY_MARK\$" $policy; then
@@ -83,6 +84,7 @@ build_configure()
     if [ ! -f "$dir/build.ninja" ] || [ ! -f "$dir/meson-private/coredata.dat" ]; then
         rm -rf "$dir"
         mkdir -p "$dir"
+        echo "configuring ${dir##*/} (meson, $cc)"
         CC=$cc meson setup "$dir" "$HOUSE" "$@" >"$dir/setup.log" 2>&1 || {
             tail -30 "$dir/setup.log" >&2
             return 1
@@ -94,6 +96,7 @@ build_configure()
 build_make()
 {
     local dir=$1
+    echo "building ${dir##*/} (ninja)"
     if ! nice ninja -C "$dir" >"$dir/make.log" 2>&1; then
         grep -v '^\[[0-9]*/[0-9]*\]' "$dir/make.log" | tail -60 >&2
         return 1

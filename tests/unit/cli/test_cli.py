@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""tests/unit/config/test_cli.py HOLDFAST: the command against a control played by this script.
+"""tests/unit/cli/test_cli.py HOLDFAST: the command against a control played by this script.
 
 Promise: exit codes, confirmation, what is asked of control, and that nothing a stranger said
          reaches the terminal raw.
