@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tests/unit/dataplane/lane.h: a whole worker with its writer, spool and wire, between a client and
+ * next hops that the test plays word by word; the test is control, too.
+ *
+ *   peer (client) ══ wire ══ worker, writer, spool in memory ══ wire ══ peer (hop)
+ *                                 │ up       ▲ down
+ *                                 └─ test ───┘
+ *
+ * Promise: time passes only in lane_run and in what waits for something; nothing is random but the
+ *          disk's order of completions.
+ * Trap:    one lane in a process.
+ */
+#ifndef HOLDFAST_TESTS_UNIT_DATAPLANE_LANE_H
+#define HOLDFAST_TESTS_UNIT_DATAPLANE_LANE_H
+
+#include "common/config.h"
+#include "common/counters.h"
+#include "common/policy.h"
+#include "dataplane/conn.h"
+#include "spool/format.h"
+#include "tests/sim/node.h"
+#include "tests/unit/spool/memdisk.h"
+
+enum {
+    LANE_HOPS = 3,
+    LANE_PEERS = 64,
+    LANE_PEER_BYTES = 1 << 18,
+    LANE_HOP_PORT = 2525,
+    /* Ids of hops: the first two share a slot of the pool of idle connections. */
+    LANE_HOP_ID = 1,
+    LANE_ROUTE_ID = 100,
+};
+
+struct peer {
+    struct node *node;
+    struct tcp_conn *tcp; /* NULL: it has ended */
+    bool opened;
+    bool accepted; /* lane_accept gave it out */
+    bool fin;
+    uint8_t in[LANE_PEER_BYTES];
+    size_t in_len;
+    size_t in_read;
+};
+
+struct lane {
+    struct memdisk *disk;
+    struct spool_writer *spool;
+    struct writer *writer;
+    struct worker *worker;
+    struct counters worker_counters;
+    struct counters writer_counters;
+    struct config config;
+    struct config_hop hop_config[LANE_HOPS];
+    struct config_route route_config[2];
+    struct wire *wire;
+    struct node *client;
+    struct node *hop[LANE_HOPS];
+    struct peer *peer[LANE_PEERS];
+    uint32_t peer_count;
+    struct abi_attach *region;
+    struct ring_end up;
+    struct ring_end down;
+    bool writer_sleeps; /* the writer's thread gets no turn */
+};
+extern struct lane lane;
+
+/* d0.example goes by route 100 to hop 0, d1.example by 101 to hop 1; hop 2 has two addresses, of
+ * which the first is hop 1's. */
+void lane_make(void);
+void lane_unmake(void);
+/* The dataplane ends (killed), and starts again: nothing is in memory then. */
+void lane_restart(void);
+/* The policy as the configuration says now. */
+void lane_publish(void);
+/* A fresh control attaches. */
+void lane_attach(void);
+void lane_run(uint64_t ms);
+
+/* --- peers --- */
+struct peer *lane_connect(void);
+/* The next connection to a hop that was not given out; it must come. */
+struct peer *lane_accept(uint32_t hop);
+/* How many connections were made to the hop so far. */
+uint32_t lane_connections(uint32_t hop);
+void peer_say(struct peer *peer, const char *text);
+void peer_write(struct peer *peer, const void *data, size_t len);
+void peer_fill(struct peer *peer, size_t bytes); /* lines of 'x' */
+/* The next line; it must come. Good until the next call. */
+const char *peer_line(struct peer *peer);
+/* The next reply, or command, begins so. */
+void peer_expect(struct peer *peer, const char *words);
+/* Lines up to this one. */
+void peer_skip_to(struct peer *peer, const char *line);
+/* Nothing is there, nor comes in so many ms. */
+void peer_silent(struct peer *peer, uint64_t ms);
+/* A hop's part up to READY. */
+void peer_greet(struct peer *peer);
+/* A hop takes a message of so many recipients with these replies to RCPT; up to the dot. */
+void peer_take(struct peer *peer, uint32_t rcpt_count);
+
+/* --- mail --- */
+/* A client's session up to the reply to DATA. `rcpts` are separated by blanks. */
+struct peer *lane_begin_mail(const char *rcpts);
+/* A message that is taken: its first COMMIT. body_bytes 0: a line. */
+struct abi_up lane_mail(const char *rcpts, size_t body_bytes);
+
+/* --- control --- */
+/* The next message of the type; others are passed over. It must come. */
+struct abi_up lane_up(enum abi_up_type type);
+/* No message of the type is there, nor comes in so many ms. */
+void lane_no_up(enum abi_up_type type, uint64_t ms);
+void lane_down(const struct abi_down *down);
+void lane_deliver(const struct abi_up *commit, struct rcptset rcpts, uint32_t hop);
+/* The attempt is over with this outcome; what was told of it last. */
+struct abi_up lane_outcome(enum outcome outcome);
+
+/* --- the spool --- */
+/* Changes the header of a record in memory; its checksums are good again. */
+void lane_patch(uint64_t pos, void (*change)(struct format_record *record));
+
+#endif
