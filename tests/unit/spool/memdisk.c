@@ -42,6 +42,7 @@ struct memdisk {
     bool tells_space;
     uint32_t fail_count[3];
     int fail_err[3];
+    uint32_t shorten; /* the write to be cut, from 1; 0: none */
     bool off;
     bool dsync;
 };
@@ -80,6 +81,13 @@ static int injected(struct memdisk *d, enum spool_io_kind kind)
     }
     d->fail_count[kind]--;
     return -d->fail_err[kind];
+}
+
+/* What a write of `len` bytes reports: less, if this is the one to be cut. */
+static int64_t reported(struct memdisk *d, int64_t len)
+{
+    bool cut = d->shorten > 0 && --d->shorten == 0;
+    return cut && len > SECTOR ? len - SECTOR : len;
 }
 
 static int find_name(const struct name *names, const char *text)
@@ -268,7 +276,7 @@ static int64_t mem_pwrite(struct spool_io *io, int file, const void *buf, size_t
         return err != 0 ? err : -EIO;
     }
     int64_t n = put(d, &d->file[file], buf, len, offset);
-    return power == 1 ? -EIO : n;
+    return power == 1 ? -EIO : reported(d, n);
 }
 
 static bool sector_in_flight(const struct memdisk *d, int file, size_t sector)
@@ -305,11 +313,8 @@ static int mem_sync(struct spool_io *io, int file)
 {
     struct memdisk *d = disk_of(io);
     int err = injected(d, SPOOL_IO_SYNC);
-    if (err != 0) {
-        return err;
-    }
-    if (count_operation(d) != 0) {
-        return -EIO;
+    if (err != 0 || count_operation(d) != 0) {
+        return err != 0 ? err : -EIO;
     }
     d->syncs++;
     make_durable(d, file);
@@ -333,7 +338,7 @@ static int64_t perform_write(struct memdisk *d, struct spool_io_op *op)
         }
         sum += n;
     }
-    return power == 1 ? -EIO : sum;
+    return power == 1 ? -EIO : reported(d, sum);
 }
 
 static int mem_submit(struct spool_io *io, struct spool_io_op *op)
@@ -398,7 +403,7 @@ static void mem_destroy(struct spool_io *io)
 
 static int64_t mem_space(struct spool_io *io)
 {
-    struct memdisk *d = (struct memdisk *)io;
+    const struct memdisk *d = disk_of(io);
     if (!d->tells_space) {
         return -ENOSYS;
     }
@@ -536,6 +541,11 @@ void memdisk_fail(struct memdisk *d, enum spool_io_kind kind, uint32_t count, in
 {
     d->fail_count[kind] = count;
     d->fail_err[kind] = err;
+}
+
+void memdisk_shorten(struct memdisk *d, uint32_t skip)
+{
+    d->shorten = skip + 1;
 }
 
 void memdisk_break(struct memdisk *d, const char *name, uint64_t offset)

@@ -26,6 +26,9 @@ void memdisk_crash_at(struct memdisk *disk, uint64_t operation);
 uint64_t memdisk_operations(const struct memdisk *disk);
 /* The next operations of the kind fail with `err` (a positive errno); 0 count: none. */
 void memdisk_fail(struct memdisk *disk, enum spool_io_kind kind, uint32_t count, int err);
+/* Of the writes from now on the one behind `skip` others is cut short, by a sector, without an
+ * error: as pwrite may, near the end of a quota or under a signal. */
+void memdisk_shorten(struct memdisk *disk, uint32_t skip);
 /* All files together may not grow beyond. */
 void memdisk_limit(struct memdisk *disk, uint64_t bytes);
 /* The 4096 bytes at the offset of the file cannot be read: EIO, for good. */

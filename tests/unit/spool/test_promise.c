@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tests/unit/spool/test_promise.c: what the writer promises where a disk is at its worst: short
+ * writes, bursts, words of control that come late, what a dead process left in the page cache. */
+#include "tests/unit/spool/helper.h"
+#include "tests/unit/spool/memdisk.h"
+
+#include "spool/writer.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdlib.h>
+
+static struct memdisk *disk;
+static struct spool_io *io;
+static struct spool_writer *writer;
+
+static void reopen(void)
+{
+    cr_assert_eq(spool_writer_open(io, &helper_settings, &writer), 0);
+}
+
+static void setup(void)
+{
+    disk = memdisk_create(1);
+    io = memdisk_io(disk);
+    reopen();
+}
+
+static void teardown(void)
+{
+    spool_writer_close(writer);
+    memdisk_destroy(disk);
+}
+
+TestSuite(promise, .init = setup, .fini = teardown, .timeout = 60);
+
+static void free_all(struct helper_record **record, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        helper_record_free(record[i]);
+    }
+}
+
+/* Messages until the next segment is the active one. */
+static void next_segment(uint64_t id)
+{
+    uint64_t seq = spool_pos_seq(spool_writer_message_pos(writer));
+    for (uint64_t i = 0; spool_pos_seq(spool_writer_message_pos(writer)) == seq; i++) {
+        cr_assert_eq(helper_message(writer, id + i * 16, 1, 200000, NULL), SPOOL_RESULT_OK);
+    }
+}
+
+static bool recycled(uint64_t seq)
+{
+    uint64_t got;
+    return spool_writer_take_recycled(writer, &got) && got == seq;
+}
+
+/* --- short writes ---------------------------------------------------------------------------- */
+
+/* A write that is cut is no write: nothing of it is answered, and nothing after it. */
+Test(promise, a_short_write_is_not_answered)
+{
+    memdisk_shorten(disk, 0);
+    cr_assert_eq(helper_message(writer, 16, 1, 10000, NULL), SPOOL_RESULT_FAILED);
+    cr_assert_eq(spool_writer_state(writer), ABI_SPOOL_FENCED);
+    cr_assert_eq(helper_state(writer, 1, NULL), SPOOL_RESULT_FAILED);
+}
+
+/* Two writes of the meta file, then the header of the first segment that is made ready. */
+Test(promise, a_short_segment_header_is_no_header)
+{
+    spool_writer_close(writer);
+    memdisk_shorten(disk, 2);
+    struct spool_writer *other = NULL;
+    cr_assert_eq(spool_writer_open(io, &helper_settings, &other), -EIO);
+    reopen();
+}
+
+/* --- bursts ---------------------------------------------------------------------------------- */
+
+/* More messages at once than a batch has pieces for, and the sync after the last of its writes. */
+Test(promise, a_burst_of_the_smallest_mail)
+{
+    enum { COUNT = 1500 };
+    static struct spool_txn txn[COUNT];
+    static struct helper_record *r[COUNT];
+    for (uint32_t i = 0; i < COUNT; i++) {
+        txn[i] = (struct spool_txn){.id = (uint64_t)i * 16};
+        r[i] = helper_submit(writer, &txn[i], 10, true);
+    }
+    helper_run(writer);
+    spool_writer_close(writer);
+    memdisk_crash(disk);
+    reopen();
+    for (uint32_t i = 0; i < COUNT; i++) {
+        cr_assert_eq(r[i]->submit.result, SPOOL_RESULT_OK);
+        cr_assert_eq(helper_check_body(io, r[i]->submit.pos, txn[i].id, NULL), 0);
+    }
+    free_all(r, COUNT);
+}
+
+/* Mail waits for a segment that is being made ready; it is not refused for it. */
+Test(promise, a_burst_over_many_segments_is_not_refused)
+{
+    enum { COUNT = 19 };
+    struct spool_txn txn[COUNT];
+    struct helper_record *r[COUNT];
+    for (uint32_t i = 0; i < COUNT; i++) {
+        txn[i] = (struct spool_txn){.id = (uint64_t)i * 16};
+        r[i] = helper_submit(writer, &txn[i], 200000, true);
+    }
+    helper_run(writer);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        cr_assert_eq(r[i]->submit.result, SPOOL_RESULT_OK, "message %u", i);
+    }
+    free_all(r, COUNT);
+}
+
+/* --- what stands between records ------------------------------------------------------------- */
+
+static bool all_zero(const uint8_t *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (data[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Buffers are used again: what was in them before is nobody's business on the disk. */
+Test(promise, padding_tells_nothing_of_earlier_mail)
+{
+    struct spool_txn txn = {.id = 16};
+    struct helper_record *r = helper_submit(writer, &txn, 10, true); /* the rest of it is 0xee */
+    helper_run(writer);
+    size_t size;
+    const uint8_t *file = memdisk_file(disk, "msg-000001.seg", &size);
+    size_t end = spool_pos_offset(r->submit.pos) + spool_record_prefix(0) +
+                 r->submit.envelope_bytes + r->submit.body_bytes;
+    cr_assert(end % 512 != 0 && all_zero(file + end, 512 - end % 512));
+    helper_record_free(r);
+    struct spool_submit state[3]; /* a batch of several, then one of a single short one */
+    for (uint64_t i = 0; i < 3; i++) {
+        state[i] = (struct spool_submit){.kind = SPOOL_SUBMIT_STATE};
+        state[i].state.id = i + 1;
+        state[i].state.kind = ABI_STATE_OUTCOME;
+        state[i].state.text_len = LIMIT_REPLY_TEXT_BYTES;
+        memset(state[i].state.text, 'x', LIMIT_REPLY_TEXT_BYTES);
+        spool_writer_submit(writer, &state[i]);
+    }
+    helper_run(writer);
+    uint64_t pos;
+    cr_assert_eq(helper_state(writer, LIMIT_REPLY_TEXT_BYTES, &pos), SPOOL_RESULT_OK); /* no text */
+    file = memdisk_file(disk, "state-000001.seg", &size);
+    end = spool_pos_offset(pos) + FORMAT_STATE_FIXED_BYTES;
+    cr_assert(all_zero(file + end, 512 - end % 512));
+}
+
+/* --- control's words ------------------------------------------------------------------------- */
+
+/* An older RECYCLE that comes behind a newer one takes nothing back. */
+Test(promise, a_late_recycle_takes_nothing_back)
+{
+    struct spool_txn slow = {.id = 16};
+    struct helper_record *a = helper_submit(writer, &slow, 1000, false);
+    helper_run(writer);
+    uint64_t early = spool_writer_message_pos(writer);
+    next_segment(1600);
+    helper_simple(writer, SPOOL_SUBMIT_RECYCLE, 1, spool_writer_message_pos(writer));
+    helper_simple(writer, SPOOL_SUBMIT_RECYCLE, 1, early);
+    cr_assert_not(recycled(1));
+    struct spool_submit abort = {.kind = SPOOL_SUBMIT_ABORT, .txn = &slow};
+    spool_writer_submit(writer, &abort);
+    helper_run(writer);
+    cr_assert(recycled(1));
+    helper_record_free(a);
+}
+
+/* A segment behind which nobody is durable for sure is given to nobody. */
+Test(promise, nothing_is_given_up_behind_a_fence)
+{
+    struct spool_txn slow = {.id = 16};
+    struct helper_record *a = helper_submit(writer, &slow, 1000, false);
+    helper_run(writer);
+    next_segment(1600);
+    helper_simple(writer, SPOOL_SUBMIT_RECYCLE, 1, spool_writer_message_pos(writer));
+    memdisk_fail(disk, SPOOL_IO_SYNC, 1, EIO);
+    cr_assert_eq(helper_state(writer, 1, NULL), SPOOL_RESULT_FAILED);
+    struct spool_submit abort = {.kind = SPOOL_SUBMIT_ABORT, .txn = &slow};
+    spool_writer_submit(writer, &abort);
+    helper_run(writer);
+    uint64_t seq;
+    cr_assert_not(spool_writer_take_recycled(writer, &seq));
+    helper_record_free(a);
+}
+
+/* Without a control nobody asks: the newest are kept, no more than there are segments. */
+Test(promise, recycled_segments_that_nobody_asks_for)
+{
+    uint64_t last = 0;
+    for (uint64_t id = 1600; last < 10; id += 1600) {
+        uint64_t seq = spool_pos_seq(spool_writer_message_pos(writer));
+        next_segment(id);
+        helper_simple(writer, SPOOL_SUBMIT_RECYCLE, seq, spool_writer_message_pos(writer));
+        last = seq;
+    }
+    uint64_t seq;
+    for (uint64_t wanted = last - helper_settings.segments_max + 1; wanted <= last; wanted++) {
+        cr_assert(spool_writer_take_recycled(writer, &seq) && seq == wanted);
+    }
+    cr_assert_not(spool_writer_take_recycled(writer, &seq));
+}
+
+/* Full is what the spool is now, not what it was once. */
+Test(promise, a_spool_with_room_again_is_not_full)
+{
+    uint64_t id = 16;
+    while (helper_message(writer, id, 1, 200000, NULL) == SPOOL_RESULT_OK) {
+        id += 16;
+    }
+    cr_assert_eq(spool_writer_state(writer), ABI_SPOOL_FULL);
+    helper_simple(writer, SPOOL_SUBMIT_RECYCLE, 1, spool_writer_message_pos(writer));
+    cr_assert_eq(helper_message(writer, id + 16, 1, 200000, NULL), SPOOL_RESULT_OK);
+    cr_assert_eq(spool_writer_free_segments(writer), 0);
+    cr_assert_eq(spool_writer_state(writer), ABI_SPOOL_OK, "the active one has room");
+}
+
+/* A read of a segment that is free would meet its next use. */
+Test(promise, free_segments_are_not_read)
+{
+    uint64_t pos;
+    cr_assert_eq(helper_message(writer, 16, 1, 1000, &pos), SPOOL_RESULT_OK);
+    next_segment(1600);
+    struct spool_submit read = {.kind = SPOOL_SUBMIT_READ, .pos = pos, .id = 16};
+    read.buffer = aligned_alloc(4096, 8192);
+    read.buffer_size = 8192;
+    struct spool_submit recycle = {.kind = SPOOL_SUBMIT_RECYCLE,
+                                   .seq = spool_pos_seq(pos),
+                                   .seen_pos = spool_writer_message_pos(writer)};
+    spool_writer_submit(writer, &recycle);
+    spool_writer_submit(writer, &read);
+    helper_run(writer);
+    cr_assert_eq(read.result, SPOOL_RESULT_FAILED);
+    free(read.buffer);
+}
+
+/* A reader that knows the segment by its earlier sequence finds it gone, not damaged. */
+Test(promise, a_reader_finds_a_recycled_segment_gone)
+{
+    uint64_t pos;
+    struct spool_reader *r;
+    struct spool_record record;
+    cr_assert_eq(helper_message(writer, 16, 1, 1000, &pos), SPOOL_RESULT_OK);
+    cr_assert_eq(spool_reader_open(io, &r), 0);
+    for (uint64_t id = 1600; id < 1600 * 8; id += 1600) {
+        uint64_t seq = spool_pos_seq(spool_writer_message_pos(writer));
+        next_segment(id);
+        helper_simple(writer, SPOOL_SUBMIT_RECYCLE, seq, spool_writer_message_pos(writer));
+    }
+    cr_assert_eq(spool_read_record(r, pos, 16, &record), -ENOENT);
+    spool_reader_close(r);
+}
+
+/* --- starts ---------------------------------------------------------------------------------- */
+
+/* What a killed writer left in the page cache looks durable: it is made so before it counts. */
+Test(promise, what_a_start_has_seen_stays)
+{
+    uint32_t seen_count = 0;
+    for (uint64_t turns = 1; turns < 12; turns++) {
+        struct spool_txn txn = {.id = turns * 16};
+        struct helper_record *r = helper_submit(writer, &txn, 3000, true);
+        for (uint64_t i = 0; i < turns; i++) {
+            (void)spool_writer_turn(writer, false);
+        }
+        spool_writer_close(writer); /* killed; the machine goes on */
+        helper_record_free(r);
+        reopen();
+        struct helper_seen before;
+        struct helper_seen after;
+        helper_scan(io, &before);
+        spool_writer_close(writer);
+        memdisk_crash(disk);
+        reopen();
+        helper_scan(io, &after);
+        for (uint32_t i = 0; i < before.commit_count; i++) {
+            cr_assert(helper_has(after.commit, after.commit_count, before.commit[i]));
+        }
+        seen_count += before.commit_count;
+        for (uint64_t seq = 1; seq < 60; seq++) {
+            helper_simple(writer, SPOOL_SUBMIT_RECYCLE, seq, UINT64_MAX);
+        }
+    }
+    cr_assert_gt(seen_count, 0);
+}
+
+/* The disk lost the first block of the last segment: damage, not a segment to be used again. */
+Test(promise, a_segment_without_its_first_block_is_kept)
+{
+    cr_assert_eq(helper_message(writer, 16, 1, 1000, NULL), SPOOL_RESULT_OK);
+    cr_assert_eq(helper_state(writer, 1, NULL),
+                 SPOOL_RESULT_OK); /* knows how far mail was durable */
+    spool_writer_close(writer);
+    size_t size;
+    uint8_t *file = memdisk_file(disk, "msg-000001.seg", &size);
+    memset(file + FORMAT_SEGMENT_START, 0, FORMAT_SECTOR_BYTES);
+    memdisk_keep(disk);
+    reopen();
+    for (uint64_t id = 1600; id < 1600 + 40 * 16; id += 16) {
+        (void)helper_message(writer, id, 1, 200000, NULL);
+    }
+    struct helper_seen seen;
+    helper_scan(io, &seen);
+    cr_assert_eq(seen.damage_count, 1);
+    cr_assert_eq(spool_pos_seq(seen.damage_pos), 1);
+}
