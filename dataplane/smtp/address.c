@@ -92,7 +92,7 @@ static bool is_ldh(uint8_t c)
 /* Domain = sub-domain *("." sub-domain); sub-domain = Let-dig [Ldh-str] */
 static bool take_domain(struct cursor *c)
 {
-    const uint8_t *start = c->rest.data;
+    size_t before = c->rest.len;
     do {
         const uint8_t *label = c->rest.data;
         size_t len = take_run(c, is_ldh);
@@ -100,7 +100,7 @@ static bool take_domain(struct cursor *c)
             return false;
         }
     } while (take_char(c, '.'));
-    return (size_t)(c->rest.data - start) <= LIMIT_DOMAIN_BYTES;
+    return before - c->rest.len <= LIMIT_DOMAIN_BYTES;
 }
 
 /* address-literal (section 4.1.3): IPv4 or IPv6; no other tag was ever registered. */
