@@ -2,6 +2,8 @@
 /* tests/unit/smtp/test_address.c: paths and parameters against RFC 5321 section 4.1.2. */
 #include "dataplane/smtp/address.h"
 
+#include "common/limits/address.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 
@@ -162,6 +164,14 @@ Test(smtp_address, whole_mailbox_only)
     cr_assert_not(smtp_mailbox_valid(bytes_str("")));
     cr_assert(smtp_domain_valid(bytes_str("[IPv6:::1]")));
     cr_assert_not(smtp_domain_valid(bytes_str("a b")));
+    char longest[LIMIT_DOMAIN_BYTES + 1];
+    for (size_t i = 0; i < sizeof longest; i++) {
+        longest[i] = i % 64 == 63 ? '.' : 'a';
+    }
+    cr_assert(smtp_domain_valid(bytes_of(longest, LIMIT_DOMAIN_BYTES)));
+    longest[254] = '.';
+    longest[255] = 'a';
+    cr_assert_not(smtp_domain_valid(bytes_of(longest, sizeof longest)));
 }
 
 Test(smtp_address, params)

@@ -3,6 +3,7 @@
 #include "tests/unit/smtp/bed.h"
 
 #include "common/id.h"
+#include "common/limits/chunk.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -457,4 +458,60 @@ Test(smtp_body, buffer_that_comes_too_late_is_handed_back)
         expect_replies(server_bed_take(&bed), timeout == 1 ? "421 " : "452 ");
         server_bed_fini(&bed);
     }
+}
+
+/* Our own failure is told as such, whatever else is wrong with the message. */
+Test(smtp_body, our_failure_outranks_a_bare_line_end)
+{
+    struct server_bed bed;
+    to_data(&bed);
+    bed.buffer_cap = 1;
+    bed.fail_at_chunk = 1;
+    bed.commit = SMTP_COMMIT_FAILED;
+    for (unsigned i = 0; i < 100; i++) {
+        server_bed_say(&bed, "a line that fills the buffer\r\n");
+    }
+    cr_assert_geq(bed.chunk_count, 1);
+    server_bed_say(&bed, "bare\nend\r\n.\r\n");
+    expect_replies(server_bed_take(&bed), "421 ");
+    cr_assert(bed.closed);
+    server_bed_fini(&bed);
+}
+
+/* Sixteen bytes a line: each CR falls into the same lane of the counter, which may not wrap. */
+Test(smtp_body, many_line_ends_in_one_piece)
+{
+    enum { LINES = 1000 };
+    static char text[LINES * 16 + 8];
+    for (size_t i = 0; i < LINES; i++) {
+        memcpy(text + i * 16, "fourteen bytes\r\n", 16);
+    }
+    memcpy(text + sizeof text - 8, ".\r\n", 4);
+    struct server_bed bed;
+    to_data(&bed);
+    bed.buffer_cap = LIMIT_CHUNK_LARGE_BYTES;
+    server_bed_say(&bed, text);
+    expect_replies(server_bed_take(&bed), "250 ");
+    cr_assert_eq(server_bed_content(&bed).len, (size_t)LINES * 16);
+    server_bed_fini(&bed);
+}
+
+/* RFC 1870: what we offer is taken to its last octet, by DATA and by BDAT. */
+Test(smtp_body, a_message_of_just_the_size_is_taken)
+{
+    static const char text[] = "x: y\r\n\r\nbody\r\n";
+    struct server_bed bed;
+    server_bed_init(&bed);
+    bed.env.message_bytes_max = sizeof text - 1;
+    server_bed_say(&bed, hello);
+    char line[64];
+    (void)snprintf(line, sizeof line, "BDAT %zu LAST\r\n%s", sizeof text - 1, text);
+    server_bed_say(&bed, line);
+    (void)snprintf(line, sizeof line, "MAIL FROM:<> SIZE=%zu\r\n", sizeof text - 1);
+    server_bed_say(&bed, line);
+    server_bed_say(&bed, "RCPT TO:<r1@campus.example>\r\nDATA\r\n");
+    server_bed_say(&bed, text);
+    server_bed_say(&bed, ".\r\n");
+    cr_assert_eq(bed.message_count, 2, "%s", server_bed_take(&bed));
+    server_bed_fini(&bed);
 }

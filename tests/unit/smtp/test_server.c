@@ -327,3 +327,39 @@ Test(smtp_server, no_transaction_is_452)
     cr_assert_eq(tally.protocol_errors, 0);
     server_bed_fini(&bed);
 }
+
+/* What follows from a refusal is no mistake, but not for ever. */
+Test(smtp_server, what_follows_a_refusal_has_an_end)
+{
+    struct server_bed bed;
+    server_bed_init(&bed);
+    server_bed_say(&bed, "EHLO p\r\nMAIL FROM:<bad\r\n");
+    unsigned count = 0;
+    while (!bed.closed && count < LIMIT_SMTP_FOLLOWS + LIMIT_SMTP_MISTAKES) {
+        server_bed_say(&bed, "RCPT TO:<r1@campus.example>\r\n");
+        count++;
+    }
+    cr_assert(bed.closed && count > LIMIT_SMTP_FOLLOWS);
+    server_bed_fini(&bed);
+}
+
+/* The index says the route, not the recipient. */
+Test(smtp_server, recipients_of_a_route_share_its_index)
+{
+    static const char *const rcpt[] = {"r1.a", "r1.b", "r2.a", "r2.b", "r1.c", "r3.a"};
+    static const uint8_t expected[] = {0, 0, 1, 1, 0, 2};
+    struct server_bed bed;
+    server_bed_init(&bed);
+    server_bed_say(&bed, "EHLO p\r\nMAIL FROM:<>\r\n");
+    for (unsigned i = 0; i < 6; i++) {
+        char line[64];
+        (void)snprintf(line, sizeof line, "RCPT TO:<%s@campus.example>\r\n", rcpt[i]);
+        server_bed_say(&bed, line);
+    }
+    server_bed_say(&bed, "DATA\r\nx\r\n.\r\n");
+    cr_assert(bed.message_count == 1 && bed.envelope.rcpt_count == 6);
+    for (unsigned i = 0; i < 6; i++) {
+        cr_assert_eq(bed.envelope.rcpt[i].route_index, expected[i]);
+    }
+    server_bed_fini(&bed);
+}
