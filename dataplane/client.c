@@ -42,7 +42,7 @@ static void client_free(struct worker *w, struct client_conn *c)
 {
     assert(c->conn.tcp == NULL && c->delivery == NULL);
     leave_pool(c);
-    worker_conn_remove(&c->conn);
+    list_remove(&c->conn.link);
     pool_give(&w->clients, c);
 }
 
@@ -132,7 +132,8 @@ static void open_new(struct worker *w, struct delivery *d)
         return;
     }
     counter_add(w->counters, COUNTER_client_connections, 1);
-    worker_conn_add(w, &c->conn);
+    list_init(&c->conn.link);
+    list_append(&w->conns, &c->conn.link);
     attach(w, c, d);
 }
 

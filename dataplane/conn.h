@@ -2,12 +2,20 @@
 /* dataplane/conn.h: the inside of a worker: where net, tcp, smtp and spool are joined. Included by
  * the worker's own files only:
  *
- *   worker.c    the loop, attach, policy, commands from control
- *   intake.c    one message coming in: buffers to the spool, the commit and its answer
+ *   worker.c    the loop, attach, policy, commands from control, results of the writer
+ *   relief.c    connections that give back what others wait for
  *   server.c    a connection from outside
+ *   intake.c    one message coming in: buffers to the spool, the commit
+ *   delivery.c  one delivery going out: from DELIVER to a connection
  *   client.c    a connection to a next hop, pooled
- *   delivery.c  one delivery going out: finding its records, reporting its outcome
- *   submit.c    submissions to the writer and what comes back
+ *   report.c    what became of a delivery
+ *   records.c   the records of a delivery: in memory, or read; its body
+ *   flights.c   which deliveries are under way; which messages loop
+ *   submit.c    submissions to the writer
+ *
+ * A file calls those below it in this list, never one above it. What happens below and concerns a
+ * file above is handed up by worker.c: a result of the writer goes to the server or the delivery
+ * that it is for, and these tell their intake or records.
  *
  * Ownership: a server connection has at most one intake, a client connection at most one delivery.
  * An intake or a delivery outlives its connection while the spool has work of it.
@@ -213,8 +221,6 @@ struct worker {
 must_check struct submission *submission_take(struct worker *w, uint32_t reserve);
 void submission_send(struct worker *w, struct submission *s, enum spool_submit_kind kind,
                      void *owner, enum purpose purpose);
-/* Hands finished submissions to their owners. Returns how many. */
-uint32_t submission_results(struct worker *w);
 /* A message to control that is put when everything submitted before it is durable. The caller saw
  * to it that a submission is free. */
 void submission_note(struct worker *w, const struct abi_up *up);
@@ -229,7 +235,11 @@ void intake_commit(struct worker *w, struct intake *in, const struct smtp_gather
                    uint32_t total_bytes, bool loops);
 /* The connection lets go of a message that is not committed. */
 void intake_abort(struct worker *w, struct intake *in);
+/* A submission came back: its buffer goes to the cache, a commit is counted. The intake stays, also
+ * when it is over, until intake_free_if_over. */
 void intake_result(struct worker *w, struct submission *s);
+enum smtp_commit intake_commit_result(enum spool_result result);
+void intake_free_if_over(struct worker *w, struct intake *in);
 /* Goes on with aborts that found no submission. */
 void intake_abort_waiting(struct worker *w);
 
@@ -245,8 +255,8 @@ uint64_t server_rate(const struct worker *w, const struct server_conn *c);
 /* The message under way takes longer than any honest one. */
 bool server_is_overdue(const struct worker *w, const struct server_conn *c);
 void server_pump_stalled(struct worker *w);
-/* The message of this connection is durable, or will never be. */
-void server_committed(struct worker *w, struct server_conn *c, enum smtp_commit result);
+/* A submission of an intake came back. Its connection goes on, if there still is one. */
+void server_result(struct worker *w, struct submission *s);
 
 /* client.c */
 /* Gives the delivery a connection: a pooled one or a new one. */
@@ -260,12 +270,29 @@ void client_abort(struct worker *w, struct client_conn *c, enum outcome why);
 
 /* delivery.c */
 void delivery_begin(struct worker *w, const struct abi_down *down);
-/* It was found looping: it is frozen as soon as control hears of it, and not begun before. */
-void delivery_note_loop(struct worker *w, uint64_t id);
-/* It was released: frozen no more for looping. */
-void delivery_pardon_loop(struct worker *w, uint64_t id);
-struct delivery *delivery_find(struct worker *w, uint64_t id);
+/* A read for a delivery came back. */
 void delivery_read_done(struct worker *w, struct submission *s);
+
+/* flights.c */
+/* NULL: it is not under way. */
+struct delivery *flights_find(struct worker *w, uint64_t id);
+void flights_add(struct worker *w, struct delivery *d);
+void flights_remove(struct worker *w, const struct delivery *d);
+/* The message was found looping. Control is about to freeze it; until then, no delivery of it is
+ * begun. */
+void loops_note(struct worker *w, uint64_t id);
+/* A person released the message: it may be tried again. */
+void loops_pardon(struct worker *w, uint64_t id);
+bool loops_has(struct worker *w, uint64_t id);
+
+/* records.c */
+enum record_found { RECORD_FOUND, RECORD_LATER, RECORD_DAMAGED, RECORD_NO_ROOM };
+/* The record at pos, pinned and verified (FOUND); or a read for it is under way (LATER). */
+enum record_found record_find(struct worker *w, struct delivery *d, uint64_t pos,
+                              struct buffer **buffer_out, struct spool_record *record_out);
+void record_unpin(struct worker *w, struct buffer *b);
+/* The read that s asked for is over. false: so is its delivery, which is freed now. */
+must_check bool record_read_end(struct worker *w, const struct submission *s);
 /* Back to READY: nothing of it was said yet, another connection will. */
 void delivery_rewind(struct worker *w, struct delivery *d);
 /* The next body bytes to send; empty: none now (a read is under way, or all was sent). */
@@ -291,8 +318,8 @@ void delivery_report_waiting(struct worker *w);
 /* A DELIVER could not even begin. */
 void delivery_refuse(struct worker *w, const struct abi_down *down, enum outcome outcome);
 
-/* worker.c */
-void worker_conn_add(struct worker *w, struct conn *conn);
-void worker_conn_remove(struct conn *conn);
+/* relief.c */
+/* Where memory or the spool is short and others wait, one connection gives up its message. */
+void relief_turn(struct worker *w);
 
 #endif

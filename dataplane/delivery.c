@@ -7,151 +7,11 @@
  *
  * Promise: every record's id, generation and checksum are verified before its first byte is sent;
  *          on damage the connection is reset before the dot and the delivery frozen.
- * Trap:    a delivery that ends while a read is under way stays (dead) until the read returns.
+ * Trap:    after delivery_fail or client_assign the delivery may be gone. Do not look at it then.
  */
 #include "dataplane/conn.h"
 
 #include "common/counters.h"
-
-static struct delivery **hash_slot(struct worker *w, uint64_t id)
-{
-    uint64_t at = id * UINT64_C(0x9e3779b97f4a7c15) >> 52;
-    while (w->in_flight[at] != NULL && w->in_flight[at]->id != id) {
-        at = (at + 1) % DELIVERY_HASH_SLOTS;
-    }
-    return &w->in_flight[at];
-}
-_Static_assert(DELIVERY_HASH_SLOTS == 1 << 12, "hash_slot keeps 12 bits");
-
-struct delivery *delivery_find(struct worker *w, uint64_t id)
-{
-    return *hash_slot(w, id);
-}
-
-static void table_add(struct worker *w, struct delivery *d)
-{
-    struct delivery **slot = hash_slot(w, d->id);
-    assert(*slot == NULL && w->in_flight_count < LIMIT_DELIVERS_IN_FLIGHT);
-    *slot = d;
-    w->in_flight_count++;
-}
-
-/* Removes by moving the rest of the cluster up (linear probing without tombstones). */
-static void table_remove(struct worker *w, const struct delivery *d)
-{
-    struct delivery **slot = hash_slot(w, d->id);
-    assert(*slot == d && w->in_flight_count > 0);
-    *slot = NULL;
-    w->in_flight_count--;
-    size_t at = (size_t)(slot - w->in_flight);
-    for (;;) {
-        at = (at + 1) % DELIVERY_HASH_SLOTS;
-        struct delivery *moved = w->in_flight[at];
-        if (moved == NULL) {
-            return;
-        }
-        w->in_flight[at] = NULL;
-        *hash_slot(w, moved->id) = moved;
-    }
-}
-
-/* Large buffers in deliveries' hands are counted: see read_record. */
-static void hold(struct worker *w, const struct buffer *b)
-{
-    w->large_held += b->class == BUFFER_LARGE;
-}
-
-static void let_go(struct worker *w, const struct buffer *b)
-{
-    w->large_held -= b->class == BUFFER_LARGE;
-}
-
-static void unpin(struct worker *w, struct buffer *b)
-{
-    let_go(w, b);
-    buffer_unpin(&w->buffers, b);
-}
-
-static void drop_record(struct worker *w, struct buffer **record)
-{
-    if (*record != NULL) {
-        unpin(w, *record);
-        *record = NULL;
-    }
-}
-
-void delivery_free(struct worker *w, struct delivery *d)
-{
-    assert(d->client == NULL);
-    table_remove(w, d);
-    drop_record(w, &d->first);
-    drop_record(w, &d->record);
-    if (d->position != NULL) {
-        pool_give(&w->record_lists, d->position);
-        d->position = NULL;
-    }
-    if (d->read_under_way) {
-        d->dead = true;
-    } else {
-        pool_give(&w->deliveries, d);
-    }
-}
-
-/* --- records -------------------------------------------------------------------------------- */
-
-/* Asks the writer's thread to read the record at pos. */
-static bool read_record(struct worker *w, struct delivery *d, uint64_t pos)
-{
-    assert(!d->read_under_way);
-    /* A FIRST record fits a small buffer but for huge envelopes. Intake too needs large ones, but
-     * those it leaves are for us: full of slow senders, it must not stop what goes out. */
-    bool small = d->step == DELIVERY_FIRST && !d->first_is_large;
-    uint32_t reserve = w->large_held < READ_RESERVE ? 0 : w->buffers.memory[BUFFER_LARGE].count / 4;
-    struct buffer *b =
-        buffer_take(&w->buffers, small ? BUFFER_SMALL : BUFFER_LARGE, small ? 0 : reserve);
-    struct submission *s = b == NULL ? NULL : submission_take(w, 0);
-    if (s == NULL) {
-        if (b != NULL) {
-            buffer_give(&w->buffers, b);
-        }
-        return false;
-    }
-    counter_add(w->counters, COUNTER_spool_cache_misses, 1);
-    s->spool.buffer = b->data;
-    s->spool.buffer_size = b->size;
-    s->spool.pos = pos;
-    s->spool.id = id_message(d->id);
-    s->spool.cookie = b;
-    hold(w, b);
-    d->read_under_way = true;
-    submission_send(w, s, SPOOL_SUBMIT_READ, d, PURPOSE_READ);
-    return true;
-}
-
-enum found { FOUND, FOUND_LATER, FOUND_DAMAGED, FOUND_NO_ROOM };
-
-/* The record at pos, pinned and verified, or a read on its way. */
-static enum found find_record(struct worker *w, struct delivery *d, uint64_t pos,
-                              struct buffer **buffer_out, struct spool_record *record_out)
-{
-    d->starved = true;
-    if (d->read_under_way) {
-        return FOUND_LATER;
-    }
-    struct buffer *b = buffer_find(&w->buffers, pos);
-    if (b == NULL) {
-        return read_record(w, d, pos) ? FOUND_LATER : FOUND_NO_ROOM;
-    }
-    d->starved = false;
-    hold(w, b);
-    counter_add(w->counters, COUNTER_spool_cache_hits, 1);
-    if (!spool_record_parse(bytes_of(b->data, b->size), pos, id_message(d->id), record_out)) {
-        unpin(w, b);
-        return FOUND_DAMAGED;
-    }
-    *buffer_out = b;
-    return FOUND;
-}
 
 /* --- the envelope --------------------------------------------------------------------------- */
 
@@ -181,15 +41,6 @@ static void have_all(struct worker *w, struct delivery *d)
 {
     delivery_rewind(w, d);
     client_assign(w, d);
-}
-
-void delivery_rewind(struct worker *w, struct delivery *d)
-{
-    drop_record(w, &d->record);
-    d->step = DELIVERY_READY;
-    d->record_index = 0;
-    d->view_sent = 0;
-    d->body_left = d->smtp.body_bytes;
 }
 
 /* Notes positions from the record at chain_index back; its own is known already. */
@@ -266,7 +117,7 @@ static enum step step_record(struct worker *w, struct delivery *d, struct buffer
         return step_first(d, b, record);
     }
     enum step step = step_chain(w, d, record);
-    unpin(w, b);
+    record_unpin(w, b);
     return step;
 }
 
@@ -281,17 +132,17 @@ static void advance(struct worker *w, struct delivery *d)
         if (d->step == DELIVERY_CHAIN) {
             pos = d->position == NULL ? d->commit_pos : d->position[d->chain_index];
         }
-        switch (find_record(w, d, pos, &b, &record)) {
-        case FOUND:
+        switch (record_find(w, d, pos, &b, &record)) {
+        case RECORD_FOUND:
             step = step_record(w, d, b, &record);
             break;
-        case FOUND_LATER:
+        case RECORD_LATER:
             step = STEP_WAIT;
             break;
-        case FOUND_DAMAGED:
+        case RECORD_DAMAGED:
             step = STEP_DAMAGED;
             break;
-        case FOUND_NO_ROOM:
+        case RECORD_NO_ROOM:
             delivery_fail(w, d, OUTCOME_NO_RESOURCE, ABI_PHASE_NONE, "no buffer here");
             return;
         }
@@ -305,9 +156,9 @@ static void advance(struct worker *w, struct delivery *d)
     }
 }
 
-/* --- the body ------------------------------------------------------------------------------- */
+/* --- what was read -------------------------------------------------------------------------- */
 
-/* Whose bytes we are about to handle: should that be our undoing. */
+/* Notes the delivery whose bytes are handled next. Should we crash, the fault handler names it. */
 static void blame(struct worker *w, uint64_t id)
 {
     atomic_store_explicit(&w->current_delivery, id, memory_order_relaxed);
@@ -319,60 +170,13 @@ static void damaged(struct worker *w, struct delivery *d)
     client_abort(w, d->client, OUTCOME_DAMAGED);
 }
 
-struct bytes delivery_peek(struct worker *w, struct delivery *d)
-{
-    while (d->record_index < d->record_count) {
-        if (d->record == NULL) {
-            uint64_t pos = d->position == NULL ? d->first_pos : d->position[d->record_index];
-            enum found found = find_record(w, d, pos, &d->record, &d->view);
-            if (found == FOUND && d->view.index == d->record_index &&
-                d->view.body.len <= d->body_left) {
-                d->view_sent = 0;
-                d->body_left -= (uint32_t)d->view.body.len;
-                continue;
-            }
-            if (found == FOUND_DAMAGED || found == FOUND) {
-                d->damaged = true; /* whoever asked for the bytes looks at it */
-            }
-            return bytes_of(NULL, 0);
-        }
-        if (d->view_sent < d->view.body.len) {
-            return bytes_from(d->view.body, d->view_sent);
-        }
-        drop_record(w, &d->record);
-        d->record_index++;
-    }
-    d->damaged |= d->body_left != 0; /* the records are fewer bytes than LAST says */
-    return bytes_of(NULL, 0);
-}
-
-void delivery_consume(struct delivery *d, size_t len)
-{
-    assert(len == 0 || d->view_sent + len <= d->view.body.len);
-    d->view_sent += len;
-}
-
-void delivery_sent(struct worker *w, struct delivery *d)
-{
-    drop_record(w, &d->record);
-}
-
 void delivery_read_done(struct worker *w, struct submission *s)
 {
     struct delivery *d = s->owner;
-    struct buffer *b = s->spool.cookie;
+    const struct buffer *b = s->spool.cookie;
     bool good = s->spool.result == SPOOL_RESULT_OK;
     bool was_small = b->class == BUFFER_SMALL;
-    assert(d->read_under_way);
-    d->read_under_way = false;
-    let_go(w, b);
-    if (good) {
-        buffer_keep(&w->buffers, b, s->spool.pos);
-    } else {
-        buffer_give(&w->buffers, b);
-    }
-    if (d->dead) {
-        pool_give(&w->deliveries, d);
+    if (!record_read_end(w, s)) {
         return;
     }
     if (d->step == DELIVERY_REPORTING) {
@@ -402,30 +206,10 @@ void delivery_read_done(struct worker *w, struct submission *s)
 
 /* --- beginning ------------------------------------------------------------------------------ */
 
-/* One that falls out of its slot goes to its hop once more: found looping at the next pass. */
-static uint64_t *loop_slot(struct worker *w, uint64_t id)
-{
-    return &w->loop_id[id_message(id) * UINT64_C(0x9e3779b97f4a7c15) >> 52];
-}
-_Static_assert(LOOP_SLOTS == 1 << 12, "loop_slot keeps 12 bits");
-
-void delivery_note_loop(struct worker *w, uint64_t id)
-{
-    *loop_slot(w, id) = id_message(id);
-}
-
-/* A person released it: it may go once more. */
-void delivery_pardon_loop(struct worker *w, uint64_t id)
-{
-    if (*loop_slot(w, id) == id_message(id)) {
-        *loop_slot(w, id) = 0;
-    }
-}
-
 void delivery_begin(struct worker *w, const struct abi_down *down)
 {
     counter_add(w->counters, COUNTER_delivers, 1);
-    if (delivery_find(w, down->deliver.id) != NULL) {
+    if (flights_find(w, down->deliver.id) != NULL) {
         counter_add(w->counters, COUNTER_delivers_repeated, 1);
         return; /* under way: its own outcome is the answer */
     }
@@ -454,8 +238,8 @@ void delivery_begin(struct worker *w, const struct abi_down *down)
                            .flags = down->flags,
                            .step = DELIVERY_FIRST};
     list_init(&d->report_link);
-    table_add(w, d);
-    if (*loop_slot(w, d->id) == id_message(d->id)) {
+    flights_add(w, d);
+    if (loops_has(w, d->id)) {
         delivery_fail(w, d, OUTCOME_LOOP, ABI_PHASE_NONE, "too many Received fields");
         return;
     }

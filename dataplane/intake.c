@@ -30,7 +30,7 @@ struct intake *intake_begin(struct worker *w, struct server_conn *server)
     return in;
 }
 
-static void intake_free_if_over(struct worker *w, struct intake *in)
+void intake_free_if_over(struct worker *w, struct intake *in)
 {
     if (in->over && in->under_way == 0 && list_is_empty(&in->link)) {
         assert(in->buffer == NULL && in->server == NULL);
@@ -149,7 +149,7 @@ void intake_abort_waiting(struct worker *w)
 /* A looping message is taken (we answered 250) and set aside at once, for a person. */
 static void freeze_loop(struct worker *w, const struct submission *committed)
 {
-    delivery_note_loop(w, committed->spool.txn->id);
+    loops_note(w, committed->spool.txn->id);
     for (uint32_t i = 0; i < committed->delivery_count; i++) {
         struct submission *s = submission_take(w, 0);
         if (s == NULL) {
@@ -164,7 +164,7 @@ static void freeze_loop(struct worker *w, const struct submission *committed)
     }
 }
 
-static enum smtp_commit commit_result(enum spool_result result)
+enum smtp_commit intake_commit_result(enum spool_result result)
 {
     switch (result) {
     case SPOOL_RESULT_OK:
@@ -179,9 +179,9 @@ static enum smtp_commit commit_result(enum spool_result result)
     return SMTP_COMMIT_FAILED;
 }
 
-static void committed(struct worker *w, struct submission *s, struct intake *in)
+static void committed(struct worker *w, const struct submission *s, struct intake *in)
 {
-    struct server_conn *server = in->server;
+    assert(!in->over && in->buffer == NULL);
     in->over = true;
     in->server = NULL;
     if (s->spool.result == SPOOL_RESULT_OK) {
@@ -191,9 +191,6 @@ static void committed(struct worker *w, struct submission *s, struct intake *in)
         if (in->loops) {
             freeze_loop(w, s);
         }
-    }
-    if (server != NULL) {
-        server_committed(w, server, commit_result(s->spool.result));
     }
 }
 
@@ -208,16 +205,7 @@ void intake_result(struct worker *w, struct submission *s)
     } else if (b != NULL) {
         buffer_give(&w->buffers, b);
     }
-    struct server_conn *server = in->server;
     if (s->purpose == PURPOSE_INTAKE_COMMIT) {
         committed(w, s, in);
-    } else if (server != NULL) {
-        /* One that already waits for its commit hears of it through that. */
-        if (s->spool.result != SPOOL_RESULT_OK && !server->awaiting_commit) {
-            smtp_server_fail_body(&server->smtp, commit_result(s->spool.result));
-        }
-        server_pump(w, server);
-        return; /* which may have freed the intake */
     }
-    intake_free_if_over(w, in);
 }

@@ -93,7 +93,8 @@ void server_open(struct worker *w, struct tcp_conn *tcp, uint32_t kinds)
     w->client_count[slot]++;
     w->server_count++;
     counter_add(w->counters, COUNTER_smtp_connections, 1);
-    worker_conn_add(w, &c->conn);
+    list_init(&c->conn.link);
+    list_append(&w->conns, &c->conn.link);
     tcp_conn_set_user(tcp, &c->conn);
     smtp_server_init(&c->smtp, &w->smtp_env, client);
     touch(w, c);
@@ -116,7 +117,7 @@ static void server_free(struct worker *w, struct server_conn *c)
     assert(w->client_count[c->client_slot] > 0 && w->server_count > 0);
     w->client_count[c->client_slot]--;
     w->server_count--;
-    worker_conn_remove(&c->conn);
+    list_remove(&c->conn.link);
     pool_give(&w->servers, c);
 }
 
@@ -267,15 +268,38 @@ void server_pump(struct worker *w, struct server_conn *c)
     }
 }
 
-void server_committed(struct worker *w, struct server_conn *c, enum smtp_commit result)
+/* The message of this connection is durable, or will never be. */
+static void committed(struct worker *w, struct server_conn *c, enum smtp_commit result)
 {
-    assert(c->awaiting_commit);
+    assert(c->awaiting_commit && c->intake != NULL);
     smtp_server_committed(&c->smtp, result);
     (void)smtp_server_take_transaction(&c->smtp);
     c->awaiting_commit = false;
     c->intake = NULL;
     touch(w, c);
     server_pump(w, c);
+}
+
+void server_result(struct worker *w, struct submission *s)
+{
+    struct intake *in = s->owner;
+    struct server_conn *c = in->server; /* a commit parts the two */
+    enum smtp_commit result = intake_commit_result(s->spool.result);
+    assert(c == NULL || c->intake == in);
+    intake_result(w, s);
+    if (s->purpose == PURPOSE_INTAKE_COMMIT) {
+        if (c != NULL) {
+            committed(w, c, result);
+        }
+    } else if (c != NULL) {
+        /* One that already waits for its commit hears of it through that. */
+        if (result != SMTP_COMMIT_OK && !c->awaiting_commit) {
+            smtp_server_fail_body(&c->smtp, result);
+        }
+        server_pump(w, c);
+        return; /* which may have freed the intake */
+    }
+    intake_free_if_over(w, in);
 }
 
 void server_event(struct worker *w, struct server_conn *c, uint32_t kinds)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/submit.c: submissions to the spool's writer thread and what comes back.
+/* dataplane/submit.c: submissions to the spool's writer thread.
  *
- * Promise: a submission taken always fits the ring, for there are fewer of them than slots.
- * Trap:    results arrive in the writer's order, not per connection: owners may be half gone.
+ * Promise: a submission that was taken always fits the ring: there are fewer of them than slots.
+ * Trap:    a submission is the writer's from submission_send until its result comes back; its owner
+ *          must live as long.
  */
 #include "dataplane/conn.h"
 
@@ -35,29 +36,4 @@ void submission_note(struct worker *w, const struct abi_up *up)
     assert(s != NULL);
     s->spool.user = *up;
     submission_send(w, s, SPOOL_SUBMIT_NOTE, NULL, PURPOSE_NOTHING);
-}
-
-uint32_t submission_results(struct worker *w)
-{
-    uint32_t count = 0;
-    struct ring_slot slot;
-    while (ring_take(&w->port->done, &slot)) {
-        struct submission *s;
-        memcpy(&s, slot.data, sizeof s);
-        count++;
-        switch ((enum purpose)s->purpose) {
-        case PURPOSE_INTAKE_RECORD:
-        case PURPOSE_INTAKE_COMMIT:
-        case PURPOSE_INTAKE_ABORT:
-            intake_result(w, s);
-            break;
-        case PURPOSE_READ:
-            delivery_read_done(w, s);
-            break;
-        case PURPOSE_NOTHING:
-            break;
-        }
-        pool_give(&w->submissions, s);
-    }
-    return count;
 }

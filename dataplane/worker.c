@@ -23,23 +23,8 @@ enum {
     SEND_BUFFER_BYTES = 256 * 1024,
     BLOCK_BYTES = 2048, /* of TCP's pool: a full Ethernet segment */
     TIME_WAITS = 65536,
-    /* While others wait for its buffer, a sender that was silent this long, or that is this old and
-     * slower on the whole. */
-    RELIEF_SILENCE_MS = 2000,
-    RELIEF_BYTES_PER_S = 16 * 1024,
 };
 static const uint64_t ns_per_ms = 1000000;
-
-void worker_conn_add(struct worker *w, struct conn *conn)
-{
-    list_init(&conn->link);
-    list_append(&w->conns, &conn->link);
-}
-
-void worker_conn_remove(struct conn *conn)
-{
-    list_remove(&conn->link);
-}
 
 static enum smtp_rcpt_verdict lookup(void *ctx, struct bytes address, uint32_t *route_id_out)
 {
@@ -248,6 +233,35 @@ static void take_region(struct worker *w)
     atomic_store_explicit(&w->region_used, wanted, memory_order_release);
 }
 
+/* --- results of the writer ------------------------------------------------------------------ */
+
+/* Hands finished submissions to their owners. Returns how many. */
+static uint32_t results(struct worker *w)
+{
+    uint32_t count = 0;
+    struct ring_slot slot;
+    while (ring_take(&w->port->done, &slot)) {
+        struct submission *s;
+        memcpy(&s, slot.data, sizeof s);
+        assert(s != NULL && s->worker == w->settings.index);
+        count++;
+        switch ((enum purpose)s->purpose) {
+        case PURPOSE_INTAKE_RECORD:
+        case PURPOSE_INTAKE_COMMIT:
+        case PURPOSE_INTAKE_ABORT:
+            server_result(w, s);
+            break;
+        case PURPOSE_READ:
+            delivery_read_done(w, s);
+            break;
+        case PURPOSE_NOTHING:
+            break;
+        }
+        pool_give(&w->submissions, s);
+    }
+    return count;
+}
+
 /* --- commands of control -------------------------------------------------------------------- */
 
 static void state_command(struct worker *w, const struct abi_down *down)
@@ -255,7 +269,7 @@ static void state_command(struct worker *w, const struct abi_down *down)
     struct submission *s = submission_take(w, 0);
     assert(s != NULL); /* commands() looked */
     if (down->kind == ABI_STATE_RELEASE) {
-        delivery_pardon_loop(w, down->state.id);
+        loops_pardon(w, down->state.id);
     }
     s->spool.state.id = down->state.id;
     s->spool.state.rcpts = down->state.rcpts;
@@ -447,68 +461,6 @@ static void begin_drain(struct worker *w)
     }
 }
 
-/* How much a connection makes of what it holds: bytes per second, 0 for a silent one; UINT64_MAX
- * when it holds nothing of use to others, or is too young or too fast to be blamed. */
-static uint64_t use_of(const struct worker *w, const struct server_conn *c, bool of_buffers)
-{
-    bool holds =
-        c->conn.kind == CONN_SERVER && c->intake != NULL && !c->awaiting_commit &&
-        (!of_buffers || (c->intake->buffer != NULL && c->intake->buffer->class == BUFFER_LARGE));
-    if (!holds || w->now_ns - c->begun_ns < RELIEF_SILENCE_MS * ns_per_ms) {
-        return UINT64_MAX;
-    }
-    if (server_silent_ns(w, c) > RELIEF_SILENCE_MS * ns_per_ms) {
-        return 0;
-    }
-    uint64_t rate = server_rate(w, c);
-    return rate < RELIEF_BYTES_PER_S ? rate : UINT64_MAX;
-}
-
-/* Memory is short and connections wait for it: of those that hold a large buffer (or one of the
- * transactions, when these are short), the one that makes least of it gives it back with a 421. */
-static void relieve_memory(struct worker *w)
-{
-    struct server_conn *slowest = NULL;
-    uint64_t least = UINT64_MAX;
-    bool of_buffers =
-        !list_is_empty(&w->stalled) && buffers_available(&w->buffers, BUFFER_LARGE) <= READ_RESERVE;
-    if (!of_buffers && w->intakes.free_count > 0) {
-        return;
-    }
-    for (struct list *l = w->conns.next; l != &w->conns; l = l->next) {
-        struct server_conn *c = list_entry(l, struct server_conn, conn.link);
-        uint64_t use = use_of(w, c, of_buffers);
-        if (use < least) {
-            slowest = c;
-            least = use;
-        }
-    }
-    if (slowest != NULL) {
-        server_deadline(w, slowest);
-    }
-}
-
-/* The spool is full: of the messages under way that keep a segment, the oldest gives it back. They
- * would be answered 452 in any case. */
-static void relieve_spool(struct worker *w)
-{
-    struct server_conn *oldest = NULL;
-    if (writer_spool_state(w->settings.writer) != ABI_SPOOL_FULL) {
-        return;
-    }
-    for (struct list *l = w->conns.next; l != &w->conns; l = l->next) {
-        struct server_conn *c = list_entry(l, struct server_conn, conn.link);
-        bool keeps = c->conn.kind == CONN_SERVER && c->intake != NULL && !c->awaiting_commit &&
-                     c->intake->spool.record_count > 0;
-        if (keeps && (oldest == NULL || c->intake->smtp.id < oldest->intake->smtp.id)) {
-            oldest = c;
-        }
-    }
-    if (oldest != NULL) {
-        server_deadline(w, oldest);
-    }
-}
-
 /* Looks at every connection's deadline, a few times a second. */
 static void scan(struct worker *w)
 {
@@ -531,8 +483,7 @@ static void scan(struct worker *w)
         }
         deadline(w, conn);
     }
-    relieve_memory(w);
-    relieve_spool(w);
+    relief_turn(w);
     figures(w);
     bool drained = w->draining && list_is_empty(&w->conns) && w->in_flight_count == 0 &&
                    w->submissions.free_count == w->submissions.count;
@@ -552,7 +503,7 @@ bool worker_turn(struct worker *w, uint64_t now_ns, uint64_t wall_ms)
     w->tcp_shell.now_ns = now_ns;
     take_policy(w);
     take_region(w);
-    uint32_t work = submission_results(w);
+    uint32_t work = results(w);
     intake_abort_waiting(w);
     delivery_report_waiting(w);
     work += commands(w);

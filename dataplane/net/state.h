@@ -124,6 +124,7 @@ struct net {
     struct ip_addr unreachable[NET_UNREACHABLE_COUNT];
 };
 
+/* out.c */
 /* Hands a finished frame to the port and counts it. */
 void net_transmit_take(struct net *net, struct nic_frame *frame);
 /* Remembers a destination for net_next_unreachable. */

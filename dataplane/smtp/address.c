@@ -257,3 +257,24 @@ bool smtp_number_parse(struct bytes digits, uint64_t *number_out, bool *overflow
     *number_out = number;
     return digits.len > 0 && !*overflow_out;
 }
+
+/* Space at the end is tolerated (section 4.1.1). */
+static struct bytes strip_end(struct bytes line)
+{
+    while (line.len > 0 && (line.data[line.len - 1] == ' ' || line.data[line.len - 1] == '\t')) {
+        line.len--;
+    }
+    return line;
+}
+
+struct bytes smtp_line_split(struct bytes line, struct bytes *verb_out)
+{
+    line = strip_end(line);
+    size_t len = bytes_index(line, ' ');
+    *verb_out = bytes_first(line, len);
+    struct bytes arg = bytes_from(line, len);
+    while (arg.len > 0 && arg.data[0] == ' ') {
+        arg = bytes_from(arg, 1);
+    }
+    return arg;
+}

@@ -42,5 +42,7 @@ must_check int smtp_param_take(struct bytes *in, struct bytes *keyword_out,
                                struct bytes *value_out);
 /* 1*20DIGIT. false on anything else and on overflow; *overflow_out tells which. */
 must_check bool smtp_number_parse(struct bytes digits, uint64_t *number_out, bool *overflow_out);
+/* The arguments in a whole command line; its verb in *verb_out. */
+struct bytes smtp_line_split(struct bytes line, struct bytes *verb_out);
 
 #endif

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dataplane/smtp/client_internal.h: what the client's files share. See smtp.h for the contract.
  *
- *   client.c        the session: commands out, begin, lost, quit
- *   client_reply.c  replies in: lines, and what they do in each state
- *   client_body.c   the message on its way out
- *   reply.c         the class of a reply that refuses
- */
+ *   client.c           the session: feed, begin, lost, quit
+ *   client_reply.c     replies in: lines, and what they do in each state
+ *   client_body.c      the message on its way out
+ *   client_envelope.c  commands out, results of recipients
+ *   reply.c            the class of a reply that refuses
+ *
+ * A file calls those below it in this list, never one above it. */
 #ifndef HOLDFAST_DATAPLANE_SMTP_CLIENT_INTERNAL_H
 #define HOLDFAST_DATAPLANE_SMTP_CLIENT_INTERNAL_H
 
@@ -34,7 +36,7 @@ enum {
     CLIENT_REPLY_BYTES_MAX = LIMIT_REPLY_LINES * LIMIT_REPLY_LINE_BYTES,
 };
 
-/* client.c */
+/* client_envelope.c */
 void client_command(struct smtp_client *client, const char *verb, struct bytes arg,
                     const char *end);
 /* Sends what may be sent now; ends the envelope when all was answered. */

@@ -99,7 +99,7 @@ static struct bytes text_add(struct smtp_transaction *txn, struct bytes b)
 void server_mail_resume(struct smtp_server *server, struct smtp_transaction *txn)
 {
     struct bytes verb;
-    struct bytes arg = server_line_split(bytes_of(server->line, server->line_len - 1u), &verb);
+    struct bytes arg = smtp_line_split(bytes_of(server->line, server->line_len - 1u), &verb);
     struct server_command command = {.arg = arg};
     const char *refusal = check_mail(server, arg, &command);
     assert(refusal == NULL); /* it was asked before the transaction was */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/smtp/command.c: command lines in, replies out.
+/* dataplane/smtp/command.c: command lines, and the verb that each of them names.
  *
  * Promise: a command ends at CRLF and nowhere else (RFC 5321 section 2.3.8). A line with a bare LF
  *          or CR is never executed, nor is anything behind the bare LF up to the next CRLF. The
@@ -33,73 +33,6 @@ static const struct verb verbs[] = {
 #undef VERB
 };
 
-void server_reply_pieces(struct smtp_server *server, const char *const *piece, size_t count)
-{
-    /* Two bytes stay free for the CRLF: a reply that does not fit is cut, never left open. */
-    size_t room = sizeof server->out - server->out_len;
-    assert(room >= 2);
-    for (size_t i = 0; i < count; i++) {
-        struct bytes text = bytes_first(bytes_str(piece[i]), room - 2);
-        memcpy(server->out + server->out_len, text.data, text.len);
-        server->out_len = (uint16_t)(server->out_len + text.len);
-        room -= text.len;
-    }
-    memcpy(server->out + server->out_len, "\r\n", 2);
-    server->out_len = (uint16_t)(server->out_len + 2);
-    assert(server->out_len <= sizeof server->out);
-}
-
-void server_reply(struct smtp_server *server, const char *text)
-{
-    server_reply_pieces(server, &text, 1);
-}
-
-void server_mistake(struct smtp_server *server, unsigned weight)
-{
-    server->tally.protocol_errors++;
-    server->error_count = (uint16_t)(server->error_count + weight);
-    if (server->error_count >= LIMIT_SMTP_MISTAKES) {
-        server_reply(server, "421 4.7.0 too many errors, closing");
-        server_close(server);
-    }
-}
-
-/* Syntax, sequence, parameters, line ends: the peer's program is wrong, not its recipient. */
-static bool is_mistake(const char *text)
-{
-    return strncmp(text, "50", 2) == 0 || strncmp(text, "555", 3) == 0 ||
-           strncmp(text, "550 5.6.", 8) == 0;
-}
-
-/* What a command says of an earlier one that was refused. */
-static bool follows(const struct smtp_server *server, const char *text)
-{
-    bool says_so = strncmp(text, "503", 3) == 0 || strncmp(text, "554 5.5.1", 9) == 0;
-    return (server->flags & SERVER_REFUSED) != 0 && says_so;
-}
-
-void server_refuse(struct smtp_server *server, const char *text)
-{
-    assert(text[0] == '4' || text[0] == '5');
-    bool after = follows(server, text) && server->follow_count < LIMIT_SMTP_FOLLOWS;
-    if (after && (server->flags & SERVER_DEFERRED) != 0) {
-        server->follow_count++;
-        server_reply(server, "451 4.3.0 not now: see the reply before");
-        return;
-    }
-    server_reply(server, text);
-    if (text[0] == '4') {
-        server->tally.tempfails++;
-        server->flags |= SERVER_DEFERRED;
-    } else if (is_mistake(text)) {
-        if (after) {
-            server->follow_count++;
-        } else {
-            server_mistake(server, 1);
-        }
-    }
-}
-
 static const struct verb *verb_find(struct bytes name)
 {
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
@@ -108,27 +41,6 @@ static const struct verb *verb_find(struct bytes name)
         }
     }
     return NULL;
-}
-
-/* Space at the end is tolerated (section 4.1.1). */
-static struct bytes strip_end(struct bytes line)
-{
-    while (line.len > 0 && (line.data[line.len - 1] == ' ' || line.data[line.len - 1] == '\t')) {
-        line.len--;
-    }
-    return line;
-}
-
-struct bytes server_line_split(struct bytes line, struct bytes *verb_out)
-{
-    line = strip_end(line);
-    size_t len = bytes_index(line, ' ');
-    *verb_out = bytes_first(line, len);
-    struct bytes arg = bytes_from(line, len);
-    while (arg.len > 0 && arg.data[0] == ' ') {
-        arg = bytes_from(arg, 1);
-    }
-    return arg;
 }
 
 /* A bare CR is among them, for the line's own CRLF is not in `line` any more. */
@@ -165,7 +77,7 @@ static void refuse_line(struct smtp_server *server, struct bytes line, const cha
 static void dispatch(struct smtp_server *server, struct bytes line)
 {
     struct bytes name;
-    struct bytes arg = server_line_split(line, &name);
+    struct bytes arg = smtp_line_split(line, &name);
     const struct verb *verb = verb_find(name);
     if (has_control(line)) {
         bool bare = bytes_index(line, '\r') < line.len;

@@ -29,23 +29,6 @@ void smtp_server_init(struct smtp_server *server, const struct smtp_server_env *
     server_reply_pieces(server, banner, 3);
 }
 
-enum smtp_server_state server_state_idle(const struct smtp_server *server)
-{
-    return server->helo_len > 0 ? SMTP_SERVER_STATE_READY : SMTP_SERVER_STATE_GREETED;
-}
-
-void server_abort(struct smtp_server *server)
-{
-    bool lent = server->txn != NULL || server->gather.data != NULL;
-    server->pending = lent ? SMTP_SERVER_ABORT : SMTP_SERVER_MORE;
-}
-
-void server_close(struct smtp_server *server)
-{
-    server_abort(server);
-    server->state = SMTP_SERVER_STATE_CLOSED;
-}
-
 /* What the caller has to do first; MORE when nothing. */
 static enum smtp_server_action pending_action(struct smtp_server *server)
 {

@@ -2,12 +2,14 @@
 /* dataplane/smtp/server_internal.h: what the server's files share. See smtp.h for the contract.
  *
  *   server.c    the session: feed, hand-over of buffers and transactions
- *   command.c   lines, the table of verbs, replies, mistakes
+ *   command.c   lines, the table of verbs
  *   cmd_*.c     a verb each: check_* has no effects, apply_* acts
  *   body.c      DATA and BDAT content: the scanner and the gather buffer
  *   trace.c     the Received field
- *   address.c   paths and parameters
- */
+ *   answer.c    replies, mistakes, the end of a transaction
+ *   address.c   paths, parameters, the parts of a line
+ *
+ * A file calls those below it in this list, never one above it. */
 #ifndef HOLDFAST_DATAPLANE_SMTP_SERVER_INTERNAL_H
 #define HOLDFAST_DATAPLANE_SMTP_SERVER_INTERNAL_H
 
@@ -45,19 +47,17 @@ struct server_command {
 
 /* command.c */
 size_t server_command_feed(struct smtp_server *server, struct bytes input);
-/* The arguments in a whole command line; its verb in *verb_out. */
-struct bytes server_line_split(struct bytes line, struct bytes *verb_out);
+
+/* answer.c */
+enum smtp_server_state server_state_idle(const struct smtp_server *server);
+/* The transaction is over without a message: the caller gets back what it lent. */
+void server_abort(struct smtp_server *server);
+void server_close(struct smtp_server *server);
 void server_reply(struct smtp_server *server, const char *text);
 void server_reply_pieces(struct smtp_server *server, const char *const *piece, size_t count);
 /* A reply that refuses; counts it as what it is. May close the session: set the state before. */
 void server_refuse(struct smtp_server *server, const char *text);
 void server_mistake(struct smtp_server *server, unsigned weight);
-
-/* server.c */
-/* The transaction is over without a message: hand back what it holds. */
-void server_abort(struct smtp_server *server);
-void server_close(struct smtp_server *server);
-enum smtp_server_state server_state_idle(const struct smtp_server *server);
 
 /* body.c */
 void server_body_begin(struct smtp_server *server, enum smtp_server_state state);

@@ -16,13 +16,6 @@
 
 #include <errno.h>
 
-uint16_t tcp_mss_own(const struct tcp_stack *stack, const struct tcp_tuple *tuple)
-{
-    /* The setting is MTU - 40; an IPv6 header is 20 bytes longer. */
-    unsigned longer = ip_is_v4(&tuple->remote_addr) ? 0 : 20;
-    return (uint16_t)(stack->settings.mss_bytes - longer);
-}
-
 /* What the peer's SYN offers holds for both directions (RFC 7323 sections 2.5 and 3.2). */
 void tcp_conn_init_options(struct tcp_conn *conn, const struct tcp_segment *syn)
 {
@@ -56,29 +49,6 @@ void tcp_conn_init_options(struct tcp_conn *conn, const struct tcp_segment *syn)
     conn->snd_wl2 = syn->ack;
 }
 
-uint32_t tcp_conn_queue_seq(const struct tcp_conn *conn)
-{
-    bool syn = conn->state == TCP_STATE_SYN_SENT || conn->state == TCP_STATE_SYN_RECEIVED;
-    return syn ? conn->iss + 1 : conn->snd_una;
-}
-
-uint32_t tcp_conn_ack_seq(const struct tcp_conn *conn)
-{
-    uint32_t edge = conn->snd_una + conn->snd_wnd;
-    return seq_before(edge, conn->snd_max) ? seq_later(edge, conn->snd_una) : conn->snd_max;
-}
-
-uint32_t tcp_conn_data_end(const struct tcp_conn *conn)
-{
-    return conn->is_fin_taken ? conn->rcv_nxt - 1 : conn->rcv_nxt;
-}
-
-void tcp_conn_ack_now(struct tcp_conn *conn)
-{
-    conn->is_ack_due = true;
-    tcp_conn_dirty(conn);
-}
-
 void tcp_conn_challenge(struct tcp_conn *conn)
 {
     uint32_t now_s = (uint32_t)(conn->stack->now_ns / TCP_NS_PER_S);
@@ -110,22 +80,6 @@ void tcp_conn_established(struct tcp_conn *conn)
     }
     tcp_conn_event(conn, TCP_EVENT_OPENED);
     tcp_conn_dirty(conn);
-}
-
-void tcp_conn_time_wait(struct tcp_conn *conn)
-{
-    tcp_time_wait_add(conn);
-    tcp_conn_end(conn, 0);
-}
-
-void tcp_conn_reset(struct tcp_conn *conn)
-{
-    tcp_reply_add(conn->stack, &(struct tcp_reply){
-                                   .tuple = conn->tuple,
-                                   .seq = tcp_conn_ack_seq(conn),
-                                   .ack = conn->rcv_nxt,
-                                   .flags = TCP_FLAG_RST | TCP_FLAG_ACK,
-                               });
 }
 
 int tcp_connect(struct tcp_stack *stack, const struct ip_endpoint *local,

@@ -1,15 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dataplane/tcp/core.h: what the files of this folder share: objects, limits, the seams between.
  *
- *   segment  headers and options, in and out        table     keyed flow table
- *   input    RFC 9293 section 3.10.7, in its order  timewait  TIME_WAIT, 56 bytes each
- *   ack      its fifth step                         recovery  RTO, cwnd, fast retransmit
- *   ranges   lists of ranges                        scoreboard  SACK of the peer
- *   receive  its seventh and eighth, the window     reassembly  bytes not yet read
- *   output   what is due, when tcp_output asks      queue     bytes not yet acknowledged
- *   timer    all timers; wheel: where they wait     number    ISN, timestamps, ports
- *   stack    create, listen, events                 conn      the caller's verbs
- *   reply    segments without a connection          block     2 KiB blocks
+ *   input       RFC 9293 section 3.10.7, in its order
+ *   ack         its fifth step
+ *   tick        what happens when a timer is due
+ *   stack       create, listen, turns
+ *   conn        the caller's verbs
+ *   port        the port of a connection that we open
+ *   output      what is due, when tcp_output asks
+ *   receive     RFC 9293 3.10.7.4, steps 7 and 8; the window
+ *   timewait    TIME_WAIT, 56 bytes each
+ *   recovery    cwnd, fast retransmit
+ *   timer       all timers are listed and set here
+ *   object      connection objects, events
+ *   reassembly  bytes not yet read
+ *   scoreboard  SACK of the peer
+ *   leaves      segment: headers and options; queue: bytes not yet acknowledged; wheel: where
+ *               timers wait; table: keyed flow table; number: ISN, timestamps, ports; reply:
+ *               segments without a connection; ranges: lists of ranges; block: 2 KiB blocks
+ *
+ * A file calls those below it in this list, never one above it.
  *
  * Trap: tcp_conn_end frees a connection that the caller never saw. After a call that may end one,
  *       look at its state before going on. */
@@ -392,7 +402,7 @@ struct tcp_stack {
     void *memory[5]; /* as allocated */
 };
 
-/* stack.c */
+/* object.c */
 void tcp_stack_set_now(struct tcp_stack *stack, uint64_t now_ns);
 /* A fresh connection in the flow table; NULL: none free, even after dropping a half-open one. */
 struct tcp_conn *tcp_conn_begin(struct tcp_stack *stack, const struct tcp_tuple *tuple);
@@ -400,9 +410,24 @@ struct tcp_conn *tcp_conn_begin(struct tcp_stack *stack, const struct tcp_tuple 
 void tcp_conn_end(struct tcp_conn *conn, uint32_t kinds);
 void tcp_conn_set_half_open(struct tcp_conn *conn, bool half_open);
 void tcp_conn_event(struct tcp_conn *conn, uint32_t kinds);
+/* tcp_output is to look at it. */
 void tcp_conn_dirty(struct tcp_conn *conn);
-const struct ip_endpoint *tcp_listener_find(const struct tcp_stack *stack,
-                                            const struct ip_addr *addr, uint16_t port);
+/* Frees the connection whose CLOSED was handed out by the last tcp_next_event. */
+void tcp_stack_reap(struct tcp_stack *stack);
+void tcp_conn_ack_now(struct tcp_conn *conn);
+void tcp_conn_reset(struct tcp_conn *conn); /* queues a RST; the connection is to be ended next */
+uint16_t tcp_mss_own(const struct tcp_stack *stack, const struct tcp_tuple *tuple);
+/* First sequence number in the send queue. */
+uint32_t tcp_conn_queue_seq(const struct tcp_conn *conn);
+/* The sequence number that a pure ACK or RST carries: as far as we sent, within the window. */
+uint32_t tcp_conn_ack_seq(const struct tcp_conn *conn);
+/* End of the bytes received in order: rcv_nxt without the FIN. */
+static inline uint32_t tcp_conn_data_end(const struct tcp_conn *conn)
+{
+    return conn->is_fin_taken ? conn->rcv_nxt - 1 : conn->rcv_nxt;
+}
+
+/* stack.c */
 /* Wakes connections that waited for blocks. */
 void tcp_stack_wake(struct tcp_stack *stack);
 
@@ -414,10 +439,17 @@ uint32_t tcp_table_find(const struct tcp_stack *stack, uint32_t hash,
 void tcp_table_add(struct tcp_stack *stack, uint32_t hash, uint32_t ref);
 void tcp_table_remove(struct tcp_stack *stack, uint32_t hash, uint32_t ref);
 const struct tcp_tuple *tcp_table_tuple(const struct tcp_stack *stack, uint32_t ref);
+const struct ip_endpoint *tcp_listener_find(const struct tcp_stack *stack,
+                                            const struct ip_addr *addr, uint16_t port);
 
 /* number.c */
 uint32_t tcp_initial_seq(const struct tcp_stack *stack, const struct tcp_tuple *tuple);
 uint32_t tcp_timestamp_offset(const struct tcp_stack *stack, const struct tcp_tuple *tuple);
+/* For the pair without its local port: see tcp_port_pick. */
+uint32_t tcp_port_offset(const struct tcp_stack *stack, const struct tcp_tuple *tuple);
+uint32_t tcp_port_counter(const struct tcp_stack *stack, const struct tcp_tuple *tuple);
+
+/* port.c */
 /* Picks tuple->local_port; false: all are taken. */
 must_check bool tcp_port_pick(struct tcp_stack *stack, struct tcp_tuple *tuple);
 
@@ -428,20 +460,9 @@ static inline uint32_t tcp_clock_ms(const struct tcp_stack *stack)
 
 /* conn.c */
 void tcp_conn_init_options(struct tcp_conn *conn, const struct tcp_segment *syn);
-uint16_t tcp_mss_own(const struct tcp_stack *stack, const struct tcp_tuple *tuple);
-/* First sequence number in the send queue. */
-uint32_t tcp_conn_queue_seq(const struct tcp_conn *conn);
-/* The sequence number that a pure ACK or RST carries: as far as we sent, within the window. */
-uint32_t tcp_conn_ack_seq(const struct tcp_conn *conn);
-void tcp_conn_ack_now(struct tcp_conn *conn);
 /* ACK within the rate limit (RFC 5961). */
 void tcp_conn_challenge(struct tcp_conn *conn);
 void tcp_conn_established(struct tcp_conn *conn);
-/* Ends it into the TIME_WAIT table. */
-void tcp_conn_time_wait(struct tcp_conn *conn);
-/* End of the bytes received in order: rcv_nxt without the FIN. */
-uint32_t tcp_conn_data_end(const struct tcp_conn *conn);
-void tcp_conn_reset(struct tcp_conn *conn); /* queues a RST; the connection is to be ended next */
 
 /* ack.c: false: the segment is to be dropped. The connection may have ended. */
 must_check bool tcp_ack_take(struct tcp_conn *conn, const struct tcp_segment *segment);
@@ -511,10 +532,14 @@ void tcp_recovery_early(struct tcp_conn *conn);
 void tcp_recovery_idle(struct tcp_conn *conn);
 /* What the congestion window lets be sent now, limited transmit included. */
 uint32_t tcp_recovery_room(const struct tcp_conn *conn);
-uint64_t tcp_recovery_rto_ns(const struct tcp_conn *conn);
 
 /* timer.c */
 void tcp_timer_set(struct tcp_conn *conn, uint64_t *deadline, uint64_t at_ns);
+/* The wheel is to come to it by then, whatever for. */
+void tcp_timer_wait(struct tcp_conn *conn, uint64_t at_ns);
+uint64_t tcp_timer_rto_ns(const struct tcp_conn *conn);
+/* How long without progress is too long. */
+uint64_t tcp_timer_give_up_ns(const struct tcp_conn *conn);
 void tcp_timer_resend(struct tcp_conn *conn);
 /* More was sent while it runs. */
 void tcp_timer_sent(struct tcp_conn *conn);
@@ -523,7 +548,8 @@ void tcp_timer_persist(struct tcp_conn *conn);
 void tcp_timer_keep_alive(struct tcp_conn *conn);
 
 /* timewait.c */
-void tcp_time_wait_add(struct tcp_conn *conn);
+/* Ends it into the TIME_WAIT table. */
+void tcp_conn_time_wait(struct tcp_conn *conn);
 /* True: the segment is done with. False: it is a SYN that opens a new connection, whose initial
  * sequence number has to be at least *iss_min_out. */
 bool tcp_time_wait_input(struct tcp_stack *stack, uint32_t index, const struct tcp_segment *segment,

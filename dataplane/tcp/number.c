@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dataplane/tcp/number.c: numbers a stranger must not guess: initial sequence numbers, timestamp
- * offsets, ephemeral ports.
+ * offsets, where the search for an ephemeral port begins.
  *
  * Promise: each is a keyed hash of the pair, so that knowing one pair's says nothing of another's,
  *          plus a clock or counter, so that a pair used again goes forward.
@@ -31,33 +31,12 @@ uint32_t tcp_timestamp_offset(const struct tcp_stack *stack, const struct tcp_tu
     return (uint32_t)number_hash(stack, tuple, NUMBER_TIMESTAMP);
 }
 
-static bool port_is_free(const struct tcp_stack *stack, const struct tcp_tuple *tuple)
+uint32_t tcp_port_offset(const struct tcp_stack *stack, const struct tcp_tuple *tuple)
 {
-    if (tcp_listener_find(stack, &tuple->local_addr, tuple->local_port) != NULL) {
-        return false;
-    }
-    uint32_t ref = tcp_table_find(stack, (uint32_t)tcp_tuple_hash(stack, tuple), tuple);
-    if (ref == 0) {
-        return true;
-    }
-    return (ref & TCP_REF_TIME_WAIT) != 0 &&
-           !tcp_time_wait_is_live(stack, ref & ~TCP_REF_TIME_WAIT);
+    return (uint32_t)number_hash(stack, tuple, NUMBER_PORT_OFFSET);
 }
 
-/* RFC 6056 section 3.3.4, algorithm 4 (double hash): successive connects to one peer take
- * successive ports, those to different peers tell nothing of each other. */
-bool tcp_port_pick(struct tcp_stack *stack, struct tcp_tuple *tuple)
+uint32_t tcp_port_counter(const struct tcp_stack *stack, const struct tcp_tuple *tuple)
 {
-    tuple->local_port = 0;
-    uint32_t offset = (uint32_t)number_hash(stack, tuple, NUMBER_PORT_OFFSET);
-    uint32_t which = (uint32_t)number_hash(stack, tuple, NUMBER_PORT_COUNTER) % TCP_PORT_COUNTERS;
-    for (uint32_t tries = 0; tries < TCP_PORT_COUNT; tries++) {
-        uint32_t count = stack->port_counter[which]++;
-        tuple->local_port = (uint16_t)(TCP_PORT_FIRST + (offset + count) % TCP_PORT_COUNT);
-        if (port_is_free(stack, tuple)) {
-            return true;
-        }
-    }
-    tuple->local_port = 0;
-    return false;
+    return (uint32_t)number_hash(stack, tuple, NUMBER_PORT_COUNTER) % TCP_PORT_COUNTERS;
 }

@@ -224,7 +224,7 @@ static enum output_step output_next(struct tcp_conn *conn)
     if (left == 0 && !output_fin_is_due(conn, offset, 0)) {
         return OUTPUT_DONE;
     }
-    if (flight == 0 && conn->sent_ns + tcp_recovery_rto_ns(conn) < conn->stack->now_ns) {
+    if (flight == 0 && conn->sent_ns + tcp_timer_rto_ns(conn) < conn->stack->now_ns) {
         tcp_recovery_idle(conn);
     }
     uint32_t window = conn->snd_wnd > flight ? conn->snd_wnd - flight : 0;

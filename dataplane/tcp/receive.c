@@ -253,9 +253,3 @@ void tcp_receive_settle(struct tcp_stack *stack)
     }
     tcp_receive_fin_check(conn);
 }
-
-void tcp_input_done(struct tcp_stack *stack)
-{
-    tcp_receive_settle(stack);
-    tcp_stack_wake(stack);
-}

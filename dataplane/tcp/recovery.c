@@ -52,12 +52,6 @@ void tcp_recovery_sample(struct tcp_conn *conn, uint64_t rtt_us)
     conn->rto_us = min_u32(conn->srtt_us + max_u32(4 * conn->rttvar_us, floor_us), most);
 }
 
-uint64_t tcp_recovery_rto_ns(const struct tcp_conn *conn)
-{
-    uint64_t rto_ns = (uint64_t)conn->rto_us * 1000 << min_u32(conn->backoff, 16);
-    return rto_ns < TCP_RTO_MAX_NS ? rto_ns : TCP_RTO_MAX_NS;
-}
-
 uint32_t tcp_recovery_room(const struct tcp_conn *conn)
 {
     uint32_t window = conn->cwnd;

@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/tcp/stack.c: one worker's TCP: its memory, its listeners, its events.
+/* dataplane/tcp/stack.c: one worker's TCP as a whole: its memory, its listeners, its turns.
  *
- * Connections lie in one array and are named by their index; all lists through them are
- * intrusive. An object goes  free ▶ in use ▶ ended ▶ CLOSED handed out ▶ free.
- *
- * Promise: all memory is taken at create; an empty table answers a SYN with silence and a counter.
- * Trap:    an ended connection that the caller never saw is free at once.
+ * Promise: all memory is taken at create.
+ * Trap:    a connection that waits for blocks goes on only when tcp_stack_wake comes to it.
  */
 #include "dataplane/tcp/core.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-/* What goes on meaning something after the end; readable bytes are gone. */
-#define EVENTS_KEPT_AT_END (TCP_EVENT_OPENED | TCP_EVENT_SENT)
 
 /* Zeroed lazily by the kernel and aligned for cache lines; *memory is for free(). */
 static void *stack_array(void **memory, size_t count, size_t size)
@@ -113,17 +107,6 @@ void tcp_stack_destroy(struct tcp_stack *stack)
     free(stack);
 }
 
-void tcp_stack_set_now(struct tcp_stack *stack, uint64_t now_ns)
-{
-    if (!stack->is_started) {
-        stack->is_started = true;
-        stack->wheel.tick = now_ns / TCP_NS_PER_MS;
-    }
-    if (now_ns > stack->now_ns) {
-        stack->now_ns = now_ns;
-    }
-}
-
 /* --- listeners -------------------------------------------------------------------------------- */
 
 int tcp_listen(struct tcp_stack *stack, const struct ip_endpoint *local)
@@ -147,153 +130,7 @@ void tcp_set_accepting(struct tcp_stack *stack, bool accepting)
     stack->is_accepting = accepting;
 }
 
-const struct ip_endpoint *tcp_listener_find(const struct tcp_stack *stack,
-                                            const struct ip_addr *addr, uint16_t port)
-{
-    for (uint32_t i = 0; i < stack->listener_count; i++) {
-        const struct ip_endpoint *local = &stack->listener[i];
-        if (local->port == port && (ip_is_zero(&local->addr) || ip_equal(&local->addr, addr))) {
-            return local;
-        }
-    }
-    return NULL;
-}
-
-/* --- connection objects ----------------------------------------------------------------------- */
-
-static void conn_free(struct tcp_conn *conn)
-{
-    struct tcp_stack *stack = conn->stack;
-    assert(conn->state == TCP_STATE_CLOSED && list_is_empty(&conn->half_open));
-    list_remove(&conn->ready);
-    list_append(&stack->free_conns, &conn->half_open);
-    stack->stats.conn_count--;
-}
-
-static struct tcp_conn *conn_find_free(struct tcp_stack *stack)
-{
-    if (list_is_empty(&stack->free_conns)) {
-        if (stack->conns_touched < stack->settings.conn_count_max) {
-            return &stack->conns[stack->conns_touched++];
-        }
-        if (list_is_empty(&stack->half_open)) {
-            stack->stats.no_memory++;
-            return NULL;
-        }
-        tcp_conn_end(list_entry(stack->half_open.next, struct tcp_conn, half_open), 0);
-    }
-    struct tcp_conn *conn = list_entry(stack->free_conns.next, struct tcp_conn, half_open);
-    list_remove(&conn->half_open);
-    return conn;
-}
-
-struct tcp_conn *tcp_conn_begin(struct tcp_stack *stack, const struct tcp_tuple *tuple)
-{
-    struct tcp_conn *conn = conn_find_free(stack);
-    if (conn == NULL) {
-        return NULL;
-    }
-    *conn = (struct tcp_conn){
-        .tuple = *tuple,
-        .stack = stack,
-        .hash = (uint32_t)tcp_tuple_hash(stack, tuple),
-        .ts_offset = tcp_timestamp_offset(stack, tuple),
-        .resent_ms = tcp_clock_ms(stack),
-        .rto_us = (uint32_t)(TCP_RTO_FIRST_NS / 1000),
-    };
-    list_init(&conn->ready);
-    list_init(&conn->dirty);
-    list_init(&conn->short_of_blocks);
-    list_init(&conn->half_open);
-    list_init(&conn->wheel_node.link);
-    tcp_table_add(stack, conn->hash, (uint32_t)(conn - stack->conns) + 1);
-    stack->stats.conn_count++;
-    return conn;
-}
-
-void tcp_conn_set_half_open(struct tcp_conn *conn, bool half_open)
-{
-    struct tcp_stack *stack = conn->stack;
-    if (half_open == conn->is_half_open) {
-        return;
-    }
-    conn->is_half_open = half_open;
-    if (half_open) {
-        list_append(&stack->half_open, &conn->half_open);
-        stack->half_open_count++;
-    } else {
-        list_remove(&conn->half_open);
-        stack->half_open_count--;
-    }
-}
-
-void tcp_conn_end(struct tcp_conn *conn, uint32_t kinds)
-{
-    struct tcp_stack *stack = conn->stack;
-    if (conn->state == TCP_STATE_CLOSED) {
-        return;
-    }
-    conn->state = TCP_STATE_CLOSED;
-    if (stack->in_place_conn == conn) {
-        stack->in_place_conn = NULL;
-    }
-    tcp_reassembly_clear(conn);
-    tcp_scoreboard_clear(conn);
-    tcp_queue_drop(stack, &conn->queue, conn->queue.bytes);
-    tcp_table_remove(stack, conn->hash, (uint32_t)(conn - stack->conns) + 1);
-    tcp_wheel_clear(&stack->wheel, &conn->wheel_node);
-    tcp_conn_set_half_open(conn, false);
-    list_remove(&conn->dirty);
-    list_remove(&conn->short_of_blocks);
-    conn->events &= EVENTS_KEPT_AT_END;
-    if (conn->is_announced) {
-        tcp_conn_event(conn, kinds | TCP_EVENT_CLOSED);
-    } else {
-        conn_free(conn);
-    }
-}
-
-/* --- events ----------------------------------------------------------------------------------- */
-
-void tcp_conn_event(struct tcp_conn *conn, uint32_t kinds)
-{
-    conn->events |= kinds;
-    if (list_is_empty(&conn->ready)) {
-        list_append(&conn->stack->ready, &conn->ready);
-    }
-}
-
-void tcp_conn_dirty(struct tcp_conn *conn)
-{
-    if (list_is_empty(&conn->dirty) && conn->state != TCP_STATE_CLOSED) {
-        list_append(&conn->stack->dirty, &conn->dirty);
-    }
-}
-
-static void stack_reap(struct tcp_stack *stack)
-{
-    if (stack->handed_out != NULL) {
-        conn_free(stack->handed_out);
-        stack->handed_out = NULL;
-    }
-}
-
-bool tcp_next_event(struct tcp_stack *stack, struct tcp_event *event_out)
-{
-    stack_reap(stack);
-    if (list_is_empty(&stack->ready)) {
-        return false;
-    }
-    struct tcp_conn *conn = list_entry(stack->ready.next, struct tcp_conn, ready);
-    list_remove(&conn->ready);
-    *event_out = (struct tcp_event){.conn = conn, .kinds = conn->events, .user = conn->user};
-    conn->events = 0;
-    conn->is_announced = true;
-    if ((event_out->kinds & TCP_EVENT_CLOSED) != 0) {
-        stack->handed_out = conn;
-    }
-    return true;
-}
+/* --- turns ------------------------------------------------------------------------------------ */
 
 void tcp_stack_wake(struct tcp_stack *stack)
 {
@@ -316,10 +153,16 @@ void tcp_stack_wake(struct tcp_stack *stack)
     }
 }
 
+void tcp_input_done(struct tcp_stack *stack)
+{
+    tcp_receive_settle(stack);
+    tcp_stack_wake(stack);
+}
+
 void tcp_output(struct tcp_stack *stack, uint64_t now_ns)
 {
     tcp_stack_set_now(stack, now_ns);
-    stack_reap(stack);
+    tcp_stack_reap(stack);
     tcp_receive_settle(stack);
     tcp_stack_wake(stack);
     if (!tcp_reply_output(stack)) {

@@ -68,3 +68,15 @@ void tcp_table_remove(struct tcp_stack *stack, uint32_t hash, uint32_t ref)
     }
     stack->slots[i] = (struct tcp_slot){0};
 }
+
+const struct ip_endpoint *tcp_listener_find(const struct tcp_stack *stack,
+                                            const struct ip_addr *addr, uint16_t port)
+{
+    for (uint32_t i = 0; i < stack->listener_count; i++) {
+        const struct ip_endpoint *local = &stack->listener[i];
+        if (local->port == port && (ip_is_zero(&local->addr) || ip_equal(&local->addr, addr))) {
+            return local;
+        }
+    }
+    return NULL;
+}

@@ -24,7 +24,7 @@
  */
 #include "dataplane/tcp/core.h"
 
-static void timer_wait(struct tcp_conn *conn, uint64_t at_ns)
+void tcp_timer_wait(struct tcp_conn *conn, uint64_t at_ns)
 {
     struct tcp_wheel_node *node = &conn->wheel_node;
     uint64_t tick = (at_ns + TCP_NS_PER_MS - 1) / TCP_NS_PER_MS;
@@ -37,10 +37,16 @@ void tcp_timer_set(struct tcp_conn *conn, uint64_t *deadline, uint64_t at_ns)
 {
     assert(at_ns != 0 && conn->state != TCP_STATE_CLOSED);
     *deadline = at_ns;
-    timer_wait(conn, at_ns);
+    tcp_timer_wait(conn, at_ns);
 }
 
-static uint64_t timer_give_up_ns(const struct tcp_conn *conn)
+uint64_t tcp_timer_rto_ns(const struct tcp_conn *conn)
+{
+    uint64_t rto_ns = (uint64_t)conn->rto_us * 1000 << min_u32(conn->backoff, 16);
+    return rto_ns < TCP_RTO_MAX_NS ? rto_ns : TCP_RTO_MAX_NS;
+}
+
+uint64_t tcp_timer_give_up_ns(const struct tcp_conn *conn)
 {
     const struct tcp_settings *settings = &conn->stack->settings;
     bool syn = conn->state == TCP_STATE_SYN_SENT || conn->state == TCP_STATE_SYN_RECEIVED;
@@ -57,7 +63,7 @@ static bool timer_early_ns(const struct tcp_conn *conn, uint64_t *wait_ns_out)
     }
     uint32_t us = conn->srtt_us + max_u32(conn->srtt_us, 4 * conn->rttvar_us);
     *wait_ns_out = max_u32(us, TCP_EARLY_MIN_US) * UINT64_C(1000);
-    return *wait_ns_out < tcp_recovery_rto_ns(conn);
+    return *wait_ns_out < tcp_timer_rto_ns(conn);
 }
 
 static void timer_resend_set(struct tcp_conn *conn)
@@ -66,8 +72,8 @@ static void timer_resend_set(struct tcp_conn *conn)
     if (conn->stalled_ns == 0) {
         conn->stalled_ns = now_ns;
     }
-    uint64_t give_up_ns = timer_give_up_ns(conn);
-    uint64_t wait_ns = tcp_recovery_rto_ns(conn);
+    uint64_t give_up_ns = tcp_timer_give_up_ns(conn);
+    uint64_t wait_ns = tcp_timer_rto_ns(conn);
     conn->is_early = timer_early_ns(conn, &wait_ns);
     if (conn->is_persisting && wait_ns > give_up_ns / 4) {
         wait_ns = give_up_ns / 4; /* several probes before silence counts as death */
@@ -111,129 +117,10 @@ void tcp_timer_persist(struct tcp_conn *conn)
     timer_resend_set(conn);
 }
 
-static void timer_give_up(struct tcp_conn *conn)
-{
-    /* A half-open peer may never have existed: no RST to a forged address. */
-    if (conn->state >= TCP_STATE_ESTABLISHED) {
-        tcp_conn_reset(conn);
-    }
-    tcp_conn_end(conn, TCP_EVENT_TIMEOUT);
-}
-
-static void timer_resend_fire(struct tcp_conn *conn)
-{
-    conn->resend_ns = 0;
-    if (conn->is_early) {
-        conn->is_early_spent = true;
-        tcp_recovery_early(conn);
-        tcp_timer_resend(conn);
-        return;
-    }
-    if (conn->stack->now_ns - conn->stalled_ns >= timer_give_up_ns(conn)) {
-        timer_give_up(conn);
-        return;
-    }
-    if (conn->is_persisting) {
-        conn->is_probe_due = true;
-    } else if (conn->state == TCP_STATE_SYN_SENT || conn->state == TCP_STATE_SYN_RECEIVED) {
-        conn->snd_nxt = conn->iss;
-        conn->is_timing = false;
-    } else if (conn->snd_una != conn->snd_max) {
-        tcp_recovery_timeout(conn);
-    } else {
-        return;
-    }
-    if (conn->backoff < UINT8_MAX) {
-        conn->backoff++;
-    }
-    tcp_conn_dirty(conn);
-}
-
-static void timer_linger_fire(struct tcp_conn *conn)
-{
-    tcp_conn_reset(conn);
-    tcp_conn_end(conn, 0);
-}
-
 void tcp_timer_keep_alive(struct tcp_conn *conn)
 {
     uint64_t interval_ns = conn->keep_alive_ms * TCP_NS_PER_MS;
     uint64_t now_ns = conn->stack->now_ns;
     uint64_t at_ns = conn->heard_ns + interval_ns;
     tcp_timer_set(conn, &conn->keep_alive_ns, at_ns > now_ns ? at_ns : now_ns + interval_ns);
-}
-
-/* What is in flight has the RTO to watch over it, and after tcp_close there is linger_ns. */
-static void timer_keep_alive_fire(struct tcp_conn *conn)
-{
-    uint64_t silent_ns = conn->stack->now_ns - conn->heard_ns;
-    conn->keep_alive_ns = 0;
-    if (conn->is_closed) {
-        return;
-    }
-    bool idle = conn->snd_una == conn->snd_max;
-    if (idle && silent_ns >= conn->stack->settings.give_up_ms * TCP_NS_PER_MS &&
-        conn->keep_alive_asked >= TCP_KEEP_ALIVE_ASKED_MIN) {
-        timer_give_up(conn);
-        return;
-    }
-    if (idle && silent_ns >= conn->keep_alive_ms * TCP_NS_PER_MS) {
-        conn->is_keep_alive_due = true;
-        conn->keep_alive_asked++;
-        tcp_conn_dirty(conn);
-    }
-    tcp_timer_keep_alive(conn);
-}
-
-static void timer_fire(struct tcp_conn *conn)
-{
-    uint64_t now_ns = conn->stack->now_ns;
-    if (conn->delayed_ack_ns != 0 && conn->delayed_ack_ns <= now_ns) {
-        conn->delayed_ack_ns = 0;
-        tcp_conn_ack_now(conn);
-    }
-    if (conn->linger_ns != 0 && conn->linger_ns <= now_ns) {
-        timer_linger_fire(conn);
-        return;
-    }
-    if (conn->resend_ns != 0 && conn->resend_ns <= now_ns) {
-        timer_resend_fire(conn);
-        if (conn->state == TCP_STATE_CLOSED) {
-            return;
-        }
-    }
-    if (conn->keep_alive_ns != 0 && conn->keep_alive_ns <= now_ns) {
-        timer_keep_alive_fire(conn);
-        if (conn->state == TCP_STATE_CLOSED) {
-            return;
-        }
-    }
-    const uint64_t deadline[] = {conn->resend_ns, conn->delayed_ack_ns, conn->linger_ns,
-                                 conn->keep_alive_ns};
-    for (unsigned i = 0; i < sizeof deadline / sizeof deadline[0]; i++) {
-        if (deadline[i] != 0) {
-            timer_wait(conn, deadline[i]);
-        }
-    }
-}
-
-void tcp_tick(struct tcp_stack *stack, uint64_t now_ns)
-{
-    tcp_stack_set_now(stack, now_ns);
-    tcp_receive_settle(stack);
-    uint64_t tick = stack->now_ns / TCP_NS_PER_MS;
-    struct tcp_wheel_node *node;
-    while ((node = tcp_wheel_pop(&stack->wheel, tick)) != NULL) {
-        timer_fire(list_entry(node, struct tcp_conn, wheel_node));
-    }
-    tcp_time_wait_expire(stack);
-    tcp_stack_wake(stack);
-}
-
-uint64_t tcp_next_timer_ns(const struct tcp_stack *stack)
-{
-    uint64_t tick = tcp_wheel_next(&stack->wheel);
-    uint64_t wheel_ns = tick == UINT64_MAX ? UINT64_MAX : tick * TCP_NS_PER_MS;
-    uint64_t time_wait_ns = tcp_time_wait_next_ns(stack);
-    return wheel_ns < time_wait_ns ? wheel_ns : time_wait_ns;
 }

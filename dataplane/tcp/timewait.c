@@ -70,7 +70,7 @@ static void time_wait_ack(struct tcp_stack *stack, const struct tcp_time_wait *e
 }
 
 /* For a moment both lie in the flow table under one tuple; they are told apart by their ref. */
-void tcp_time_wait_add(struct tcp_conn *conn)
+static void time_wait_add(struct tcp_conn *conn)
 {
     struct tcp_stack *stack = conn->stack;
     struct tcp_time_wait entry = {
@@ -85,6 +85,12 @@ void tcp_time_wait_add(struct tcp_conn *conn)
         time_wait_push(stack, &entry);
     }
     time_wait_ack(stack, &entry); /* of the peer's FIN */
+}
+
+void tcp_conn_time_wait(struct tcp_conn *conn)
+{
+    time_wait_add(conn);
+    tcp_conn_end(conn, 0);
 }
 
 bool tcp_time_wait_is_live(const struct tcp_stack *stack, uint32_t index)

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* dataplane/relief.c: when memory or the spool is short, the connection that makes least of what it
+ * holds gives it back with a 421.
+ *
+ * Promise: who sends at an honest pace is never the one; nor who waits for a commit.
+ * Trap:    one connection at each turn: what it gives back shows only after its results are in.
+ */
+#include "dataplane/conn.h"
+
+enum {
+    /* While others wait for its buffer, a sender that was silent this long, or that is this old and
+     * slower on the whole. */
+    RELIEF_SILENCE_MS = 2000,
+    RELIEF_BYTES_PER_S = 16 * 1024,
+};
+static const uint64_t ns_per_ms = 1000000;
+
+/* How much a connection makes of what it holds: bytes per second, 0 for a silent one; UINT64_MAX
+ * when it holds nothing of use to others, or is too young or too fast to be blamed. */
+static uint64_t use_of(const struct worker *w, const struct server_conn *c, bool of_buffers)
+{
+    bool holds =
+        c->conn.kind == CONN_SERVER && c->intake != NULL && !c->awaiting_commit &&
+        (!of_buffers || (c->intake->buffer != NULL && c->intake->buffer->class == BUFFER_LARGE));
+    if (!holds || w->now_ns - c->begun_ns < RELIEF_SILENCE_MS * ns_per_ms) {
+        return UINT64_MAX;
+    }
+    if (server_silent_ns(w, c) > RELIEF_SILENCE_MS * ns_per_ms) {
+        return 0;
+    }
+    uint64_t rate = server_rate(w, c);
+    return rate < RELIEF_BYTES_PER_S ? rate : UINT64_MAX;
+}
+
+/* Memory is short and connections wait for it: of those that hold a large buffer (or one of the
+ * transactions, when these are short), the one that makes least of it gives it back with a 421. */
+static void relieve_memory(struct worker *w)
+{
+    struct server_conn *slowest = NULL;
+    uint64_t least = UINT64_MAX;
+    bool of_buffers =
+        !list_is_empty(&w->stalled) && buffers_available(&w->buffers, BUFFER_LARGE) <= READ_RESERVE;
+    if (!of_buffers && w->intakes.free_count > 0) {
+        return;
+    }
+    for (struct list *l = w->conns.next; l != &w->conns; l = l->next) {
+        struct server_conn *c = list_entry(l, struct server_conn, conn.link);
+        uint64_t use = use_of(w, c, of_buffers);
+        if (use < least) {
+            slowest = c;
+            least = use;
+        }
+    }
+    if (slowest != NULL) {
+        server_deadline(w, slowest);
+    }
+}
+
+/* The spool is full: of the messages under way that keep a segment, the oldest gives it back. They
+ * would be answered 452 in any case. */
+static void relieve_spool(struct worker *w)
+{
+    struct server_conn *oldest = NULL;
+    if (writer_spool_state(w->settings.writer) != ABI_SPOOL_FULL) {
+        return;
+    }
+    for (struct list *l = w->conns.next; l != &w->conns; l = l->next) {
+        struct server_conn *c = list_entry(l, struct server_conn, conn.link);
+        bool keeps = c->conn.kind == CONN_SERVER && c->intake != NULL && !c->awaiting_commit &&
+                     c->intake->spool.record_count > 0;
+        if (keeps && (oldest == NULL || c->intake->smtp.id < oldest->intake->smtp.id)) {
+            oldest = c;
+        }
+    }
+    if (oldest != NULL) {
+        server_deadline(w, oldest);
+    }
+}
+
+void relief_turn(struct worker *w)
+{
+    relieve_memory(w);
+    relieve_spool(w);
+}
