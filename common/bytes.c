@@ -48,6 +48,38 @@ size_t bytes_copy_clean(struct bytes b, char *out, size_t out_size)
     return len;
 }
 
+struct text text_of(char *out, size_t out_size)
+{
+    assert(out_size > 0);
+    out[0] = '\0';
+    return (struct text){.out = out, .size = out_size};
+}
+
+void text_append_first(struct text *text, const char *str, size_t most)
+{
+    assert(text->len < text->size);
+    struct bytes piece = bytes_first(bytes_str(str), most);
+    text->len += bytes_copy_str(piece, text->out + text->len, text->size - text->len);
+    assert(text->len < text->size && text->out[text->len] == '\0');
+}
+
+void text_append(struct text *text, const char *str)
+{
+    text_append_first(text, str, SIZE_MAX);
+}
+
+void text_append_number(struct text *text, uint64_t number)
+{
+    char digits[21]; /* of 2^64 - 1, and the NUL */
+    size_t at = sizeof digits - 1;
+    digits[at] = '\0';
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    text_append(text, digits + at);
+}
+
 struct bytes cursor_take(struct cursor *c, size_t len)
 {
     if (c->failed || len > c->rest.len) {

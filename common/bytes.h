@@ -66,6 +66,21 @@ size_t bytes_copy_str(struct bytes b, char *out, size_t out_size);
  * For anything a peer said that a person will read. */
 size_t bytes_copy_clean(struct bytes b, char *out, size_t out_size);
 
+/* A text that is built piece by piece into memory of the caller's: what has no room is cut off, and
+ * it ends with a NUL at any time. */
+struct text {
+    char *out;
+    size_t size;
+    size_t len;
+};
+
+struct text text_of(char *out, size_t out_size);
+void text_append(struct text *text, const char *str);
+/* At most `most` bytes of it. */
+void text_append_first(struct text *text, const char *str, size_t most);
+/* In decimal digits. */
+void text_append_number(struct text *text, uint64_t number);
+
 struct cursor {
     struct bytes rest;
     bool failed;

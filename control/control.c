@@ -5,6 +5,7 @@
  * segments (down.c), listing of segments, republishing, flush of the database (here).
  */
 #include "common/config.h"
+#include "control/admin/select_json.h"
 #include "control/core/index.h"
 #include "control/core/mem.h"
 #include "control/core/rules.h"

@@ -7,6 +7,8 @@
  */
 #include "control/admin/admin.h"
 
+#include "control/admin/select_json.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -10,6 +10,7 @@
 #include "common/limits/admin.h"
 #include "common/limits/message.h"
 #include "control/core/mem.h"
+#include "control/core/select_delivery.h"
 
 #include <stdlib.h>
 

@@ -19,6 +19,7 @@
 #include "common/limits/routes.h"
 #include "control/core/breaker.h"
 #include "control/control.h"
+#include "control/core/delivery_state.h"
 #include "control/core/liveness.h"
 #include "control/core/map.h"
 #include "control/core/seen.h"
@@ -54,15 +55,6 @@ struct rcpt {
     uint16_t code;
     uint8_t state;   /* enum rcpt_state */
     uint8_t outcome; /* enum outcome: the last */
-};
-
-enum delivery_state {
-    DELIVERY_WAITING,
-    DELIVERY_IN_FLIGHT,
-    DELIVERY_FROZEN,
-    DELIVERY_HELD,
-    DELIVERY_ORPHAN,
-    DELIVERY_STATE_COUNT,
 };
 
 struct flight;

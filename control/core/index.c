@@ -232,23 +232,3 @@ enum outcome delivery_class(const struct delivery *d, unsigned *rcpt_out)
     }
     return (enum outcome)d->rcpt[found].outcome;
 }
-
-const char *delivery_state_text(enum delivery_state state)
-{
-    switch (state) {
-    case DELIVERY_WAITING:
-        return "waiting";
-    case DELIVERY_IN_FLIGHT:
-        return "in_flight";
-    case DELIVERY_FROZEN:
-        return "frozen";
-    case DELIVERY_HELD:
-        return "held";
-    case DELIVERY_ORPHAN:
-        return "orphan";
-    case DELIVERY_STATE_COUNT:
-        break;
-    }
-    assert(false);
-    return "";
-}

@@ -21,6 +21,5 @@ void delivery_set_rcpt(struct delivery *d, unsigned i, enum rcpt_state state);
 struct rcptset delivery_rcpts(const struct delivery *d, enum rcpt_state state);
 /* The class shown for the whole: of its first frozen, else first waiting, recipient. */
 enum outcome delivery_class(const struct delivery *d, unsigned *rcpt_out);
-const char *delivery_state_text(enum delivery_state state);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include "control/core/index.h"
 #include "control/core/mem.h"
+#include "control/core/select_delivery.h"
 
 #include <stdlib.h>
 #include <string.h>

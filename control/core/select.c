@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/core/select.c: parsing and matching selections. See select.h. */
+/* control/core/select.c: the words of a selection. See select.h; select_match.c matches them. */
 #include "control/core/select.h"
 
-#include "control/core/index.h"
-#include "control/core/rules.h"
-
-#include <stdio.h>
-#include <stdlib.h>
+#include "common/id.h"
 
 static const struct {
     const char *prefix;
@@ -18,39 +14,64 @@ static const struct {
     {"age>", SELECT_OLDER}, {"age<", SELECT_YOUNGER},
 };
 
+/* Reads digits up to `most`. Returns what is behind them, NULL when there are none or too many. */
+static const char *read_number(const char *text, uint64_t most, uint64_t *number_out)
+{
+    uint64_t n = 0;
+    assert(most <= UINT64_MAX / 10 - 9);
+    if (*text < '0' || *text > '9') {
+        return NULL;
+    }
+    for (; *text >= '0' && *text <= '9'; text++) {
+        n = n * 10 + (uint64_t)(*text - '0');
+        if (n > most) {
+            return NULL;
+        }
+    }
+    *number_out = n;
+    return text;
+}
+
+static uint64_t unit_ms(const char *unit)
+{
+    static const struct {
+        const char *text;
+        uint64_t ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (strcmp(unit, units[i].text) == 0) {
+            return units[i].ms;
+        }
+    }
+    return 0;
+}
+
 bool select_parse_duration(const char *text, uint64_t *ms_out)
 {
-    char *end;
-    if (text[0] < '0' || text[0] > '9') {
+    uint64_t n;
+    const char *unit = read_number(text, UINT64_C(1) << 32, &n);
+    uint64_t ms = unit == NULL ? 0 : unit_ms(unit);
+    if (ms == 0) {
         return false;
     }
-    unsigned long long n = strtoull(text, &end, 10);
-    uint64_t unit_ms = 0;
-    if (strcmp(end, "ms") == 0) {
-        unit_ms = 1;
-    } else if (end[0] != '\0' && end[1] == '\0') {
-        unit_ms = *end == 's'   ? 1000u
-                  : *end == 'm' ? 60000u
-                  : *end == 'h' ? 3600000u
-                  : *end == 'd' ? 86400000u
-                                : 0u;
-    }
-    if (unit_ms == 0 || n > UINT64_C(1) << 32) {
-        return false;
-    }
-    *ms_out = n * unit_ms;
+    *ms_out = n * ms;
     return true;
 }
 
-static bool parse_number(const char *text, uint64_t most, uint64_t *number_out)
+static bool parse_rule(const char *text, uint64_t *number_out)
 {
-    char *end;
-    if (text[0] < '0' || text[0] > '9') {
+    const char *end = read_number(text, UINT32_MAX, number_out);
+    return end != NULL && *end == '\0' && *number_out > 0;
+}
+
+static bool parse_class(const char *text, uint64_t *number_out)
+{
+    enum outcome class;
+    if (!outcome_parse(text, &class)) {
         return false;
     }
-    unsigned long long n = strtoull(text, &end, 10);
-    *number_out = n;
-    return *end == '\0' && n <= most;
+    *number_out = class;
+    return true;
 }
 
 static bool parse_state(const char *text, uint64_t *number_out)
@@ -66,20 +87,15 @@ static bool parse_state(const char *text, uint64_t *number_out)
 
 static bool parse_value(struct select_term *term)
 {
-    enum outcome class;
     switch (term->key) {
     case SELECT_ID:
         return id_parse(term->text, &term->number);
     case SELECT_CLASS:
-        if (!outcome_parse(term->text, &class)) {
-            return false;
-        }
-        term->number = class;
-        return true;
+        return parse_class(term->text, &term->number);
     case SELECT_STATE:
         return parse_state(term->text, &term->number);
     case SELECT_RULE:
-        return parse_number(term->text, UINT32_MAX, &term->number) && term->number > 0;
+        return parse_rule(term->text, &term->number);
     case SELECT_OLDER:
     case SELECT_YOUNGER:
         return select_parse_duration(term->text, &term->number);
@@ -98,14 +114,14 @@ static bool parse_value(struct select_term *term)
 
 static bool parse_term(const char *text, struct select_term *term)
 {
+    *term = (struct select_term){.key = SELECT_ALL};
     if (strcmp(text, "all") == 0) {
-        *term = (struct select_term){.key = SELECT_ALL};
         return true;
     }
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         size_t len = strlen(keys[i].prefix);
         if (strncmp(text, keys[i].prefix, len) == 0 && strlen(text + len) < SELECT_TEXT_SIZE) {
-            *term = (struct select_term){.key = keys[i].key};
+            term->key = keys[i].key;
             bytes_copy_str(bytes_str(text + len), term->text, sizeof term->text);
             return parse_value(term);
         }
@@ -113,26 +129,41 @@ static bool parse_term(const char *text, struct select_term *term)
     return false;
 }
 
-bool select_parse(const json_t *terms, struct select *select, char error[SELECT_ERROR_SIZE])
+/* The values there are, where a person cannot know them all by heart. */
+static void add_known(struct text *error, enum select_key key)
 {
-    *select = (struct select){0};
-    if (terms == NULL) {
-        return true;
+    uint64_t count = key == SELECT_CLASS   ? (uint64_t)OUTCOME_COUNT
+                     : key == SELECT_STATE ? (uint64_t)DELIVERY_STATE_COUNT
+                                           : 0;
+    for (uint64_t i = 0; i < count; i++) {
+        text_append(error, i == 0 ? " (there are: " : ", ");
+        text_append(error, key == SELECT_CLASS ? outcome_text((enum outcome)i)
+                                               : delivery_state_text((enum delivery_state)i));
     }
-    if (!json_is_array(terms) || json_array_size(terms) > LIMIT_SELECT_TERMS) {
-        snprintf(error, SELECT_ERROR_SIZE, "select: an array of at most %d terms",
-                 LIMIT_SELECT_TERMS);
+    text_append(error, count > 0 ? ")" : "");
+}
+
+bool select_parse_terms(const char *const *term, size_t count, struct select *select,
+                        char error[SELECT_ERROR_SIZE])
+{
+    struct text said = text_of(error, SELECT_ERROR_SIZE);
+    *select = (struct select){0};
+    if (count > LIMIT_SELECT_TERMS) {
+        text_append(&said, "select: at most ");
+        text_append_number(&said, LIMIT_SELECT_TERMS);
+        text_append(&said, " terms");
         return false;
     }
-    for (size_t i = 0; i < json_array_size(terms); i++) {
-        const char *text = json_string_value(json_array_get(terms, i));
-        if (text == NULL || !parse_term(text, &select->term[i])) {
-            snprintf(error, SELECT_ERROR_SIZE, "not a selection: %.200s",
-                     text == NULL ? "(no text)" : text);
+    for (size_t i = 0; i < count; i++) {
+        if (!parse_term(term[i], &select->term[i])) {
+            text_append(&said, "not a selection: ");
+            text_append_first(&said, term[i], 64);
+            add_known(&said, select->term[i].key);
             return false;
         }
         select->count++;
     }
+    assert(select->count == count);
     return true;
 }
 
@@ -156,10 +187,19 @@ uint64_t select_number(const struct select *select, enum select_key key)
     return 0;
 }
 
+bool select_key_is_envelope(enum select_key key)
+{
+    return key == SELECT_DOMAIN || key == SELECT_RCPT || key == SELECT_SENDER;
+}
+
 bool select_needs_envelope(const struct select *select)
 {
-    return select_has(select, SELECT_DOMAIN) || select_has(select, SELECT_RCPT) ||
-           select_has(select, SELECT_SENDER);
+    for (uint32_t i = 0; i < select->count; i++) {
+        if (select_key_is_envelope(select->term[i].key)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool select_is_fixed(const struct select *select)
@@ -169,168 +209,4 @@ bool select_is_fixed(const struct select *select)
     return !select_has(select, SELECT_CLASS) && !select_has(select, SELECT_HOP) &&
            !select_has(select, SELECT_STATE) && !select_has(select, SELECT_RULE) &&
            !select_has(select, SELECT_OLDER) && !select_has(select, SELECT_YOUNGER);
-}
-
-/* `pattern` with * for any run of characters, without case. */
-static bool glob(const char *pattern, struct bytes text)
-{
-    const char *star = NULL;
-    size_t star_at = 0;
-    size_t at = 0;
-    while (at < text.len) {
-        if (*pattern == '*') {
-            star = ++pattern;
-            star_at = at;
-        } else if (*pattern != '\0' &&
-                   ascii_lower((uint8_t)*pattern) == ascii_lower(text.data[at])) {
-            pattern++;
-            at++;
-        } else if (star != NULL) {
-            pattern = star;
-            at = ++star_at;
-        } else {
-            return false;
-        }
-    }
-    while (*pattern == '*') {
-        pattern++;
-    }
-    return *pattern == '\0';
-}
-
-static bool match_sender(const char *pattern, struct bytes sender)
-{
-    if (strcmp(pattern, "<>") == 0) {
-        return sender.len == 0;
-    }
-    return glob(pattern, sender);
-}
-
-static struct bytes domain_of(struct bytes address)
-{
-    size_t at = address.len;
-    while (at > 0 && address.data[at - 1] != '@') {
-        at--;
-    }
-    return bytes_from(address, at);
-}
-
-static void keep_rcpts(const struct select_term *term, const struct delivery *d,
-                       const struct envelope *e, struct rcptset *mask)
-{
-    unsigned n = 0;
-    for (unsigned i = 0; i < e->rcpt_count && n < d->rcpt_count; i++) {
-        if (e->rcpt[i].route_index != id_index(d->id)) {
-            continue;
-        }
-        struct bytes address = e->rcpt[i].address;
-        bool yes = term->key == SELECT_DOMAIN ? glob(term->text, domain_of(address))
-                                              : glob(term->text, address);
-        if (!yes) {
-            rcptset_remove(mask, n);
-        }
-        n++;
-    }
-}
-
-static void keep_class(uint64_t class, const struct delivery *d, struct rcptset *mask)
-{
-    for (unsigned i = 0; i < d->rcpt_count; i++) {
-        if (d->rcpt[i].outcome != class) {
-            rcptset_remove(mask, i);
-        }
-    }
-}
-
-static bool match_hop(const char *name, const struct delivery *d)
-{
-    for (uint32_t i = 0; i < d->route->hop_count; i++) {
-        if (strcmp(d->route->hop[i]->name, name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool match_state(uint64_t state, const struct delivery *d, struct rcptset *mask)
-{
-    if (state != DELIVERY_FROZEN) {
-        return d->state == state;
-    }
-    *mask = delivery_rcpts(d, RCPT_FROZEN); /* frozen recipients of one that also waits count */
-    return d->frozen_count > 0;
-}
-
-/* Terms that need no envelope. Those of recipients only narrow the mask. */
-static bool match_cheap(struct control *c, const struct select_term *term, const struct delivery *d,
-                        struct rcptset *mask)
-{
-    uint64_t age_ms = c->now.wall_ms > d->received_ms ? c->now.wall_ms - d->received_ms : 0;
-    switch (term->key) {
-    case SELECT_ID:
-        return d->id == term->number ||
-               (id_index(term->number) == 0 && id_message(d->id) == term->number);
-    case SELECT_ROUTE:
-        return strcmp(d->route->name, term->text) == 0;
-    case SELECT_CLASS:
-        keep_class(term->number, d, mask);
-        return !rcptset_is_empty(mask);
-    case SELECT_HOP:
-        return match_hop(term->text, d);
-    case SELECT_STATE:
-        return match_state(term->number, d, mask);
-    case SELECT_RULE:
-        return rules_holds_it(c, (uint32_t)term->number, d);
-    case SELECT_OLDER:
-        return age_ms > term->number;
-    case SELECT_YOUNGER:
-        return age_ms < term->number;
-    case SELECT_ALL:
-    case SELECT_DOMAIN:
-    case SELECT_RCPT:
-    case SELECT_SENDER:
-        return true;
-    }
-    assert(false);
-    return false;
-}
-
-enum select_verdict select_match(struct control *c, const struct select *select,
-                                 const struct delivery *d, struct rcptset *mask_out)
-{
-    struct rcptset pending = delivery_rcpts(d, RCPT_WAITING);
-    struct rcptset frozen = delivery_rcpts(d, RCPT_FROZEN);
-    rcptset_union(&pending, &frozen);
-    struct rcptset mask =
-        select_has(select, SELECT_STATE) && select_number(select, SELECT_STATE) == DELIVERY_FROZEN
-            ? frozen
-            : pending;
-    for (uint32_t i = 0; i < select->count; i++) {
-        struct rcptset narrow = mask;
-        if (!match_cheap(c, &select->term[i], d, &narrow)) {
-            return SELECT_NO;
-        }
-        struct rcptset outside = mask;
-        rcptset_subtract(&outside, &narrow);
-        rcptset_subtract(&mask, &outside);
-    }
-    if (select->count > 0 && select_needs_envelope(select)) {
-        struct envelope e;
-        if (!catchup_envelope(c, d, &e)) {
-            return SELECT_UNREADABLE;
-        }
-        for (uint32_t i = 0; i < select->count; i++) {
-            const struct select_term *term = &select->term[i];
-            if (term->key == SELECT_SENDER && !match_sender(term->text, e.sender)) {
-                return SELECT_NO;
-            }
-            if (term->key == SELECT_DOMAIN || term->key == SELECT_RCPT) {
-                keep_rcpts(term, d, &e, &mask);
-            }
-        }
-    }
-    if (mask_out != NULL) {
-        *mask_out = mask;
-    }
-    return select->count > 0 && !rcptset_is_empty(&mask) ? SELECT_YES : SELECT_NO;
 }

@@ -103,3 +103,28 @@ Test(bytes, put_and_get_are_inverse)
     put_be16(b, 0x1234);
     cr_assert_eq(get_be16(b), 0x1234);
 }
+
+Test(text, is_cut_where_the_room_ends)
+{
+    char out[12];
+    struct text t = text_of(out, sizeof out);
+    cr_assert_str_eq(out, "");
+    text_append(&t, "ab");
+    text_append_first(&t, "cdef", 2);
+    text_append_first(&t, "x", 9);
+    text_append_number(&t, 0);
+    text_append_number(&t, 907);
+    cr_assert_str_eq(out, "abcdx0907");
+    text_append_number(&t, UINT64_MAX);
+    cr_assert_str_eq(out, "abcdx090718");
+    text_append(&t, "more");
+    cr_assert_str_eq(out, "abcdx090718");
+    char one[1];
+    t = text_of(one, sizeof one);
+    text_append(&t, "x");
+    cr_assert_str_eq(one, "");
+    char whole[32];
+    t = text_of(whole, sizeof whole);
+    text_append_number(&t, UINT64_MAX);
+    cr_assert_str_eq(whole, "18446744073709551615");
+}

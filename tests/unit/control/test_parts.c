@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/control/test_parts.c: the small parts by themselves: map, seen, liveness, breaker,
- * selections. */
+/* tests/unit/control/test_parts.c: the small parts by themselves: map, seen, liveness, breaker. */
 #include "control/core/breaker.h"
 #include "control/core/liveness.h"
 #include "control/core/map.h"
 #include "control/core/seen.h"
-#include "control/core/select.h"
 
 #include <criterion/criterion.h>
 
@@ -130,44 +128,4 @@ Test(breaker, opens_probes_and_closes)
     cr_assert(!breaker_may_probe(&b, 1099) && breaker_may_probe(&b, 1100));
     cr_assert(breaker_close(&b));
     cr_assert(breaker_fail(&b, 0, true, false)); /* 5xx greeting */
-}
-
-static bool parses(const char *term)
-{
-    struct select select;
-    char error[SELECT_ERROR_SIZE];
-    json_t *terms = json_pack("[s]", term);
-    bool good = select_parse(terms, &select, error);
-    json_decref(terms);
-    return good;
-}
-
-Test(select, refuses_what_it_does_not_fully_understand)
-{
-    static const char *const good[] = {"all",        "id=10",     "route=x",  "age>90s",
-                                       "age<7d",     "sender=<>", "rcpt=*@x", "class=policy",
-                                       "state=held", "rule=3",    "hop=h",    "domain=x.y"};
-    static const char *const bad[] = {"",
-                                      "ALL",
-                                      "id=",
-                                      "id=u!",
-                                      "age>",
-                                      "age>5",
-                                      "age>5w",
-                                      "age>-1s",
-                                      "rule=0",
-                                      "rule=x",
-                                      "state=x",
-                                      "class=nope",
-                                      "route=",
-                                      "foo=1",
-                                      "age=5s",
-                                      "age>5ss",
-                                      "rule=99999999999"};
-    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
-        cr_assert(parses(good[i]), "%s", good[i]);
-    }
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        cr_assert_not(parses(bad[i]), "%s", bad[i]);
-    }
 }

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/admin/select_json.h: a selection as requests and the database have it: an array of
+ * strings. */
+#ifndef HOLDFAST_CONTROL_ADMIN_SELECT_JSON_H
+#define HOLDFAST_CONTROL_ADMIN_SELECT_JSON_H
+
+#include "control/core/select.h"
+
+#include <jansson.h>
+
+/* As select_parse_terms; NULL is an empty selection. */
+must_check bool select_parse(const json_t *terms, struct select *select_out,
+                             char error_out[SELECT_ERROR_SIZE]);
+
+#endif
