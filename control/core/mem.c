@@ -37,3 +37,8 @@ char *mem_copy_str(const char *str)
     assert(copy != NULL);
     return copy;
 }
+
+void mem_free(void *mem)
+{
+    free(mem);
+}

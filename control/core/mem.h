@@ -14,5 +14,6 @@ void *mem_zalloc(size_t size);
 /* Grows an array of `size`-byte elements to at least `count`; *capacity is in elements. */
 void *mem_grow(void *array, size_t *capacity, size_t count, size_t size);
 char *mem_copy_str(const char *str);
+void mem_free(void *mem);
 
 #endif

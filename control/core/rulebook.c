@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/core/rulebook.c: finds the rules that may match. See rulebook.h; rulebook_key.c knows
+ * which keys a term offers.
+ *
+ * A shelf holds the rules under one key, in the order of their ids. One map finds all shelves. A
+ * key has 64 bits; two things that have the same by chance only cost time, because every rule on a
+ * shelf is asked in full.
+ *
+ * Promise: one lookup for each key that a message has: address, domain, each three characters in a
+ *          row. Most of the latter end at one bit of a filter.
+ * Trap:    the filter must have the bit of every shelf of three characters. A bit too many costs a
+ *          lookup; a bit too few lets mail through that is to be held. */
+#include "control/core/rulebook.h"
+
+#include "control/core/map.h"
+#include "control/core/mem.h"
+#include "control/core/rulebook_key.h"
+
+#include "common/id.h"
+#include "common/limits/address.h"
+#include "common/limits/rcpts.h"
+
+enum { FILTER_SHIFT = 48, FILTER_WORDS = (1 << 16) / 64 };
+
+struct booked;
+
+struct slot {
+    uint64_t older_min_ms; /* of age>, age<: a rule out of these bounds is not asked */
+    uint64_t younger_ms;
+    struct booked *rule;
+    uint32_t id;
+    uint32_t number; /* of the rule in a bitmap of all */
+};
+
+struct shelf {
+    uint64_t key;
+    enum book_kind kind;
+    size_t count;
+    size_t capacity;
+    struct slot *slot;
+};
+
+struct booked {
+    struct shelf *shelf;
+    uint32_t number;
+    uint32_t term_count;
+    bool asks_envelope;
+    struct select_term term[];
+};
+
+struct book {
+    struct siphash_key hash_key;
+    struct map rules;   /* by id */
+    struct map shelves; /* by key */
+    struct shelf rest_envelope;
+    struct shelf rest_now;
+    size_t kind_count[BOOK_KINDS]; /* shelves */
+    size_t envelope_count;
+    uint64_t numbers[LIMIT_RULES / 64]; /* those in use */
+    uint64_t filter[FILTER_WORDS];
+};
+
+_Static_assert(LIMIT_RULES % 64 == 0, "a bitmap of rules is whole words");
+_Static_assert(OUTCOME_COUNT <= 64, "a bitmap of classes is one word");
+
+struct book *book_create(const struct siphash_key *key)
+{
+    struct book *book = mem_zalloc(sizeof *book);
+    book->hash_key = *key;
+    book->rest_envelope.kind = BOOK_REST;
+    book->rest_now.kind = BOOK_REST;
+    return book;
+}
+
+void book_destroy(struct book *book)
+{
+    size_t at = 0;
+    for (struct shelf *s = map_next(&book->shelves, &at); s != NULL;
+         s = map_next(&book->shelves, &at)) {
+        mem_free(s->slot);
+        mem_free(s);
+    }
+    at = 0;
+    for (struct booked *r = map_next(&book->rules, &at); r != NULL;
+         r = map_next(&book->rules, &at)) {
+        mem_free(r);
+    }
+    mem_free(book->rest_envelope.slot);
+    mem_free(book->rest_now.slot);
+    map_fini(&book->shelves);
+    map_fini(&book->rules);
+    mem_free(book);
+}
+
+size_t book_envelope_count(const struct book *book)
+{
+    return book->envelope_count;
+}
+
+/* --- adding and removing --------------------------------------------------------------------- */
+
+static bool is_part(enum book_kind kind)
+{
+    return kind == BOOK_SENDER_PART || kind == BOOK_RCPT_PART;
+}
+
+static uint32_t filter_bit(uint64_t key)
+{
+    return (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> FILTER_SHIFT);
+}
+
+static bool filter_has(const struct book *book, uint64_t key)
+{
+    uint32_t bit = filter_bit(key);
+    return (book->filter[bit / 64] >> (bit % 64) & 1) != 0;
+}
+
+static void filter_add(struct book *book, uint64_t key)
+{
+    uint32_t bit = filter_bit(key);
+    book->filter[bit / 64] |= UINT64_C(1) << (bit % 64);
+    assert(filter_has(book, key));
+}
+
+/* A bit may stand for two shelves. */
+static void filter_rebuild(struct book *book)
+{
+    size_t at = 0;
+    memset(book->filter, 0, sizeof book->filter);
+    for (const struct shelf *s = map_next(&book->shelves, &at); s != NULL;
+         s = map_next(&book->shelves, &at)) {
+        if (is_part(s->kind)) {
+            filter_add(book, s->key);
+        }
+    }
+}
+
+static struct shelf *shelf_take(struct book *book, const struct book_offer *offer)
+{
+    struct shelf *s = map_find(&book->shelves, offer->key);
+    if (s == NULL) {
+        s = mem_zalloc(sizeof *s);
+        s->key = offer->key;
+        s->kind = offer->kind;
+        map_put(&book->shelves, s->key, s);
+        book->kind_count[s->kind]++;
+        if (is_part(s->kind)) {
+            filter_add(book, s->key);
+        }
+    }
+    return s;
+}
+
+static void shelf_give(struct book *book, struct shelf *s)
+{
+    assert(s->count == 0);
+    if (s->kind == BOOK_REST) {
+        return;
+    }
+    bool part = is_part(s->kind);
+    (void)map_remove(&book->shelves, s->key);
+    book->kind_count[s->kind]--;
+    mem_free(s->slot);
+    mem_free(s);
+    if (part) {
+        filter_rebuild(book);
+    }
+}
+
+/* The first slot whose id is not below. */
+static size_t slot_of(const struct shelf *s, uint32_t id)
+{
+    size_t low = 0;
+    size_t high = s->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (s->slot[middle].id < id) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+static void shelf_put(struct shelf *s, struct booked *rule, uint32_t id)
+{
+    size_t at = slot_of(s, id);
+    struct slot slot = {.younger_ms = UINT64_MAX, .rule = rule, .id = id, .number = rule->number};
+    for (uint32_t i = 0; i < rule->term_count; i++) {
+        uint64_t ms = rule->term[i].number;
+        if (rule->term[i].key == SELECT_OLDER && ms >= slot.older_min_ms) {
+            slot.older_min_ms = ms + 1;
+        } else if (rule->term[i].key == SELECT_YOUNGER && ms < slot.younger_ms) {
+            slot.younger_ms = ms;
+        }
+    }
+    s->slot = mem_grow(s->slot, &s->capacity, s->count + 1, sizeof *s->slot);
+    memmove(&s->slot[at + 1], &s->slot[at], (s->count - at) * sizeof *s->slot);
+    s->slot[at] = slot;
+    s->count++;
+    rule->shelf = s;
+}
+
+/* The best key so far. */
+struct choice {
+    const struct book *book;
+    struct book_offer best;
+};
+
+static void choose(void *ctx, const struct book_offer *offer)
+{
+    struct choice *choice = ctx;
+    const struct shelf *s = map_find(&choice->book->shelves, offer->key);
+    uint32_t cost = offer->cost + (s == NULL ? 0 : (uint32_t)s->count);
+    if (cost < choice->best.cost) {
+        choice->best = *offer;
+        choice->best.cost = cost;
+    }
+}
+
+static struct shelf *choose_shelf(struct book *book, const struct booked *rule)
+{
+    struct choice choice = {.book = book, .best = {.kind = BOOK_REST, .cost = UINT32_MAX}};
+    for (uint32_t i = 0; i < rule->term_count; i++) {
+        if (select_key_is_envelope(rule->term[i].key) == rule->asks_envelope) {
+            book_term_offers(&book->hash_key, &rule->term[i], choose, &choice);
+        }
+    }
+    if (choice.best.kind == BOOK_REST) {
+        return rule->asks_envelope ? &book->rest_envelope : &book->rest_now;
+    }
+    return shelf_take(book, &choice.best);
+}
+
+static uint32_t number_take(struct book *book)
+{
+    uint32_t number = 0;
+    while ((book->numbers[number / 64] >> (number % 64) & 1) != 0) {
+        number++;
+        assert(number < LIMIT_RULES);
+    }
+    book->numbers[number / 64] |= UINT64_C(1) << (number % 64);
+    return number;
+}
+
+void book_add(struct book *book, uint32_t rule_id, const struct select *select)
+{
+    assert(rule_id != 0 && map_find(&book->rules, rule_id) == NULL);
+    assert(book->rules.count < LIMIT_RULES && select->count <= LIMIT_SELECT_TERMS);
+    struct booked *rule = mem_zalloc(sizeof *rule + select->count * sizeof select->term[0]);
+    rule->number = number_take(book);
+    rule->term_count = select->count;
+    rule->asks_envelope = select_needs_envelope(select);
+    memcpy(rule->term, select->term, select->count * sizeof select->term[0]);
+    map_put(&book->rules, rule_id, rule);
+    shelf_put(choose_shelf(book, rule), rule, rule_id);
+    book->envelope_count += rule->asks_envelope;
+}
+
+void book_remove(struct book *book, uint32_t rule_id)
+{
+    struct booked *rule = map_remove(&book->rules, rule_id);
+    assert(rule != NULL);
+    struct shelf *s = rule->shelf;
+    size_t at = slot_of(s, rule_id);
+    assert(at < s->count && s->slot[at].rule == rule);
+    s->count--;
+    memmove(&s->slot[at], &s->slot[at + 1], (s->count - at) * sizeof *s->slot);
+    if (s->count == 0) {
+        shelf_give(book, s);
+    }
+    book->numbers[rule->number / 64] &= ~(UINT64_C(1) << (rule->number % 64));
+    book->envelope_count -= rule->asks_envelope;
+    mem_free(rule);
+}
+
+/* --- what an envelope meets ------------------------------------------------------------------ */
+
+struct walk {
+    const struct book *book;
+    const struct envelope *envelope;
+    unsigned route_index;
+    const struct rcptset *pending;
+    struct bytes domain;              /* of the recipient before: its keys were asked for */
+    uint64_t asked[LIMIT_RULES / 64]; /* a rule may be met again */
+    uint32_t *id;
+    size_t count;
+    size_t max;
+};
+
+static void note_match(struct walk *w, uint32_t id)
+{
+    size_t at = w->count;
+    while (at > 0 && w->id[at - 1] > id) {
+        at--;
+    }
+    if (at == w->max) {
+        return;
+    }
+    size_t keep = w->count < w->max ? w->count : w->max - 1;
+    memmove(&w->id[at + 1], &w->id[at], (keep - at) * sizeof w->id[0]);
+    w->id[at] = id;
+    w->count = keep + 1;
+}
+
+static void ask_shelf(struct walk *w, const struct shelf *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        const struct slot *slot = &s->slot[i];
+        uint64_t bit = UINT64_C(1) << (slot->number % 64);
+        if ((w->asked[slot->number / 64] & bit) != 0) {
+            continue;
+        }
+        w->asked[slot->number / 64] |= bit;
+        struct rcptset mask = *w->pending;
+        if (select_terms_match_envelope(slot->rule->term, slot->rule->term_count, w->envelope,
+                                        w->route_index, &mask)) {
+            note_match(w, slot->id);
+        }
+    }
+}
+
+static void ask_text(struct walk *w, enum book_kind kind, struct bytes text)
+{
+    if (w->book->kind_count[kind] == 0) {
+        return;
+    }
+    const struct shelf *s =
+        map_find(&w->book->shelves, book_key_text(&w->book->hash_key, kind, text));
+    if (s != NULL) {
+        ask_shelf(w, s);
+    }
+}
+
+/* The parts that begin before `end`. */
+static void ask_parts(struct walk *w, enum book_kind kind, struct bytes text, size_t end)
+{
+    if (w->book->kind_count[kind] == 0) {
+        return;
+    }
+    for (size_t i = 0; i < end && i + 3 <= text.len; i++) {
+        uint64_t key = book_key_number(kind, book_part(text.data + i));
+        const struct shelf *s = filter_has(w->book, key) ? map_find(&w->book->shelves, key) : NULL;
+        if (s != NULL) {
+            ask_shelf(w, s);
+        }
+    }
+}
+
+static struct bytes lower_case(struct bytes address, uint8_t out[LIMIT_ADDRESS_BYTES])
+{
+    assert(address.len <= LIMIT_ADDRESS_BYTES); /* envelope_decode sees to that */
+    for (size_t i = 0; i < address.len; i++) {
+        out[i] = ascii_lower(address.data[i]);
+    }
+    return bytes_of(out, address.len);
+}
+
+static void ask_sender(struct walk *w)
+{
+    uint8_t lower[LIMIT_ADDRESS_BYTES];
+    struct bytes text = lower_case(w->envelope->sender, lower);
+    ask_text(w, BOOK_SENDER, text);
+    ask_text(w, BOOK_SENDER_DOMAIN, select_domain_of(text));
+    ask_parts(w, BOOK_SENDER_PART, text, text.len);
+}
+
+static void ask_rcpt(struct walk *w, struct bytes address)
+{
+    uint8_t lower[LIMIT_ADDRESS_BYTES];
+    struct bytes text = lower_case(address, lower);
+    struct bytes domain = select_domain_of(address);
+    bool again = w->domain.data != NULL && bytes_equal(domain, w->domain);
+    ask_text(w, BOOK_RCPT, text);
+    if (!again) {
+        ask_text(w, BOOK_RCPT_DOMAIN, select_domain_of(text));
+    }
+    ask_parts(w, BOOK_RCPT_PART, text, again ? text.len - domain.len : text.len);
+    w->domain = domain;
+}
+
+size_t book_match_envelope(const struct book *book, const struct envelope *envelope,
+                           unsigned route_index, const struct rcptset *pending,
+                           uint32_t *rule_id_out, size_t max)
+{
+    struct walk w = {.book = book,
+                     .envelope = envelope,
+                     .route_index = route_index,
+                     .pending = pending,
+                     .id = rule_id_out,
+                     .max = max};
+    assert(envelope->rcpt_count <= LIMIT_RCPTS);
+    if (book->envelope_count == 0 || rcptset_is_empty(pending)) {
+        return 0;
+    }
+    ask_shelf(&w, &book->rest_envelope);
+    ask_sender(&w);
+    unsigned n = 0;
+    for (unsigned i = 0; i < envelope->rcpt_count; i++) {
+        if (envelope->rcpt[i].route_index == route_index && rcptset_has(pending, n++)) {
+            ask_rcpt(&w, envelope->rcpt[i].address);
+        }
+    }
+    assert(w.count <= max && w.count <= book->envelope_count);
+    return w.count;
+}
+
+/* --- what is known without the envelope ------------------------------------------------------ */
+
+/* The lowest id on that shelf that matches and is below `best`, else `best`. */
+static uint64_t ask_now(const struct shelf *s, const struct select_facts *facts, uint64_t best)
+{
+    for (size_t i = 0; s != NULL && i < s->count && s->slot[i].id < best; i++) {
+        const struct slot *slot = &s->slot[i];
+        if (facts->age_ms < slot->older_min_ms || facts->age_ms >= slot->younger_ms) {
+            continue;
+        }
+        struct rcptset mask;
+        if (select_terms_match_facts(slot->rule->term, slot->rule->term_count, facts, &mask) ==
+            SELECT_YES) {
+            return slot->id;
+        }
+    }
+    return best;
+}
+
+static uint64_t ask_name(const struct book *book, enum book_kind kind, const char *name,
+                         const struct select_facts *facts, uint64_t best)
+{
+    if (book->kind_count[kind] == 0) {
+        return best;
+    }
+    uint64_t key = book_key_text(&book->hash_key, kind, bytes_str(name));
+    return ask_now(map_find(&book->shelves, key), facts, best);
+}
+
+static uint64_t ask_classes(const struct book *book, const struct select_facts *facts,
+                            uint64_t best)
+{
+    uint64_t seen = 0;
+    if (book->kind_count[BOOK_CLASS] == 0) {
+        return best;
+    }
+    for (unsigned i = 0; i < LIMIT_RCPTS; i++) {
+        if (facts->pending.word[i / 64] == 0) {
+            i |= 63;
+            continue;
+        }
+        uint64_t class = rcptset_has(&facts->pending, i) ? facts->class_of(facts->ctx, i) : 64;
+        if (class < 64 && (seen >> class & 1) == 0) {
+            seen |= UINT64_C(1) << class;
+            uint64_t key = book_key_number(BOOK_CLASS, class);
+            best = ask_now(map_find(&book->shelves, key), facts, best);
+        }
+    }
+    return best;
+}
+
+uint32_t book_match_now(const struct book *book, const struct select_facts *facts)
+{
+    uint64_t best = UINT64_MAX;
+    best = ask_now(&book->rest_now, facts, best);
+    if (book->kind_count[BOOK_ID] > 0) {
+        uint64_t key = book_key_number(BOOK_ID, id_message(facts->id));
+        best = ask_now(map_find(&book->shelves, key), facts, best);
+    }
+    best = ask_name(book, BOOK_ROUTE, facts->route_name, facts, best);
+    for (uint32_t i = 0; i < facts->hop_count; i++) {
+        best = ask_name(book, BOOK_HOP, facts->hop_name[i], facts, best);
+    }
+    best = ask_classes(book, facts, best);
+    assert(best != 0);
+    return best == UINT64_MAX ? 0 : (uint32_t)best;
+}
