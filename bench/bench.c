@@ -96,9 +96,19 @@ uint64_t bench_now_ns(void)
     return clock_ns(CLOCK_MONOTONIC);
 }
 
+uint64_t bench_wall_ms(void)
+{
+    return clock_ns(CLOCK_REALTIME) / 1000000;
+}
+
 uint64_t bench_cpu_ns(void)
 {
     return clock_ns(CLOCK_PROCESS_CPUTIME_ID);
+}
+
+uint64_t bench_thread_cpu_ns(void)
+{
+    return clock_ns(CLOCK_THREAD_CPUTIME_ID);
 }
 
 uint64_t bench_cycles(void)
@@ -122,4 +132,55 @@ double bench_median(double *sample, size_t count)
     assert(count > 0);
     qsort(sample, count, sizeof *sample, compare);
     return count % 2 == 1 ? sample[count / 2] : (sample[count / 2 - 1] + sample[count / 2]) / 2;
+}
+
+/* Below BENCH_HISTOGRAM_STEPS each number has its bucket; above, each power of two has so many. */
+static unsigned bucket_of(uint64_t ns)
+{
+    unsigned power = 0;
+    while (ns >> power >= 2 * BENCH_HISTOGRAM_STEPS) {
+        power++;
+    }
+    unsigned at = power * BENCH_HISTOGRAM_STEPS + (unsigned)(ns >> power);
+    return at < BENCH_HISTOGRAM_BUCKETS ? at : BENCH_HISTOGRAM_BUCKETS - 1;
+}
+
+/* The largest number that falls into the bucket. */
+static uint64_t bucket_top(unsigned at)
+{
+    if (at < 2 * BENCH_HISTOGRAM_STEPS) {
+        return at;
+    }
+    unsigned power = at / BENCH_HISTOGRAM_STEPS - 1;
+    uint64_t first = at - power * BENCH_HISTOGRAM_STEPS;
+    return ((first + 1) << power) - 1;
+}
+
+void bench_histogram_add(struct bench_histogram *histogram, uint64_t ns)
+{
+    unsigned at = bucket_of(ns);
+    assert(bucket_top(at) >= ns || at == BENCH_HISTOGRAM_BUCKETS - 1);
+    histogram->count++;
+    histogram->sum_ns += ns;
+    histogram->max_ns = ns > histogram->max_ns ? ns : histogram->max_ns;
+    histogram->bucket[at]++;
+}
+
+double bench_histogram_us(const struct bench_histogram *histogram, double share)
+{
+    assert(share >= 0 && share <= 1);
+    uint64_t seen = 0;
+    for (unsigned i = 0; i < BENCH_HISTOGRAM_BUCKETS; i++) {
+        seen += histogram->bucket[i];
+        if (histogram->bucket[i] > 0 && (double)seen >= share * (double)histogram->count) {
+            uint64_t top = bucket_top(i);
+            return (double)(top < histogram->max_ns ? top : histogram->max_ns) / 1000;
+        }
+    }
+    return (double)histogram->max_ns / 1000;
+}
+
+double bench_histogram_mean_us(const struct bench_histogram *histogram)
+{
+    return histogram->count == 0 ? 0 : (double)histogram->sum_ns / (double)histogram->count / 1000;
 }

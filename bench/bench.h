@@ -7,6 +7,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Durations, to 2 in a hundred; the largest exactly. */
+enum { BENCH_HISTOGRAM_STEPS = 64, BENCH_HISTOGRAM_BUCKETS = 60 * BENCH_HISTOGRAM_STEPS };
+struct bench_histogram {
+    uint64_t count;
+    uint64_t sum_ns;
+    uint64_t max_ns;
+    uint64_t bucket[BENCH_HISTOGRAM_BUCKETS];
+};
+void bench_histogram_add(struct bench_histogram *histogram, uint64_t ns);
+/* What `share` (0 to 1) of them do not exceed, in microseconds; 0 when there are none. */
+double bench_histogram_us(const struct bench_histogram *histogram, double share);
+double bench_histogram_mean_us(const struct bench_histogram *histogram);
+
 /* "--name VALUE". The value stands there before as the default, afterwards as it was given. */
 struct bench_option {
     const char *name;
@@ -24,8 +37,11 @@ void bench_options(int argc, char **argv, struct bench_option *option);
 void bench_settings_print(const struct bench_option *option);
 
 uint64_t bench_now_ns(void);
-/* CPU time of the whole process. */
+/* Since 1970. */
+uint64_t bench_wall_ms(void);
+/* CPU time of the whole process, and of the calling thread. */
 uint64_t bench_cpu_ns(void);
+uint64_t bench_thread_cpu_ns(void);
 /* TSC; 0 where there is none. */
 uint64_t bench_cycles(void);
 /* Sorts the samples. */

@@ -35,7 +35,7 @@ LAYERS = {
     "dataplane/": ["common/", "spool/", "dataplane/"],
     "control/": ["common/", "spool/", "control/"],
     "control/cli/": ["common/", "spool/", "control/"],
-    "bench/": ["common/", "spool/", "dataplane/", "bench/"],
+    "bench/": ["common/", "spool/", "dataplane/", "control/", "bench/"],
     "tests/": ["common/", "spool/", "dataplane/", "control/", "tests/"],
 }
 
@@ -44,7 +44,7 @@ LIBRARIES = [
     (r"liburing\.h", ["spool/uring.c"]),
     (r"rte_\w+\.h", ["dataplane/net/"]),
     (r"sqlite3\.h", ["control/", "tests/sim/", "tests/unit/control/"]),
-    (r"jansson\.h", ["control/", "tests/sim/", "tests/unit/control/"]),
+    (r"jansson\.h", ["control/", "bench/control/", "tests/sim/", "tests/unit/control/"]),
     (r"libconfig\.h", ["common/config", "common/config/"]),
 ]
 

@@ -20,6 +20,10 @@ PAIR = re.compile(r"[a-z][a-z0-9_]*=[^ =]+")
 
 # A short run of each, and figures that its last line must have.
 SHORT = {
+    "control": (["--deliveries", "300", "--recipients", "50", "--rest", "1", "--mix", "1",
+                 "--asks", "1", "--live", "200", "--rules", "4"],
+                {"deliveries", "bytes_each", "turn_p999_us", "turn_max_us", "live_latency_ratio",
+                 "start_answer_ms", "start_indexed_ms", "status_ms", "list_ms"}),
     "smtp": (["--messages", "50", "--rounds", "1"], {"bytes"}),
     "spool": (["--messages", "50", "--depth", "8", "--rounds", "1"],
               {"io_uring_rate", "pwritev2_rate"}),
@@ -76,6 +80,12 @@ class Run(unittest.TestCase):
         self.assertLessEqual(wanted, set(figures))
         self.assertTrue(all(float(figures[key]) >= 0 for key in figures), rows[-1])
         return figures
+
+    def test_control(self):
+        figures = self.short("control")
+        self.assertEqual(figures["deliveries"], "300")
+        for key in ("turns", "turn_max_us", "reloads", "checkpoints", "live_latency_ratio"):
+            self.assertGreater(float(figures[key]), 0, key)
 
     def test_smtp(self):
         self.short("smtp")

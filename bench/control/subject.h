@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* bench/control/subject.h: control as holdfast-control runs it: everything of the benchmark that
+ * touches control's surface is behind this, and changes with it.
+ *
+ * Promise: what main.c does in its loop happens here, in the same order; a request is text, as on
+ *          the admin socket, and so is its answer.
+ * Trap:    one thread calls all of this: the one whose turns are measured. */
+#ifndef HOLDFAST_BENCH_CONTROL_SUBJECT_H
+#define HOLDFAST_BENCH_CONTROL_SUBJECT_H
+
+#include "bench/control/campus.h"
+#include "bench/control/dataplane.h"
+
+#include <stdbool.h>
+
+struct subject;
+
+/* How long each step of a start took. */
+struct subject_start {
+    uint64_t config_ns;  /* reading the configuration */
+    uint64_t create_ns;  /* database, routes, policy */
+    uint64_t recover_ns; /* the table, from checkpoint and logs, as far as the start waits for it */
+};
+
+/* Starts it on <dir>/<name>, a configuration of campus_write. Ends the program with a line when it
+ * cannot. */
+struct subject *subject_start(const char *dir, const char *name, struct dataplane *dp,
+                              int doorbell_fd, struct subject_start *start_out);
+/* `clean`: as at SIGTERM, with a checkpoint; else as at a kill. */
+void subject_end(struct subject *s, bool clean);
+void subject_campus(const struct subject *s, struct campus *campus_out);
+
+/* One turn of its loop but for the requests, and the sleep after it. Returns true when there was
+ * work. */
+bool subject_turn(struct subject *s);
+void subject_sleep(struct subject *s, bool worked);
+
+/* One request; the answer is the caller's to free, or NULL: it comes by subject_ready. */
+char *subject_ask(struct subject *s, const char *request, uint64_t *token_out);
+char *subject_ready(struct subject *s, uint64_t token);
+
+/* As at SIGHUP, with <dir>/<name>. Begun and, today, done. */
+void subject_reload(struct subject *s, const char *name);
+/* As when its interval has passed. */
+void subject_checkpoint(struct subject *s);
+/* Neither a reload nor a checkpoint is under way. */
+bool subject_is_settled(const struct subject *s);
+
+#endif
