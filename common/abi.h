@@ -190,8 +190,10 @@ _Static_assert(sizeof(struct abi_down) == RING_SLOT_BYTES, "one slot");
 
 /* --- regions ------------------------------------------------------------------------------- */
 
+/* `magic` is the last that the maker of a region stores, with release. Who loads it with acquire
+ * and finds it right sees the rest as it was made. */
 struct abi_root {
-    uint64_t magic;
+    _Atomic uint64_t magic;
     uint32_t version;
     uint32_t layout_hash;
     uint32_t start; /* the dataplane's start number: a change means another run */
@@ -206,7 +208,7 @@ struct abi_root {
 struct envelope_ring;
 
 struct abi_attach {
-    uint64_t magic;
+    _Atomic uint64_t magic;
     uint32_t version;
     uint32_t layout_hash;
     uint64_t epoch;
@@ -215,9 +217,10 @@ struct abi_attach {
     alignas(64) _Atomic uint64_t control_heartbeat_ns;
     /* The newest policy snapshot in the state directory; by control. */
     _Atomic uint64_t policy_published;
-    /* Control is about to sleep: ring the doorbell after the next put. The writer thread clears
-     * it. Both are sequentially consistent: control sets it, then looks at the ring once more;
-     * the writer puts, then looks at it. */
+    /* Control is about to sleep: the writer thread clears this after a put, and rings the doorbell
+     * where it was set. Control exchanges 1 in, then looks at the ring once more; the writer puts,
+     * then exchanges 0 in. The later of two exchanges sees all that came before the earlier: either
+     * the writer finds the 1, or control finds the message. A load and a store would not do. */
     _Atomic uint32_t control_sleeping;
     /* By control: not 0 while it has a use for the envelope of each COMMIT. Relaxed, on both sides:
      * it orders nothing, and a COMMIT that comes without costs a read from the disk. */

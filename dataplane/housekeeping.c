@@ -72,8 +72,8 @@ int housekeeping_init(struct housekeeping *h)
     uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
     load_policy(h, now_ns);
     atomic_store(&h->root->heartbeat_ns, now_ns);
-    atomic_thread_fence(memory_order_seq_cst);
-    h->root->magic = ABI_MAGIC_ROOT; /* last: from here on it is complete */
+    /* Last: from here on it is complete. */
+    atomic_store_explicit(&h->root->magic, ABI_MAGIC_ROOT, memory_order_release);
     return 0;
 }
 
@@ -101,7 +101,8 @@ void housekeeping_fini(struct housekeeping *h)
 static bool region_is_sound(const struct housekeeping *h, const struct abi_attach *region,
                             uint64_t epoch)
 {
-    return region->magic == ABI_MAGIC_ATTACH && region->version == ABI_VERSION &&
+    uint64_t magic = atomic_load_explicit(&region->magic, memory_order_acquire);
+    return magic == ABI_MAGIC_ATTACH && region->version == ABI_VERSION &&
            region->layout_hash == abi_layout_hash() && region->epoch == epoch &&
            region->worker_count == h->worker_count;
 }

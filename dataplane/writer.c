@@ -136,10 +136,7 @@ static void wake_control(struct writer *w)
     if (w->region == NULL || w->settings.doorbell == NULL) {
         return;
     }
-    /* Sequentially consistent, against the put above it: see abi.h. */
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load(&w->region->control_sleeping) != 0 &&
-        atomic_exchange(&w->region->control_sleeping, 0) != 0) {
+    if (atomic_exchange(&w->region->control_sleeping, 0) != 0) { /* never a load first: see abi.h */
         w->settings.doorbell(w->settings.doorbell_ctx);
     }
 }

@@ -112,10 +112,10 @@ struct abi_attach *link_region(struct link *link)
 static bool is_fit(struct link *link, const struct abi_root *root)
 {
     struct abi_root copy;
-    memcpy(&copy, root, offsetof(struct abi_root, heartbeat_ns));
-    if (copy.magic != ABI_MAGIC_ROOT) {
+    if (atomic_load_explicit(&root->magic, memory_order_acquire) != ABI_MAGIC_ROOT) {
         return false; /* being made */
     }
+    memcpy(&copy, root, offsetof(struct abi_root, heartbeat_ns));
     if (copy.version != ABI_VERSION || copy.layout_hash != abi_layout_hash() ||
         copy.worker_count == 0 || copy.worker_count > LIMIT_WORKERS || copy.pid == 0 ||
         copy.pid > INT32_MAX) {
@@ -151,10 +151,11 @@ static void find_root(struct link *link, struct control *control)
         return;
     }
     struct abi_root *root = mem;
+    bool made = atomic_load_explicit(&root->magic, memory_order_acquire) == ABI_MAGIC_ROOT;
     uint32_t start = root->start;
     uint32_t pid = root->pid;
     bool same = link->root != NULL && start == link->start && pid == link->pid;
-    if (same || root->magic != ABI_MAGIC_ROOT) {
+    if (same || !made) {
         shm_detach(mem, sizeof *root);
         return;
     }
@@ -181,8 +182,7 @@ static void fill(struct region *region, uint64_t generation, uint64_t now_ns)
     atomic_store(&mem->control_heartbeat_ns, now_ns);
     atomic_store(&mem->policy_published, generation);
     abi_attach_init_rings(mem, region->worker_count);
-    atomic_thread_fence(memory_order_release);
-    mem->magic = ABI_MAGIC_ATTACH;
+    atomic_store_explicit(&mem->magic, ABI_MAGIC_ATTACH, memory_order_release);
 }
 
 static void offer(struct link *link, struct control *control, uint64_t now_ns)

@@ -291,14 +291,14 @@ static void wait_for_events(struct shell *s, bool worked)
     int timeout_ms = worked ? 0 : sleep_ms(s);
     struct abi_attach *region = link_region(s->link);
     if (region != NULL && timeout_ms > 0) {
-        atomic_store_explicit(&region->control_sleeping, 1, memory_order_seq_cst);
+        (void)atomic_exchange(&region->control_sleeping, 1); /* not a store: see abi.h */
         if (!control_ring_is_empty(s->control)) {
             timeout_ms = 0;
         }
     }
     int count = epoll_wait(s->epoll_fd, event, EVENTS_MAX, timeout_ms);
     if (region != NULL) {
-        atomic_store_explicit(&region->control_sleeping, 0, memory_order_seq_cst);
+        atomic_store_explicit(&region->control_sleeping, 0, memory_order_relaxed);
     }
     for (int i = 0; i < count; i++) {
         if (event[i].data.ptr != NULL) {

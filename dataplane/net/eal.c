@@ -24,6 +24,8 @@
 #define NS_PER_SECOND UINT64_C(1000000000)
 
 static uint32_t worker_cpu;
+/* The EAL keeps pointers into its arguments as long as it lives. */
+static struct eal_args *eal_args;
 /* ns = cycles * ns_mult / 2^32 */
 static uint64_t ns_mult;
 
@@ -137,7 +139,7 @@ int nic_eal_init(const struct config *config, char error_out[CONFIG_ERROR_SIZE])
     if (rc != 0) {
         return rc;
     }
-    /* For good: the EAL keeps pointers into its arguments. */
+    assert(eal_args == NULL);
     struct eal_args *args = malloc(sizeof *args);
     if (args == NULL) {
         snprintf(error_out, CONFIG_ERROR_SIZE, "no memory");
@@ -149,6 +151,7 @@ int nic_eal_init(const struct config *config, char error_out[CONFIG_ERROR_SIZE])
         free(args);
         return rc;
     }
+    eal_args = args;
     for (uint32_t i = 0; i < config->interface_count; i++) {
         memif_socket_clean(config->interface[i].device);
     }
@@ -168,6 +171,8 @@ void nic_eal_cleanup(void)
     if (rte_eal_cleanup() != 0) {
         fprintf(stderr, "holdfast-dataplane: DPDK did not clean up\n");
     }
+    free(eal_args);
+    eal_args = NULL;
 }
 
 int nic_launch(uint32_t lcore, int (*run)(void *), void *arg)

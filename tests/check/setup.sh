@@ -92,12 +92,13 @@ build_configure()
     fi
 }
 
-# build_make DIR: prints the compiler's words only when it fails.
+# build_make DIR [TARGET...]: prints the compiler's words only when it fails.
 build_make()
 {
     local dir=$1
+    shift
     echo "building ${dir##*/} (ninja)"
-    if ! nice ninja -C "$dir" >"$dir/make.log" 2>&1; then
+    if ! nice ninja -C "$dir" "$@" >"$dir/make.log" 2>&1; then
         grep -v '^\[[0-9]*/[0-9]*\]' "$dir/make.log" | tail -60 >&2
         return 1
     fi

@@ -66,6 +66,18 @@ def account_check(lab, check, duplicates_allowed=False):
     return totals
 
 
+def sanitizers_check(lab, check):
+    """Ends both daemons in order, so that leaks are reported too, and looks at their logs."""
+    for name in ("dataplane", "control"):
+        if name in lab.processes and lab.processes[name].is_alive():
+            status = lab.processes[name].kill(seconds=30)
+            check(status == 0, f"{name} ends with status 0", str(status))
+    reports = lab.sanitizer_reports()
+    check(not reports, "no sanitizer reports anything", ", ".join(reports))
+    for name, text in reports.items():
+        print(f"--- {name} ---\n{text[:20000]}", file=sys.stderr)
+
+
 def main(name, test, options=None, replace=()):
     """options: a function that adds arguments; the test gets them as lab.options. replace: in the
     example configuration, pairs of regular expression and text."""
@@ -86,6 +98,8 @@ def main(name, test, options=None, replace=()):
         lab.options = parsed
         with lab:
             test(lab, check)
+            if lab.is_sanitized():
+                sanitizers_check(lab, check)
             if check.failed:
                 lab.logs_print()
     except Exception:

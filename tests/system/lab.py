@@ -404,6 +404,23 @@ class Lab:
         """The totals of `holdfast --json status`."""
         return self.cli_json("status")["totals"]
 
+    def is_sanitized(self):
+        """Was the build made with ThreadSanitizer or AddressSanitizer?"""
+        with open(os.path.join(self.build, "dataplane", "holdfast-dataplane"), "rb") as file:
+            text = file.read()
+        return b"__tsan_init" in text or b"__asan_init" in text
+
+    def sanitizer_reports(self):
+        """What sanitizers wrote into the daemons' logs, from the first report on."""
+        found = {}
+        for name in ("control", "dataplane"):
+            with open(self.path("log", name), encoding="utf-8", errors="replace") as file:
+                text = file.read()
+            first = re.search(r"(WARNING|ERROR): \w+Sanitizer|runtime error:", text)
+            if first:
+                found[name] = text[first.start():]
+        return found
+
     def logs_print(self):
         """The ends of the daemons' logs, for a test that failed."""
         for name in ("control", "dataplane"):
