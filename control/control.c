@@ -69,7 +69,7 @@ static int open_parts(struct control *c, sqlite3 *db, char error[CONFIG_ERROR_SI
     if (r < 0) {
         snprintf(error, CONFIG_ERROR_SIZE,
                  "a rule in the policy database is unreadable: %s; not starting without it",
-                 strerror(-r));
+                 trouble_meaning(r));
         return r;
     }
     r = routes_apply(c, error);
@@ -82,7 +82,8 @@ static int open_parts(struct control *c, sqlite3 *db, char error[CONFIG_ERROR_SI
     }
     r = spool_reader_open(c->io, &c->reader);
     if (r < 0) {
-        snprintf(error, CONFIG_ERROR_SIZE, "spool: %s", strerror(-r));
+        snprintf(error, CONFIG_ERROR_SIZE, "spool %s: %s", c->config->spool.dir,
+                 trouble_text(c->io->trouble, r));
     }
     return r;
 }
@@ -187,7 +188,7 @@ int control_recover(struct control *c, struct control_time time)
         r = store_release_load(c->store, load_release, c);
     }
     if (r < 0) {
-        control_say(c, 3, "cannot recover: %s", strerror(-r));
+        control_say(c, 3, "cannot recover: %s", trouble_text(c->io->trouble, r));
         return r;
     }
     control_say(c, 6, "recovered %zu deliveries", c->deliveries.count);

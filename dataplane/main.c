@@ -170,7 +170,7 @@ static void drain(struct dataplane *dp)
 
 static int fail(const char *what, int r)
 {
-    fprintf(stderr, "holdfast-dataplane: %s: %s\n", what, strerror(-r));
+    fprintf(stderr, "holdfast-dataplane: %s: %s\n", what, trouble_meaning(r));
     return r;
 }
 
@@ -179,8 +179,11 @@ static int record_fault(struct dataplane *dp)
 {
     uint64_t id;
     int r = fault_read(dp->config->spool.dir, &id);
-    if (r < 0 || id == 0) {
-        return r;
+    if (r < 0) {
+        return trouble_begin(dp->io->trouble, r, "reading the file fault");
+    }
+    if (id == 0) {
+        return 0;
     }
     struct spool_submit s = {.kind = SPOOL_SUBMIT_STATE};
     s.state.id = id;
@@ -196,28 +199,34 @@ static int record_fault(struct dataplane *dp)
         nap_us(WRITER_NAP_US_MIN);
     }
     if (s.result != SPOOL_RESULT_OK) {
-        return -EIO;
+        return trouble_begin(dp->io->trouble, -EIO, "recording that the last run faulted");
     }
     fault_clear(dp->config->spool.dir);
     return 0;
 }
 
+static int fail_spool(const struct dataplane *dp, int r)
+{
+    fprintf(stderr, "holdfast-dataplane: spool %s: %s\n", dp->config->spool.dir,
+            trouble_text(dp->io->trouble, r));
+    dp->io->trouble = NULL;
+    return r;
+}
+
 static int open_spool(struct dataplane *dp)
 {
     const struct config *c = dp->config;
+    struct trouble trouble = {0};
     int r =
         spool_io_create(c->spool.dir, c->spool.io, (int)c->dataplane.service_cpu, false, &dp->io);
     if (r < 0) {
         return fail(c->spool.dir, r);
     }
+    dp->io->trouble = &trouble; /* until the writer's thread is there */
     struct spool_settings settings = {.segment_bytes = c->spool.segment_bytes,
                                       .segments_max = c->spool.segments_max,
                                       .state_segment_bytes = c->spool.state_segment_bytes};
     r = spool_writer_open(dp->io, &settings, &dp->spool);
-    if (r == -EWOULDBLOCK) {
-        fprintf(stderr, "holdfast-dataplane: %s: in use by another process\n", c->spool.dir);
-        return r;
-    }
     r = r < 0 ? r : record_fault(dp);
     if (r == -ENOSPC && dp->spool != NULL) {
         /* Only control can free the state log, and only through us: we start without. The record
@@ -231,7 +240,11 @@ static int open_spool(struct dataplane *dp)
         fprintf(stderr, "holdfast-dataplane: %s: no room for new mail: it is answered 452\n",
                 c->spool.dir);
     }
-    return r < 0 ? fail(c->spool.dir, r) : 0;
+    if (r < 0) {
+        return fail_spool(dp, r);
+    }
+    dp->io->trouble = NULL;
+    return 0;
 }
 
 static int make_workers(struct dataplane *dp)

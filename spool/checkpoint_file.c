@@ -5,6 +5,7 @@
 #include "common/crc32c.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 static int note_name(void *ctx, const char *name)
 {
@@ -84,8 +85,8 @@ static int check_end(const struct checkpoint_walk *w, const struct format_checkp
     return good ? 0 : -EBADMSG;
 }
 
-int checkpoint_walk_next(struct checkpoint_walk *w, struct bytes *payload_out,
-                         struct format_checkpoint_end *end_out)
+static int read_block(struct checkpoint_walk *w, struct bytes *payload_out,
+                      struct format_checkpoint_end *end_out)
 {
     uint8_t header[FORMAT_CHECKPOINT_HEADER_BYTES];
     struct format_checkpoint_block block;
@@ -117,6 +118,18 @@ int checkpoint_walk_next(struct checkpoint_walk *w, struct bytes *payload_out,
     }
     *payload_out = payload;
     return 1;
+}
+
+int checkpoint_walk_next(struct checkpoint_walk *w, struct bytes *payload_out,
+                         struct format_checkpoint_end *end_out)
+{
+    char name[FORMAT_NAME_SIZE];
+    int more = read_block(w, payload_out, end_out);
+    if (more != -EBADMSG) {
+        return more;
+    }
+    return trouble_begin(w->io->trouble, more, "%s, the block at byte %" PRIu64,
+                         format_checkpoint_name(w->number, name), w->offset);
 }
 
 void checkpoint_walk_rewind(struct checkpoint_walk *w)

@@ -46,16 +46,23 @@ static int open_newest(struct spool_io *io, const struct checkpoint_listing *all
                        uint8_t *buffer, struct checkpoint_walk *walk_out,
                        struct format_checkpoint_end *end_out)
 {
+    struct trouble *trouble = io->trouble;
     bool damaged = false;
-    while (*at < all->count) {
-        int err = open_verified(io, all->number[(*at)++], buffer, walk_out, end_out);
-        if (!is_damage(err) && err != -ENOENT) {
-            return err;
+    int err = -ENOENT;
+    while (*at < all->count && (is_damage(err) || err == -ENOENT)) {
+        err = open_verified(io, all->number[(*at)++], buffer, walk_out, end_out);
+        if (is_damage(err) && io->trouble != NULL) {
+            trouble->error = -EBADMSG; /* what cannot be read is as bad as what is wrong */
+            io->trouble = NULL;        /* keeps the word on the newest */
         }
         damaged |= is_damage(err);
     }
+    io->trouble = trouble;
+    if (!is_damage(err) && err != -ENOENT) {
+        return err;
+    }
     /* Without one the state log may be gone in part: what was delivered would be sent again. */
-    return damaged ? -EBADMSG : -ENOENT;
+    return damaged ? trouble_add(trouble, -EBADMSG, "no checkpoint is good") : -ENOENT;
 }
 
 /* The state position of the newest good one at or behind `at`; 0 without one. */
@@ -64,8 +71,11 @@ static int find_older(struct spool_io *io, const struct checkpoint_listing *all,
 {
     struct checkpoint_walk walk;
     struct format_checkpoint_end end;
+    struct trouble *trouble = io->trouble;
     *state_pos_out = 0;
+    io->trouble = NULL; /* that there is no older one is no trouble */
     int err = open_newest(io, all, &at, buffer, &walk, &end);
+    io->trouble = trouble;
     if (err == 0) {
         checkpoint_walk_close(&walk);
         *state_pos_out = end.state_pos;

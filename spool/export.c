@@ -18,6 +18,7 @@
 
 struct job {
     struct spool_reader *reader;
+    struct trouble *trouble;
     int dir_fd;
     uint64_t exported_count;
     spool_tool_bad_fn bad;
@@ -31,11 +32,11 @@ static int create_file(const struct job *job, const char *id, const char *suffix
     snprintf(name, sizeof name, "%s.%s", id, suffix);
     int fd = openat(job->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) {
-        return -errno;
+        return trouble_begin(job->trouble, -errno, "making %s", name);
     }
     FILE *f = fdopen(fd, "w");
     if (f == NULL) {
-        int err = -errno;
+        int err = trouble_begin(job->trouble, -errno, "making %s", name);
         close(fd);
         return err;
     }
@@ -44,13 +45,14 @@ static int create_file(const struct job *job, const char *id, const char *suffix
 }
 
 /* Makes the file durable and closes it. */
-static int finish_file(FILE *f, int err)
+static int finish_file(const struct job *job, FILE *f, const char *id, int err)
 {
+    errno = 0;
     if (err == 0 && (fflush(f) != 0 || ferror(f) != 0 || fsync(fileno(f)) != 0)) {
-        err = errno != 0 ? -errno : -EIO;
+        err = trouble_begin(job->trouble, errno != 0 ? -errno : -EIO, "writing %s", id);
     }
     if (fclose(f) != 0 && err == 0) {
-        err = -errno;
+        err = trouble_begin(job->trouble, -errno, "writing %s", id);
     }
     return err;
 }
@@ -62,10 +64,21 @@ static void remove_file(const struct job *job, const char *id, const char *suffi
     (void)unlinkat(job->dir_fd, name, 0); /* only half of a message that cannot be had whole */
 }
 
-static int write_piece(void *ctx, struct bytes piece)
+struct piece {
+    const struct job *job;
+    FILE *file;
+    const char *id;
+};
+
+static int write_piece(void *ctx, struct bytes bytes)
 {
-    FILE *f = ctx;
-    return fwrite(piece.data, 1, piece.len, f) == piece.len ? 0 : -EIO;
+    const struct piece *piece = ctx;
+    errno = 0;
+    if (fwrite(bytes.data, 1, bytes.len, piece->file) == bytes.len) {
+        return 0;
+    }
+    return trouble_begin(piece->job->trouble, errno != 0 ? -errno : -EIO, "writing %s.eml",
+                         piece->id);
 }
 
 static int write_body(struct job *job, const struct spool_tool_item *item, const char *id)
@@ -75,7 +88,9 @@ static int write_body(struct job *job, const struct spool_tool_item *item, const
     if (err != 0) {
         return err;
     }
-    err = finish_file(f, spool_read_body(job->reader, item->commit_pos, item->id, write_piece, f));
+    struct piece piece = {.job = job, .file = f, .id = id};
+    err = spool_read_body(job->reader, item->commit_pos, item->id, write_piece, &piece);
+    err = finish_file(job, f, id, err);
     if (err != 0) {
         remove_file(job, id, "eml");
     }
@@ -156,7 +171,7 @@ static int write_envelope(struct job *job, const struct spool_tool_item *item, c
         json_delivery(f, item, i);
     }
     fputs("]}\n", f);
-    return finish_file(f, 0);
+    return finish_file(job, f, id, 0);
 }
 
 static int export_item(void *ctx, const struct spool_tool_item *item)
@@ -181,15 +196,15 @@ static int export_item(void *ctx, const struct spool_tool_item *item)
 int spool_tool_export(const struct spool_tool_source *source, const char *dir,
                       uint64_t *exported_out, spool_tool_bad_fn bad, void *ctx)
 {
-    struct job job = {.reader = source->reader, .bad = bad, .ctx = ctx};
+    struct job job = {.reader = source->reader, .trouble = source->trouble, .bad = bad, .ctx = ctx};
     *exported_out = 0;
     job.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (job.dir_fd < 0) {
-        return -errno;
+        return trouble_begin(job.trouble, -errno, "opening %s", dir);
     }
     int err = spool_tool_list(source, export_item, &job);
     if (err == 0 && fsync(job.dir_fd) != 0) {
-        err = -errno;
+        err = trouble_begin(job.trouble, -errno, "syncing %s", dir);
     }
     close(job.dir_fd);
     *exported_out = job.exported_count;

@@ -98,6 +98,16 @@ static bool segment_bytes_valid(uint64_t bytes)
            bytes % FORMAT_CRC_BLOCK_BYTES == 0;
 }
 
+uint32_t format_meta_version(struct bytes b)
+{
+    if (b.len != FORMAT_META_BYTES ||
+        get32(b.data + FORMAT_META_BYTES - 4) != crc32c(0, b.data, FORMAT_META_BYTES - 4)) {
+        return 0;
+    }
+    struct cursor c = cursor_of(b);
+    return cursor_le64(&c) == MAGIC_META ? cursor_le32(&c) : 0;
+}
+
 bool format_meta_decode(struct bytes b, struct format_meta *meta_out)
 {
     if (b.len != FORMAT_META_BYTES ||

@@ -29,6 +29,26 @@ static struct disk *disk_of(struct spool_io *io)
     return (struct disk *)io;
 }
 
+static int fail_name(const struct spool_io *io, const char *doing, const char *name)
+{
+    return trouble_begin(io->trouble, -errno, "%s %s", doing, name);
+}
+
+/* The same of an open file: the kernel knows its name. */
+static int fail_file(const struct spool_io *io, const char *doing, int file)
+{
+    int err = -errno;
+    char path[256] = "a file";
+    if (io->trouble != NULL) {
+        char link[48];
+        snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+        ssize_t len = readlink(link, path, sizeof path - 1);
+        path[len > 0 ? len : 0] = '\0';
+    }
+    const char *slash = strrchr(path, '/');
+    return trouble_begin(io->trouble, err, "%s %s", doing, slash == NULL ? path : slash + 1);
+}
+
 int disk_open(struct spool_io *io, const char *name, bool create, bool direct)
 {
     struct disk *d = disk_of(io);
@@ -40,11 +60,11 @@ int disk_open(struct spool_io *io, const char *name, bool create, bool direct)
     if (direct && !d->read_only && !d->buffered) {
         int fd = openat(d->dir_fd, name, flags | O_DIRECT, 0600);
         if (fd >= 0 || errno != EINVAL) { /* EINVAL: a filesystem without O_DIRECT */
-            return fd >= 0 ? fd : -errno;
+            return fd >= 0 ? fd : fail_name(io, "opening", name);
         }
     }
     int fd = openat(d->dir_fd, name, flags, 0600);
-    return fd >= 0 ? fd : -errno;
+    return fd >= 0 ? fd : fail_name(io, "opening", name);
 }
 
 void disk_close(struct spool_io *io, int file)
@@ -56,31 +76,34 @@ void disk_close(struct spool_io *io, int file)
 
 int64_t disk_size(struct spool_io *io, int file)
 {
-    (void)io;
     struct stat st;
-    return fstat(file, &st) == 0 ? st.st_size : -errno;
+    return fstat(file, &st) == 0 ? st.st_size : fail_file(io, "the size of", file);
 }
 
 int disk_lock(struct spool_io *io, int file)
 {
-    (void)io;
-    return flock(file, LOCK_EX | LOCK_NB) == 0 ? 0 : -errno;
+    if (flock(file, LOCK_EX | LOCK_NB) == 0) {
+        return 0;
+    }
+    return errno == EWOULDBLOCK
+               ? trouble_say(io->trouble, -EWOULDBLOCK, "another process has it in use")
+               : fail_file(io, "locking", file);
 }
 
 int disk_rename(struct spool_io *io, const char *from, const char *to)
 {
     struct disk *d = disk_of(io);
-    return renameat(d->dir_fd, from, d->dir_fd, to) == 0 ? 0 : -errno;
+    return renameat(d->dir_fd, from, d->dir_fd, to) == 0 ? 0 : fail_name(io, "renaming to", to);
 }
 
 int disk_remove(struct spool_io *io, const char *name)
 {
-    return unlinkat(disk_of(io)->dir_fd, name, 0) == 0 ? 0 : -errno;
+    return unlinkat(disk_of(io)->dir_fd, name, 0) == 0 ? 0 : fail_name(io, "removing", name);
 }
 
 int disk_sync_dir(struct spool_io *io)
 {
-    return fsync(disk_of(io)->dir_fd) == 0 ? 0 : -errno;
+    return fsync(disk_of(io)->dir_fd) == 0 ? 0 : fail_name(io, "syncing", "the directory");
 }
 
 int disk_list(struct spool_io *io, int (*fn)(void *ctx, const char *name), void *ctx)
@@ -88,7 +111,7 @@ int disk_list(struct spool_io *io, int (*fn)(void *ctx, const char *name), void 
     int fd = openat(disk_of(io)->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
     if (dir == NULL) {
-        int err = -errno;
+        int err = fail_name(io, "listing", "the directory");
         if (fd >= 0) {
             close(fd);
         }
@@ -99,7 +122,7 @@ int disk_list(struct spool_io *io, int (*fn)(void *ctx, const char *name), void 
         errno = 0;
         struct dirent *entry = readdir(dir);
         if (entry == NULL) {
-            err = -errno;
+            err = errno == 0 ? 0 : fail_name(io, "listing", "the directory");
             break;
         }
         if (entry->d_name[0] != '.') {
@@ -112,7 +135,6 @@ int disk_list(struct spool_io *io, int (*fn)(void *ctx, const char *name), void 
 
 int64_t disk_pread(struct spool_io *io, int file, void *buf, size_t len, uint64_t offset)
 {
-    (void)io;
     size_t got = 0;
     while (got < len) {
         ssize_t n = pread(file, (uint8_t *)buf + got, len - got, (off_t)(offset + got));
@@ -120,7 +142,7 @@ int64_t disk_pread(struct spool_io *io, int file, void *buf, size_t len, uint64_
             continue;
         }
         if (n < 0) {
-            return -errno;
+            return fail_file(io, "reading", file);
         }
         got += (size_t)n;
         if (n == 0 || got % 512 != 0) {
@@ -132,7 +154,6 @@ int64_t disk_pread(struct spool_io *io, int file, void *buf, size_t len, uint64_
 
 int64_t disk_pwrite(struct spool_io *io, int file, const void *buf, size_t len, uint64_t offset)
 {
-    (void)io;
     size_t put = 0;
     while (put < len) {
         ssize_t n = pwrite(file, (const uint8_t *)buf + put, len - put, (off_t)(offset + put));
@@ -140,7 +161,8 @@ int64_t disk_pwrite(struct spool_io *io, int file, const void *buf, size_t len, 
             continue;
         }
         if (n <= 0) {
-            return n < 0 ? -errno : -EIO;
+            errno = n < 0 ? errno : EIO;
+            return fail_file(io, "writing", file);
         }
         put += (size_t)n;
     }
@@ -149,8 +171,7 @@ int64_t disk_pwrite(struct spool_io *io, int file, const void *buf, size_t len, 
 
 int disk_sync(struct spool_io *io, int file)
 {
-    (void)io;
-    return fsync(file) == 0 ? 0 : -errno;
+    return fsync(file) == 0 ? 0 : fail_file(io, "syncing", file);
 }
 
 bool disk_dsync(struct spool_io *io)

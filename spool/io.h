@@ -14,6 +14,7 @@
 #define HOLDFAST_SPOOL_IO_H
 
 #include "common/assert.h"
+#include "common/trouble.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -42,6 +43,9 @@ struct spool_io_op {
 
 struct spool_io {
     const struct spool_io_ops *ops;
+    /* Where a failing call leaves what it was doing, and with which file. NULL: nowhere. Not NULL
+     * only while one thread alone uses this disk: at the start, and in tools. */
+    struct trouble *trouble;
 };
 
 struct spool_io_ops {

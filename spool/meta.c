@@ -10,6 +10,7 @@
 #include "spool/format.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 static const char *const names[] = {"meta-2", "meta"}; /* in the order of writing */
 static const char temporary[] = "meta.tmp";
@@ -53,7 +54,15 @@ static int load_one(struct spool_io *io, const char *name, bool sync, struct for
     if (got < 0) {
         return (int)got;
     }
-    return format_meta_decode(bytes_of(data, (size_t)got), meta_out) ? 0 : -EBADMSG;
+    if (format_meta_decode(bytes_of(data, (size_t)got), meta_out)) {
+        return 0;
+    }
+    uint32_t version = format_meta_version(bytes_of(data, (size_t)got));
+    return version == 0 || version == FORMAT_VERSION
+               ? trouble_begin(io->trouble, -EBADMSG, "%s", name)
+               : trouble_say(io->trouble, -EBADMSG,
+                             "%s: the spool is of format %" PRIu32 "; this program reads format %d",
+                             name, version, FORMAT_VERSION);
 }
 
 int meta_load(struct spool_io *io, bool sync, struct format_meta *meta_out)
@@ -62,6 +71,9 @@ int meta_load(struct spool_io *io, bool sync, struct format_meta *meta_out)
     if (err == 0) {
         return 0;
     }
+    struct trouble *trouble = io->trouble;
+    io->trouble = err == -ENOENT ? trouble : NULL; /* keeps the word on the file that counts */
     int other = load_one(io, names[0], sync, meta_out);
+    io->trouble = trouble;
     return other == 0 || err == -ENOENT ? other : err;
 }

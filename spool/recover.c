@@ -24,10 +24,13 @@
 
 static int refuse_segments(void *ctx, const char *name)
 {
-    (void)ctx;
+    struct spool_io *io = ctx;
     enum log_kind kind;
     uint32_t number;
-    return format_segment_name_parse(name, &kind, &number) ? -EBADMSG : 0;
+    return format_segment_name_parse(name, &kind, &number)
+               ? trouble_say(io->trouble, -EBADMSG,
+                             "%s is here, but both meta files, which are its key, are gone", name)
+               : 0;
 }
 
 static bool segment_bytes_fit(uint64_t bytes)
@@ -39,7 +42,7 @@ static bool segment_bytes_fit(uint64_t bytes)
 static int meta_make(struct spool_writer *w, const struct spool_settings *settings)
 {
     /* Segments without a meta file: it was lost, and with it the key that verifies them. */
-    int err = w->io->ops->list(w->io, refuse_segments, NULL);
+    int err = w->io->ops->list(w->io, refuse_segments, w->io);
     if (err != 0) {
         return err;
     }
@@ -51,7 +54,7 @@ static int meta_make(struct spool_writer *w, const struct spool_settings *settin
                                            : STATE_SEGMENT_BYTES_DEFAULT;
     if (!segment_bytes_fit(w->meta.segment_bytes[LOG_MESSAGE]) ||
         !segment_bytes_fit(w->meta.segment_bytes[LOG_STATE])) {
-        return -EINVAL;
+        return trouble_say(w->io->trouble, -EINVAL, "the size of a segment is out of range");
     }
     if (w->io->ops->random == NULL) {
         memset(w->meta.uuid, 0x5a, sizeof w->meta.uuid);
@@ -76,7 +79,9 @@ static int find_meta(struct spool_writer *w, const struct spool_settings *settin
 static int begin_run(struct spool_writer *w)
 {
     if (w->meta.start + 1 >= 1u << ID_START_BITS) {
-        return -ERANGE; /* ids would repeat */
+        return trouble_say(w->io->trouble, -ERANGE,
+                           "there is no start number left: ids would "
+                           "repeat");
     }
     w->meta.start++;
     return meta_save(w->io, &w->meta);
@@ -338,7 +343,7 @@ _Static_assert(FORMAT_SEGMENT_BYTES_MIN / 2 >= FORMAT_RECORD_BYTES_MAX, "a recor
 int recover_open(struct spool_writer *w, const struct spool_settings *settings)
 {
     if (settings->segments_max < 2 || settings->segments_max > LIMIT_SEGMENTS) {
-        return -EINVAL;
+        return trouble_say(w->io->trouble, -EINVAL, "segments_max is out of range");
     }
     w->dsync = w->io->ops->dsync(w->io);
     int err = take_lock(w);

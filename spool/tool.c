@@ -11,6 +11,7 @@
  */
 #include "spool/tool.h"
 
+#include "common/id.h"
 #include "common/limits/message.h"
 
 #include <errno.h>
@@ -116,6 +117,7 @@ struct walk {
     const struct spool_tool_source *source;
     struct spool_reader *reader;
     struct table table;
+    bool stopped; /* by fn, not by the log */
     spool_tool_item_fn fn;
     void *ctx;
     /* scratch: too large for a stack that others use too */
@@ -194,7 +196,9 @@ static int list_record(void *ctx, const struct spool_scan_item *scanned)
         .body_bytes = scanned->record->total_bytes,
     };
     fill_envelope(w, &item);
-    return w->fn(w->ctx, &item);
+    int r = w->fn(w->ctx, &item);
+    w->stopped = r != 0;
+    return r;
 }
 
 int spool_tool_list(const struct spool_tool_source *source, spool_tool_item_fn fn, void *ctx)
@@ -202,15 +206,20 @@ int spool_tool_list(const struct spool_tool_source *source, spool_tool_item_fn f
     struct spool_reader *reader = source->reader;
     struct walk *w = calloc(1, sizeof *w);
     if (w == NULL) {
-        return -ENOMEM;
+        return trouble_begin(source->trouble, -ENOMEM, "a list");
     }
     w->source = source;
     w->reader = reader;
     w->fn = fn;
     w->ctx = ctx;
     int err = spool_scan_states(reader, 0, UINT64_MAX, learn, &w->table);
-    if (err == 0) {
+    if (err < 0) {
+        err = trouble_add(source->trouble, err, "reading the state log");
+    } else if (err == 0) {
         err = spool_scan_messages(reader, 0, UINT64_MAX, list_record, w);
+        if (err < 0 && !w->stopped) {
+            err = trouble_add(source->trouble, err, "reading the message log");
+        }
     }
     free(w->table.slot);
     free(w);
@@ -221,6 +230,7 @@ int spool_tool_list(const struct spool_tool_source *source, spool_tool_item_fn f
 
 struct verify {
     struct spool_reader *reader;
+    struct trouble *trouble;
     struct spool_tool_counts *counts;
     spool_tool_bad_fn bad;
     void *ctx;
@@ -288,7 +298,8 @@ static int check_message(void *ctx, const struct spool_tool_item *item)
         return 0;
     }
     if (err != 0 && err != -EBADMSG && err != -ENOENT) {
-        return err;
+        char id[ID_TEXT_SIZE];
+        return trouble_add(v->trouble, err, "reading message %s", id_format(item->id, id));
     }
     if (err == -ENOENT && all_delivered(item)) {
         return 0; /* its first segments went first */
@@ -304,7 +315,8 @@ int spool_tool_verify(const struct spool_tool_source *source, struct spool_tool_
 {
     struct spool_reader *reader = source->reader;
     *counts_out = (struct spool_tool_counts){0};
-    struct verify v = {.reader = reader, .counts = counts_out, .bad = bad, .ctx = ctx};
+    struct verify v = {
+        .reader = reader, .trouble = source->trouble, .counts = counts_out, .bad = bad, .ctx = ctx};
     int err = spool_list_segments(reader, count_segment, &v);
     if (err == 0) {
         err = spool_scan_messages(reader, 0, UINT64_MAX, count_scanned, &v);
@@ -312,9 +324,10 @@ int spool_tool_verify(const struct spool_tool_source *source, struct spool_tool_
     if (err == 0) {
         err = spool_scan_states(reader, 0, UINT64_MAX, count_scanned, &v);
     }
-    if (err == 0) {
-        err = spool_tool_list(source, check_message, &v);
+    if (err < 0) {
+        return trouble_add(v.trouble, err, "reading the logs");
     }
+    err = spool_tool_list(source, check_message, &v);
     if (err != 0) {
         return err;
     }

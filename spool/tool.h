@@ -8,6 +8,7 @@
 #ifndef HOLDFAST_SPOOL_TOOL_H
 #define HOLDFAST_SPOOL_TOOL_H
 
+#include "common/trouble.h"
 #include "spool/spool.h"
 
 /* What the state log says of one delivery: (message, route). */
@@ -44,9 +45,11 @@ struct spool_tool_hint {
 /* false: nothing is known. */
 typedef bool (*spool_tool_hint_fn)(void *ctx, uint64_t id, uint64_t commit_pos,
                                    struct spool_tool_hint *hint_out);
-/* For list, verify and export on this reader; NULL: nobody to ask. */
+/* For list, verify and export on this reader. hint NULL: nobody to ask. trouble (may be NULL) is
+ * left with what a failing call was doing, and with what. */
 struct spool_tool_source {
     struct spool_reader *reader;
+    struct trouble *trouble;
     spool_tool_hint_fn hint;
     void *hint_ctx;
 };

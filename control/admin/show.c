@@ -6,6 +6,7 @@
 #include "common/limits/message.h"
 #include "control/core/mem.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 enum {
@@ -180,7 +181,8 @@ static void add_body(struct control *c, const struct delivery *d, json_t *o)
     struct body body = {0};
     int r = spool_read_body(c->reader, d->commit_pos, id_message(d->id), on_piece, &body);
     if (r < 0) {
-        admin_set_text(o, "body_error", bytes_str(strerror(-r)));
+        const char *why = r == -ENOENT ? "a part of it is gone from the spool" : trouble_meaning(r);
+        admin_set_text(o, "body_error", bytes_str(why));
         free(body.data);
         return;
     }

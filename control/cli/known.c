@@ -54,6 +54,7 @@ struct known *known_load(struct spool_io *io, int *error_out)
     if (k != NULL) {
         *error_out = snapshot_read(bytes_of(blob, len), &k->floor, add, k);
         if (*error_out != 0) {
+            *error_out = trouble_add(io->trouble, *error_out, "the newest checkpoint's deliveries");
             known_free(k);
             k = NULL;
         } else if (k->count > 0) {

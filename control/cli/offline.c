@@ -157,7 +157,7 @@ static int on_item(void *ctx, const struct spool_tool_item *item)
     return ferror(stdout) ? -EIO : 0;
 }
 
-static int run_list(struct cli *cli, const struct args *args,
+static int run_list(struct cli *cli, const struct args *args, const char *dir,
                     const struct spool_tool_source *source)
 {
     struct listing listing = {.cli = cli, .all = (args->given & CLI_OPT_ALL) != 0};
@@ -175,7 +175,8 @@ static int run_list(struct cli *cli, const struct args *args,
                listing.shown, listing.done);
     }
     if (r < 0) {
-        fprintf(stderr, "holdfast: the spool could not be read on: %s\n", strerror(-r));
+        fprintf(stderr, "holdfast: %s: the list is not complete: %s\n", dir,
+                trouble_text(source->trouble, r));
     }
     return r == 0 ? CLI_EXIT_OK : CLI_EXIT_CRITICAL;
 }
@@ -204,14 +205,15 @@ static void on_bad(void *ctx, uint64_t pos, uint64_t id, const char *why)
     }
 }
 
-static int run_verify(struct cli *cli, const struct spool_tool_source *source)
+static int run_verify(struct cli *cli, const char *dir, const struct spool_tool_source *source)
 {
     struct complaints complaints = {.cli = cli, .list = json_array()};
     struct spool_tool_counts c = {0};
     int r = spool_tool_verify(source, &c, on_bad, &complaints);
     if (r < 0) {
         json_decref(complaints.list);
-        return cli_fail(cli, CLI_EXIT_CRITICAL, "verify: %s", strerror(-r));
+        return cli_fail(cli, CLI_EXIT_CRITICAL, "%s: verify did not come to its end: %s", dir,
+                        trouble_text(source->trouble, r));
     }
     if (cli->json) {
         cli_print_json(json_pack("{sisbsIsIsIsIsIsIsIso}", "v", 1, "ok", (int)(r == 0), "segments",
@@ -231,20 +233,22 @@ static int run_verify(struct cli *cli, const struct spool_tool_source *source)
     return r == 0 ? CLI_EXIT_OK : CLI_EXIT_CRITICAL;
 }
 
-static int run_export(struct cli *cli, const char *dir, const struct spool_tool_source *source)
+static int run_export(struct cli *cli, const char *target, const struct spool_tool_source *source)
 {
     struct complaints complaints = {.cli = cli, .list = json_array()};
     uint64_t exported = 0;
-    if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
+    if (mkdir(target, 0700) < 0 && errno != EEXIST) {
         json_decref(complaints.list);
-        return cli_fail(cli, CLI_EXIT_CRITICAL, "%s: %s", dir, strerror(errno));
+        return cli_fail(cli, CLI_EXIT_CRITICAL, "%s: making the directory: %s", target,
+                        trouble_meaning(-errno));
     }
-    int r = spool_tool_export(source, dir, &exported, on_bad, &complaints);
+    int r = spool_tool_export(source, target, &exported, on_bad, &complaints);
     bool whole = json_array_size(complaints.list) == 0;
     if (r < 0) {
         json_decref(complaints.list);
-        return cli_fail(cli, CLI_EXIT_CRITICAL, "%s: %s (%" PRIu64 " messages were written)", dir,
-                        strerror(-r), exported);
+        return cli_fail(cli, CLI_EXIT_CRITICAL,
+                        "export to %s: %s (%" PRIu64 " messages were written before)", target,
+                        trouble_text(source->trouble, r), exported);
     }
     if (cli->json) {
         cli_print_json(json_pack("{sisbsIso}", "v", 1, "ok", 1, "exported", (json_int_t)exported,
@@ -253,7 +257,7 @@ static int run_export(struct cli *cli, const char *dir, const struct spool_tool_
     }
     printf("%" PRIu64 " messages in %s: ID.eml as received, ID.json who to and what became of "
            "them\n",
-           exported, dir);
+           exported, target);
     json_decref(complaints.list);
     return whole ? CLI_EXIT_OK : CLI_EXIT_CRITICAL;
 }
@@ -293,17 +297,40 @@ static int run(struct cli *cli, const struct args *args, const char *dir,
     uint64_t segments = 0;
     int r = spool_list_segments(source->reader, count_segment, &segments);
     if (r < 0) {
-        return cli_fail(cli, CLI_EXIT_CRITICAL, "%s: %s", dir, strerror(-r));
+        return cli_fail(cli, CLI_EXIT_CRITICAL, "%s: %s", dir, trouble_text(source->trouble, r));
     }
     if (segments == 0) {
         return cli_fail(cli, CLI_EXIT_WARNING, "%s: no segments (is it the spool's directory?)",
                         dir);
     }
     if (strcmp(args->operand[0], "list") == 0) {
-        return run_list(cli, args, source);
+        return run_list(cli, args, dir, source);
     }
     return args->operand_count == 2 ? run_export(cli, args->operand[1], source)
-                                    : run_verify(cli, source);
+                                    : run_verify(cli, dir, source);
+}
+
+static int run_on(struct cli *cli, const struct args *args, const char *dir, struct spool_io *io)
+{
+    struct spool_reader *reader;
+    int r = spool_reader_open(io, &reader);
+    if (r < 0) {
+        return cli_fail(cli, CLI_EXIT_CRITICAL, "%s: this spool cannot be read: %s", dir,
+                        trouble_text(io->trouble, r));
+    }
+    struct known *known = known_load(io, &r);
+    if (r != 0) {
+        fprintf(stderr, "holdfast: %s: %s: mail that was delivered long ago may show as waiting\n",
+                dir, trouble_text(io->trouble, r));
+    }
+    struct spool_tool_source source = {.reader = reader,
+                                       .trouble = io->trouble,
+                                       .hint = known == NULL ? NULL : known_ask,
+                                       .hint_ctx = known};
+    int code = run(cli, args, dir, &source);
+    known_free(known);
+    spool_reader_close(reader);
+    return code;
 }
 
 int command_spool(struct cli *cli, const struct args *args)
@@ -321,28 +348,14 @@ int command_spool(struct cli *cli, const struct args *args)
         return code;
     }
     struct spool_io *io;
-    struct spool_reader *reader;
     int r = spool_io_create(dir, "pwritev2", -1, true, &io);
     if (r < 0) {
-        return cli_fail(cli, CLI_EXIT_CRITICAL, "%s: %s", dir, strerror(-r));
+        return cli_fail(cli, CLI_EXIT_CRITICAL, "%s: opening the spool's directory: %s", dir,
+                        trouble_meaning(r));
     }
-    r = spool_reader_open(io, &reader);
-    if (r < 0) {
-        code = cli_fail(cli, CLI_EXIT_CRITICAL, "%s: no spool to be read: %s", dir, strerror(-r));
-    } else {
-        struct known *known = known_load(io, &r);
-        if (r != 0) {
-            fprintf(stderr,
-                    "holdfast: %s: no checkpoint is good (%s): mail that was delivered long "
-                    "ago may show as waiting\n",
-                    dir, strerror(-r));
-        }
-        struct spool_tool_source source = {
-            .reader = reader, .hint = known == NULL ? NULL : known_ask, .hint_ctx = known};
-        code = run(cli, args, dir, &source);
-        known_free(known);
-        spool_reader_close(reader);
-    }
+    struct trouble trouble = {0};
+    io->trouble = &trouble;
+    code = run_on(cli, args, dir, io);
     io->ops->destroy(io);
     return code;
 }

@@ -248,7 +248,10 @@ int checkpoint_load(struct control *c)
                 c->states.floor == state_pos;
     free(blob);
     if (!good) {
-        return -EBADMSG;
+        return trouble_say(c->io->trouble, -EBADMSG,
+                           "the newest checkpoint is whole, but not as this program writes them "
+                           "(version %" PRIu32 ")",
+                           version);
     }
     liveness_advance(&c->liveness, seen_top(&c->messages));
     c->checkpoint.state_pos = state_pos;
@@ -338,6 +341,6 @@ void checkpoint_turn(struct control *c)
     cp->due_ns = c->now.now_ns + interval_ns;
     int r = checkpoint_save(c);
     if (r < 0) {
-        control_say(c, 3, "cannot save a checkpoint: %s", strerror(-r));
+        control_say(c, 3, "cannot save a checkpoint: %s", trouble_meaning(r));
     }
 }

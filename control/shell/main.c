@@ -58,6 +58,7 @@ struct shell {
     const char *config_path;
     struct place place;
     struct spool_io *io;
+    struct trouble trouble; /* of the spool, while we start */
     sqlite3 *db;
     struct control *control;
     struct server *server;
@@ -162,9 +163,11 @@ static int open_inside(struct shell *s, bool new_policy, char error[CONFIG_ERROR
 {
     int r = spool_io_create(s->config->spool.dir, "pwritev2", -1, false, &s->io);
     if (r < 0) {
-        snprintf(error, CONFIG_ERROR_SIZE, "spool %s: %s", s->config->spool.dir, strerror(-r));
+        snprintf(error, CONFIG_ERROR_SIZE, "spool %s: opening the directory: %s",
+                 s->config->spool.dir, trouble_meaning(r));
         return r;
     }
+    s->io->trouble = &s->trouble;
     r = setup_database(s->config, s->io, new_policy, &s->db, error);
     if (r < 0) {
         s->db = NULL;
@@ -177,9 +180,11 @@ static int open_inside(struct shell *s, bool new_policy, char error[CONFIG_ERROR
     control_on_event(s->control, log_event, NULL);
     r = control_recover(s->control, shell_time());
     if (r < 0) {
-        snprintf(error, CONFIG_ERROR_SIZE, "cannot recover the delivery table: %s", strerror(-r));
+        snprintf(error, CONFIG_ERROR_SIZE, "spool %s: recovering the delivery table: %.200s",
+                 s->config->spool.dir, trouble_text(&s->trouble, r));
         return r;
     }
+    s->io->trouble = NULL;
     s->link = link_create(s->config->instance);
     return 0;
 }
@@ -320,7 +325,8 @@ static void run(struct shell *s)
     (void)sd_notify(0, "STOPPING=1");
     int r = control_checkpoint(s->control, shell_time());
     if (r < 0) {
-        log_line(3, "cannot save a checkpoint: %s; the next start reads the logs", strerror(-r));
+        log_line(3, "cannot save a checkpoint: %s; the next start reads the logs",
+                 trouble_meaning(r));
     }
 }
 

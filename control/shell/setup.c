@@ -13,12 +13,6 @@
 
 enum { BUSY_MS = 2000 };
 
-static int fail(char error[CONFIG_ERROR_SIZE], const char *what, int err)
-{
-    snprintf(error, CONFIG_ERROR_SIZE, "%s: %s", what, strerror(-err));
-    return err;
-}
-
 /* The spool was in use by an earlier control. */
 static int has_checkpoint(struct spool_io *io, bool *has_out)
 {
@@ -42,7 +36,10 @@ static int check_unused(struct spool_io *io, const char *path, const char *what,
     bool used = false;
     int r = has_checkpoint(io, &used);
     if (r < 0) {
-        return fail(error, "spool checkpoint", r);
+        snprintf(error, CONFIG_ERROR_SIZE,
+                 "%s %s, and whether the spool is new cannot be told: %.200s", path, what,
+                 trouble_text(io->trouble, r));
+        return r;
     }
     if (!used) {
         return 0;

@@ -136,6 +136,19 @@ def second_instances(lab, check):
     harness.account_check(lab, check)
     for name in ("dataplane", "control"):
         check(lab.kill(name) == 0, f"{name} ends with 0 on SIGTERM")
+    keys = {}
+    for name in ("meta", "meta-2"):
+        path = lab.path("spool", name)
+        with open(path, "r+b") as file:
+            keys[path] = file.read()
+            file.seek(20)
+            file.write(bytes([keys[path][20] ^ 1]))
+    for name in ("dataplane", "control"):
+        refused(check, f"a damaged spool, {name}", attempt(lab, name),
+                f"spool {re.escape(lab.path('spool'))}: meta: damaged")
+    for path, data in keys.items():
+        with open(path, "wb") as file:
+            file.write(data)
     os.rename(lab.path("spool"), lab.path("spool.away"))
     for name in ("dataplane", "control"):
         refused(check, f"the spool is gone, {name}", attempt(lab, name),
