@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 /* The number of deliveries under whatever name the command gives it. */
@@ -49,7 +50,7 @@ static void print_plan(const char *verb, const json_t *request, const json_t *pl
     fprintf(out, "\n");
 }
 
-/* Asks at the terminal. Anything but "yes" or "y" is a no. */
+/* Asks at the terminal. Anything but "yes" or "y", in whatever case, is a no. */
 static bool ask(void)
 {
     char line[16];
@@ -58,8 +59,9 @@ static bool ask(void)
     if (fgets(line, sizeof line, stdin) == NULL) {
         return false;
     }
-    line[strcspn(line, "\n")] = '\0';
-    return strcmp(line, "yes") == 0 || strcmp(line, "y") == 0;
+    char *word = line + strspn(line, " \t");
+    word[strcspn(word, " \t\r\n")] = '\0';
+    return strcasecmp(word, "yes") == 0 || strcasecmp(word, "y") == 0;
 }
 
 static int confirm(const struct cli *cli, const struct args *args, int64_t count)
@@ -146,7 +148,7 @@ static json_t *selected(const struct cli *cli, const struct args *args, const ch
         cli_fail(cli, CLI_EXIT_USAGE, "%s: which mail? (a selection, or the word all)", cmd);
         return NULL;
     }
-    json_t *select = options_select(cli, args, 0);
+    json_t *select = terms_select(cli, args, 0);
     if (select == NULL) {
         return NULL;
     }

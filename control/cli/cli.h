@@ -3,9 +3,11 @@
  *
  *   main.c         global options, finding the command, help
  *   commands.def   the commands: name, operands, options, what they do
- *   options.c      arguments to struct args, by a table; SELECT terms
+ *   options.def    their options;  options.c  arguments to struct args
+ *   terms.def      the terms of a selection;  terms.c  what is typed to what control reads
+ *   completion.c   the three tables as scripts for bash and zsh
  *   client.c       the admin socket: one request, one answer (docs/ADMIN.md)
- *   status.c look.c act.c rules.c offline.c check.c   the commands, by group
+ *   status.c look.c act.c rules.c offline.c check.c  the commands, by group
  *   render.c       tables and paragraphs for people;  text.c  ages, sizes, times, cleaning
  *
  * Promise: nothing acts without a reason, a plan that was shown, and a yes. Whatever came over the
@@ -40,21 +42,31 @@ struct cli {
     const char *config_path;
     bool config_is_default; /* nobody named one */
     int fd;                 /* of the admin socket; -1 before the first request */
+    int wait_s;             /* for an answer */
 };
 
-enum cli_option {
-    CLI_OPT_REASON = 1 << 0,
-    CLI_OPT_DRY_RUN = 1 << 1,
-    CLI_OPT_YES = 1 << 2,
-    CLI_OPT_LIMIT = 1 << 3,
-    CLI_OPT_AFTER = 1 << 4,
-    CLI_OPT_BY = 1 << 5,
-    CLI_OPT_BODY = 1 << 6,
-    CLI_OPT_COUNTERS = 1 << 7,
-    CLI_OPT_DIR = 1 << 8,
-    CLI_OPT_ALL = 1 << 9,
-    CLI_OPTS_ACT = CLI_OPT_REASON | CLI_OPT_DRY_RUN | CLI_OPT_YES,
+enum {
+#define OPTION(flag, name, value, help) CLI_BIT_##flag,
+#include "control/cli/options.def"
+#undef OPTION
 };
+enum cli_option {
+#define OPTION(flag, name, value, help) CLI_OPT_##flag = 1 << CLI_BIT_##flag,
+#include "control/cli/options.def"
+#undef OPTION
+    CLI_OPTS_ACT = CLI_OPT_REASON | CLI_OPT_DRY_RUN | CLI_OPT_YES,
+    CLI_OPTS_GLOBAL = CLI_OPT_JSON | CLI_OPT_SOCKET | CLI_OPT_CONFIG | CLI_OPT_HELP,
+};
+
+struct option {
+    const char *name;
+    const char *value; /* NULL: takes none; in brackets: may follow after = */
+    unsigned flag;
+    const char *help;
+};
+
+extern const struct option cli_options[];
+extern const size_t cli_option_count;
 
 struct args {
     const char *operand[CLI_OPERANDS_MAX];
@@ -88,13 +100,42 @@ extern const size_t cli_command_count;
 
 /* --- options.c --- */
 
-/* Fills args from argv; says what is wrong and returns CLI_EXIT_USAGE, or 0. *help_out: --help. */
+/* Fills args from argv; says what is wrong and returns CLI_EXIT_USAGE, or 0. */
 must_check int options_parse(struct cli *cli, const struct command *command, int argc, char **argv,
-                             struct args *args, bool *help_out);
+                             struct args *args);
+bool options_takes(const struct command *command, const struct option *option);
 /* Prints the options of a command. */
 void options_print(const struct command *command);
+/* What --by knows; NULL behind the last. */
+const char *options_field(size_t i);
+
+/* --- terms.c --- */
+
+enum term_kind {
+    TERM_TEXT,
+    TERM_ROUTE,
+    TERM_HOP,
+    TERM_RULE,
+    TERM_CLASS,
+    TERM_STATE,
+    TERM_DURATION,
+};
+
+struct term {
+    const char *prefix;
+    const char *sent;
+    enum term_kind kind;
+    const char *value;
+    const char *help;
+};
+
+extern const struct term cli_terms[];
+extern const size_t cli_term_count;
+
+/* The words that such a value may be, where they are ours to know; NULL behind the last. */
+const char *terms_word(enum term_kind kind, size_t i);
 /* The operands from `first` on as a new JSON array of terms, or NULL after saying what is wrong. */
-json_t *options_select(const struct cli *cli, const struct args *args, size_t first);
+json_t *terms_select(const struct cli *cli, const struct args *args, size_t first);
 
 /* --- client.c --- */
 

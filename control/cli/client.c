@@ -11,18 +11,20 @@
 #include "common/bytes.h"
 #include "common/config.h"
 #include "common/limits/admin.h"
+#include "common/trouble.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
-enum {
-    WAIT_S = 90, /* a hold is answered when every worker has passed it: longer than its bound */
-};
+enum { POLL_MS = 500 };
 
 /* Which control, from the configuration. 0, or the exit code after what is wrong was said. */
 static int find_run_dir(const struct cli *cli, char run_dir[CONFIG_PATH_SIZE])
@@ -72,10 +74,10 @@ static int connect_to(struct cli *cli)
     if (r != 0) {
         return r;
     }
-    const struct timeval wait = {.tv_sec = WAIT_S};
+    const struct timeval wait = {.tv_sec = cli->wait_s};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
-        return cli_fail(cli, CLI_EXIT_CRITICAL, "socket: %s", strerror(errno));
+        return cli_fail(cli, CLI_EXIT_CRITICAL, "making a socket: %s", trouble_meaning(-errno));
     }
     if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait) < 0 ||
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait) < 0 ||
@@ -85,7 +87,7 @@ static int connect_to(struct cli *cli)
                                  : "is holdfast-control running? The spool can be read without it: "
                                    "holdfast spool list";
         r = cli_fail(cli, CLI_EXIT_CRITICAL, "no control at %s: %s (%s)", address.sun_path,
-                     strerror(errno), advice);
+                     trouble_meaning(-errno), advice);
         close(fd);
         return r;
     }
@@ -181,18 +183,60 @@ json_t *client_command(const char *cmd)
     return request;
 }
 
+static int64_t steady_ms(void)
+{
+    struct timespec now;
+    int r = clock_gettime(CLOCK_MONOTONIC, &now);
+    assert(r == 0);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* Until the answer begins to come. A person at a terminal sees that something is waited for. */
+static int wait_for_answer(const struct cli *cli)
+{
+    struct pollfd poll_fd = {.fd = cli->fd, .events = POLLIN};
+    int64_t start_ms = steady_ms();
+    bool told = false;
+    int r;
+    while ((r = poll(&poll_fd, 1, POLL_MS)) == 0 || (r < 0 && errno == EINTR)) {
+        int64_t waited_s = (steady_ms() - start_ms) / 1000;
+        if (waited_s >= cli->wait_s) {
+            break;
+        }
+        if (waited_s > 0 && isatty(STDERR_FILENO) == 1) {
+            told = true;
+            fprintf(stderr, "\rwaiting for control: %" PRId64 " s%s", waited_s,
+                    waited_s < 10 ? "" : " (Ctrl-C ends the waiting, not what control does)");
+        }
+    }
+    int err = r > 0 ? 0 : r == 0 ? -ETIMEDOUT : -errno;
+    if (told) {
+        fprintf(stderr, "\r%*s\r", 78, ""); /* as if it had not been there */
+    }
+    return err;
+}
+
 static int exchange(struct cli *cli, const json_t *request, json_t **answer_out)
 {
     int r = send_frame(cli->fd, request);
     if (r == -EILSEQ) {
         return cli_fail(cli, CLI_EXIT_USAGE, "an argument is not UTF-8 text");
     }
-    if (r == 0) {
-        r = receive_frame(cli->fd, answer_out);
+    r = r == 0 ? wait_for_answer(cli) : r;
+    r = r == 0 ? receive_frame(cli->fd, answer_out) : r;
+    if (r == -ETIMEDOUT) {
+        return cli_fail(
+            cli, CLI_EXIT_CRITICAL,
+            "control took the request and did not answer for %d s: it is busy or stuck; "
+            "look at its journal, and whether it was done: holdfast audit",
+            cli->wait_s);
+    }
+    if (r == -EPROTO) {
+        return cli_fail(cli, CLI_EXIT_CRITICAL,
+                        "control's answer is not one of the admin protocol");
     }
     if (r < 0) {
-        return cli_fail(cli, CLI_EXIT_CRITICAL, "control did not answer: %s%s", strerror(-r),
-                        r == -ETIMEDOUT ? " (it is busy or stuck; look at its journal)" : "");
+        return cli_fail(cli, CLI_EXIT_CRITICAL, "control did not answer: %s", trouble_meaning(r));
     }
     return 0;
 }

@@ -97,7 +97,7 @@ static void print_list(const json_t *answer)
 int command_list(struct cli *cli, const struct args *args)
 {
     int r;
-    json_t *select = options_select(cli, args, 0);
+    json_t *select = terms_select(cli, args, 0);
     if (select == NULL) {
         return CLI_EXIT_USAGE;
     }
@@ -144,17 +144,16 @@ static void print_count(const json_t *answer, const char *by)
 
 int command_count(struct cli *cli, const struct args *args)
 {
-    static const char *const fields[] = {"route", "state", "class", "domain", "hop"};
     int r;
     bool known = args->by == NULL;
-    for (size_t i = 0; !known && i < sizeof fields / sizeof fields[0]; i++) {
-        known = strcmp(args->by, fields[i]) == 0;
+    for (size_t i = 0; !known && options_field(i) != NULL; i++) {
+        known = strcmp(args->by, options_field(i)) == 0;
     }
     if (!known) {
         return cli_fail(cli, CLI_EXIT_USAGE, "--by %s: route, state, class, domain or hop",
                         args->by);
     }
-    json_t *select = options_select(cli, args, 0);
+    json_t *select = terms_select(cli, args, 0);
     if (select == NULL) {
         return CLI_EXIT_USAGE;
     }

@@ -10,6 +10,9 @@
 #include <string.h>
 
 #define DEFAULT_CONFIG "/etc/holdfast/holdfast.conf"
+enum {
+    WAIT_S = 90, /* a hold is answered when every worker has passed it: longer than its bound */
+};
 
 const struct command cli_commands[] = {
 #define COMMAND(name, run, operands, options, summary, text)                                       \
@@ -49,13 +52,16 @@ static void print_usage(void)
 {
     printf("usage: holdfast [--json] [--socket PATH] [--config PATH] COMMAND [...]\n\n");
     for (size_t i = 0; i < cli_command_count; i++) {
-        printf("  %-8s %-27s %s\n", cli_commands[i].name, cli_commands[i].operands,
+        printf("  %-10s %-27s %s\n", cli_commands[i].name, cli_commands[i].operands,
                cli_commands[i].summary);
     }
-    printf("  %-8s %-27s %s\n\n", "help", "[COMMAND]", "this, or the options of a command");
-    printf("SELECT (all must hold): id= route= domain= rcpt= sender= class= state= hop= rule=\n"
-           "  older=DURATION newer=DURATION (or 'age>15m' 'age<2h', quoted), or the word all\n"
-           "Exit: 0 ok, 1 warning, 2 critical, 64 usage. See holdfast(1).\n");
+    printf("\nSELECT: terms, all of which must hold, or the word all\n");
+    for (size_t i = 0; i < cli_term_count; i++) {
+        printf("  %s%-*s %s\n", cli_terms[i].prefix, (int)(17 - strlen(cli_terms[i].prefix)),
+               cli_terms[i].value, cli_terms[i].help);
+    }
+    printf("\nOptions of a command: holdfast COMMAND --help. Exit: 0 ok, 1 warning, 2 critical, 64 "
+           "usage.\nSee holdfast(1).\n");
 }
 
 static const struct command *find_command(const char *name)
@@ -77,6 +83,20 @@ static int print_help(const struct command *command)
     return CLI_EXIT_OK;
 }
 
+int command_help(struct cli *cli, const struct args *args)
+{
+    if (args->operand_count == 0) {
+        print_usage();
+        return CLI_EXIT_OK;
+    }
+    const struct command *command = find_command(args->operand[0]);
+    if (command == NULL || args->operand_count > 1) {
+        return cli_fail(cli, CLI_EXIT_USAGE, "help: unknown command %s (holdfast help)",
+                        args->operand[args->operand_count - 1]);
+    }
+    return print_help(command);
+}
+
 /* Options before the command: returns the index of the command, or -1 after an error. */
 static int take_globals(struct cli *cli, int argc, char **argv, bool *help_out)
 {
@@ -87,11 +107,10 @@ static int take_globals(struct cli *cli, int argc, char **argv, bool *help_out)
         struct args args;
         bool takes_next = strcmp(argv[at], "--socket") == 0 || strcmp(argv[at], "--config") == 0;
         int count = takes_next && at + 1 < argc ? 2 : 1;
-        bool help;
-        if (options_parse(cli, &none, count, argv + at, &args, &help) != 0) {
+        if (options_parse(cli, &none, count, argv + at, &args) != 0) {
             return -1;
         }
-        *help_out |= help;
+        *help_out |= (args.given & CLI_OPT_HELP) != 0;
         at += count;
     }
     return at;
@@ -100,12 +119,11 @@ static int take_globals(struct cli *cli, int argc, char **argv, bool *help_out)
 static int run_command(struct cli *cli, const struct command *command, int argc, char **argv)
 {
     struct args args;
-    bool help;
-    int r = options_parse(cli, command, argc, argv, &args, &help);
+    int r = options_parse(cli, command, argc, argv, &args);
     if (r != 0) {
         return r;
     }
-    if (help) {
+    if ((args.given & CLI_OPT_HELP) != 0) {
         return print_help(command);
     }
     r = command->run(cli, &args);
@@ -118,8 +136,9 @@ int main(int argc, char **argv)
     const char *config_path = getenv("HOLDFAST_CONFIG");
     struct cli cli = {.config_path = config_path == NULL ? DEFAULT_CONFIG : config_path,
                       .config_is_default = config_path == NULL,
-                      .fd = -1};
-    if (argc > 1 && strcmp(argv[1], "--version") == 0) {
+                      .fd = -1,
+                      .wait_s = WAIT_S};
+    if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         printf("holdfast %s\n", HOLDFAST_VERSION);
         return CLI_EXIT_OK;
     }
@@ -129,20 +148,16 @@ int main(int argc, char **argv)
         return CLI_EXIT_USAGE;
     }
     const char *name = at < argc ? argv[at] : "";
-    if (help || (strcmp(name, "help") == 0 && at + 1 >= argc)) {
+    const struct command *command = find_command(name);
+    int r;
+    if (help || name[0] == '\0') {
         print_usage();
-        return CLI_EXIT_OK;
+        r = help ? CLI_EXIT_OK : CLI_EXIT_USAGE;
+    } else if (command == NULL) {
+        r = cli_fail(&cli, CLI_EXIT_USAGE, "unknown command %s (holdfast help)", name);
+    } else {
+        r = run_command(&cli, command, argc - at - 1, argv + at + 1);
     }
-    bool wants_help = strcmp(name, "help") == 0;
-    const struct command *command = find_command(wants_help ? argv[at + 1] : name);
-    if (command == NULL) {
-        return name[0] == '\0'
-                   ? (print_usage(), CLI_EXIT_USAGE)
-                   : cli_fail(&cli, CLI_EXIT_USAGE, "unknown command %s (holdfast help)",
-                              wants_help ? argv[at + 1] : name);
-    }
-    int r =
-        wants_help ? print_help(command) : run_command(&cli, command, argc - at - 1, argv + at + 1);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         fprintf(stderr, "holdfast: the output could not be written\n");
         return r > CLI_EXIT_CRITICAL ? r : CLI_EXIT_CRITICAL;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/cli/options.c: arguments to struct args, by one table; SELECT terms.
+/* control/cli/options.c: arguments to struct args, by the table of options.def.
  *
- * Promise: an option a command does not know, a number that is none, a term without a known key
- *          end with exit 64 before anything is asked of control.
- * Trap:    age>15m without quotes makes the shell write a file. older=15m says the same.
+ * Promise: an option a command does not know, or a number that is none, ends with exit 64 before
+ *          anything is asked of control.
  */
 #include "control/cli/cli.h"
 
@@ -12,36 +11,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct option {
-    const char *name;
-    const char *value; /* NULL: takes none; in brackets: may follow after = */
-    unsigned flag;     /* 0: a global one */
-    const char *help;
+const struct option cli_options[] = {
+#define OPTION(flag, name, value, help) {name, value, CLI_OPT_##flag, help},
+#include "control/cli/options.def"
+#undef OPTION
 };
+const size_t cli_option_count = sizeof cli_options / sizeof cli_options[0];
 
-static const struct option options[] = {
-    {"--reason", "TEXT", CLI_OPT_REASON, "why; kept in the audit"},
-    {"--dry-run", NULL, CLI_OPT_DRY_RUN, "print the plan and the count, change nothing"},
-    {"--yes", "[COUNT]", CLI_OPT_YES, "do not ask; --yes=COUNT only if the plan has that count"},
-    {"--limit", "N", CLI_OPT_LIMIT, "so many at most"},
-    {"--after", "ID", CLI_OPT_AFTER, "go on behind this one"},
-    {"--by", "FIELD", CLI_OPT_BY, "route, state, class, domain or hop"},
-    {"--body", NULL, CLI_OPT_BODY, "the message itself, too"},
-    {"--counters", NULL, CLI_OPT_COUNTERS, "the dataplane's counters, too"},
-    {"--all", NULL, CLI_OPT_ALL, "also what has nothing to tell"},
-    {"--dir", "DIR", CLI_OPT_DIR, "the spool's directory"},
-    {"--json", NULL, 0, "the answer as JSON"},
-    {"--socket", "PATH", 0, "control's socket"},
-    {"--config", "PATH", 0, "the configuration, for the socket and the spool"},
-    {"--help", NULL, 0, "this"},
-};
-enum { OPTION_COUNT = sizeof options / sizeof options[0] };
+const char *options_field(size_t i)
+{
+    static const char *const fields[] = {"route", "state", "class", "domain", "hop"};
+    return i < sizeof fields / sizeof fields[0] ? fields[i] : NULL;
+}
+
+bool options_takes(const struct command *command, const struct option *option)
+{
+    return ((command->options | CLI_OPTS_GLOBAL) & option->flag) != 0;
+}
 
 static const struct option *find_option(const char *name, size_t len)
 {
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (strlen(options[i].name) == len && memcmp(options[i].name, name, len) == 0) {
-            return &options[i];
+    for (size_t i = 0; i < cli_option_count; i++) {
+        if (strlen(cli_options[i].name) == len && memcmp(cli_options[i].name, name, len) == 0) {
+            return &cli_options[i];
         }
     }
     return NULL;
@@ -59,20 +51,22 @@ static bool parse_number(const char *text, uint64_t *value_out)
     return true;
 }
 
-static int apply_global(struct cli *cli, const struct option *option, const char *value,
-                        bool *help_out)
+static void apply_global(struct cli *cli, const struct option *option, const char *value)
 {
-    if (strcmp(option->name, "--json") == 0) {
+    switch (option->flag) {
+    case CLI_OPT_JSON:
         cli->json = true;
-    } else if (strcmp(option->name, "--socket") == 0) {
+        break;
+    case CLI_OPT_SOCKET:
         cli->socket_path = value;
-    } else if (strcmp(option->name, "--config") == 0) {
+        break;
+    case CLI_OPT_CONFIG:
         cli->config_path = value;
         cli->config_is_default = false;
-    } else {
-        *help_out = true;
+        break;
+    default: /* the others are a command's */
+        break;
     }
-    return 0;
 }
 
 static int apply(struct cli *cli, const struct option *option, const char *value, struct args *args)
@@ -102,7 +96,8 @@ static int apply(struct cli *cli, const struct option *option, const char *value
     case CLI_OPT_DIR:
         args->dir = value;
         break;
-    default: /* a plain flag */
+    default: /* a plain flag, or a global one */
+        apply_global(cli, option, value);
         break;
     }
     return 0;
@@ -128,36 +123,31 @@ static int take_value(const struct cli *cli, const struct option *option, const 
 }
 
 static int take_option(struct cli *cli, const struct command *command, int argc, char **argv,
-                       int *at, struct args *args, bool *help_out)
+                       int *at, struct args *args)
 {
     const char *arg = strcmp(argv[*at], "-h") == 0 ? "--help" : argv[*at];
     const char *equals = strchr(arg, '=');
     size_t len = equals == NULL ? strlen(arg) : (size_t)(equals - arg);
     const struct option *option = find_option(arg, len);
-    if (option == NULL || (option->flag != 0 && (command->options & option->flag) == 0)) {
+    if (option == NULL || !options_takes(command, option)) {
         return cli_fail(cli, CLI_EXIT_USAGE, "%s: unknown option %.*s (holdfast %s --help)",
                         command->name, (int)len, arg, command->name);
     }
     const char *value;
     int r = take_value(cli, option, equals, argc, argv, at, &value);
-    if (r != 0) {
-        return r;
-    }
-    return option->flag == 0 ? apply_global(cli, option, value, help_out)
-                             : apply(cli, option, value, args);
+    return r != 0 ? r : apply(cli, option, value, args);
 }
 
 int options_parse(struct cli *cli, const struct command *command, int argc, char **argv,
-                  struct args *args, bool *help_out)
+                  struct args *args)
 {
     bool ended = false;
     *args = (struct args){0};
-    *help_out = false;
     for (int i = 0; i < argc; i++) {
         if (!ended && strcmp(argv[i], "--") == 0) {
             ended = true;
         } else if (!ended && argv[i][0] == '-' && argv[i][1] != '\0') {
-            int r = take_option(cli, command, argc, argv, &i, args, help_out);
+            int r = take_option(cli, command, argc, argv, &i, args);
             if (r != 0) {
                 return r;
             }
@@ -167,7 +157,8 @@ int options_parse(struct cli *cli, const struct command *command, int argc, char
             args->operand[args->operand_count++] = argv[i];
         }
     }
-    if (!*help_out && command->operands[0] == '\0' && args->operand_count > 0) {
+    if ((args->given & CLI_OPT_HELP) == 0 && command->operands[0] == '\0' &&
+        args->operand_count > 0) {
         return cli_fail(cli, CLI_EXIT_USAGE, "%s takes no arguments", command->name);
     }
     return 0;
@@ -175,66 +166,17 @@ int options_parse(struct cli *cli, const struct command *command, int argc, char
 
 void options_print(const struct command *command)
 {
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        if (options[i].flag == 0 || (command->options & options[i].flag) != 0) {
+    for (size_t i = 0; i < cli_option_count; i++) {
+        const struct option *option = &cli_options[i];
+        if (options_takes(command, option)) {
             char left[32];
-            const char *value = options[i].value;
-            snprintf(left, sizeof left, "%s%s%s", options[i].name,
+            const char *value = option->value;
+            snprintf(left, sizeof left, "%s%s%s", option->name,
                      value == NULL     ? ""
                      : value[0] == '[' ? "[="
                                        : " ",
-                     value == NULL     ? ""
-                     : value[0] == '[' ? value + 1
-                                       : value);
-            printf("  %-18s %s\n", left, options[i].help);
+                     value == NULL ? "" : value + (value[0] == '['));
+            printf("  %-18s %s\n", left, option->help);
         }
     }
-}
-
-/* --- SELECT ---------------------------------------------------------------------------------- */
-
-static const char *const term_keys[] = {"id=",    "route=", "domain=", "rcpt=", "sender=", "class=",
-                                        "state=", "hop=",   "rule=",   "age>",  "age<"};
-
-static json_t *make_term(const char *text)
-{
-    char term[CLI_TEXT_SIZE];
-    bool older = strncmp(text, "older=", 6) == 0;
-    if (older || strncmp(text, "newer=", 6) == 0) {
-        int len = snprintf(term, sizeof term, "age%c%s", older ? '>' : '<', text + 6);
-        return text[6] == '\0' || len >= (int)sizeof term ? NULL : json_string(term);
-    }
-    if (strcmp(text, "all") == 0) {
-        return json_string(text);
-    }
-    for (size_t i = 0; i < sizeof term_keys / sizeof term_keys[0]; i++) {
-        size_t len = strlen(term_keys[i]);
-        if (strncmp(text, term_keys[i], len) == 0 && text[len] != '\0') {
-            return json_string(text);
-        }
-    }
-    return NULL;
-}
-
-json_t *options_select(const struct cli *cli, const struct args *args, size_t first)
-{
-    json_t *select = json_array();
-    if (args->operand_count > first + CLI_TERMS_MAX) {
-        cli_fail(cli, CLI_EXIT_USAGE, "too many terms (%d at most)", CLI_TERMS_MAX);
-        json_decref(select);
-        return NULL;
-    }
-    for (size_t i = first; i < args->operand_count; i++) {
-        json_t *term = make_term(args->operand[i]);
-        if (term == NULL) {
-            cli_fail(cli, CLI_EXIT_USAGE,
-                     "%s: not a selection (id= route= domain= rcpt= sender= class= state= hop= "
-                     "rule= older= newer= 'age>' 'age<' all)",
-                     args->operand[i]);
-            json_decref(select);
-            return NULL;
-        }
-        json_array_append_new(select, term);
-    }
-    return select;
 }

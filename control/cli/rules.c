@@ -87,7 +87,7 @@ int command_rules(struct cli *cli, const struct args *args)
     if (args->operand_count != 0) {
         return cli_fail(cli, CLI_EXIT_USAGE, "rules, or rules remove ID");
     }
-    if (args->given != 0) {
+    if ((args->given & ~(unsigned)CLI_OPTS_GLOBAL) != 0) {
         return cli_fail(cli, CLI_EXIT_USAGE, "these options go with rules remove ID");
     }
     json_t *answer = client_request(cli, client_command("rules"), &r);

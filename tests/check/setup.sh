@@ -9,7 +9,7 @@
 PACKAGES_BUILD="gcc libc6-dev clang libclang-rt-14-dev clang-format meson ninja-build pkg-config
     dpdk-dev libdpdk-dev liburing-dev libssl-dev libcriterion-dev libconfig-dev libsqlite3-dev
     libjansson-dev libsystemd-dev"
-PACKAGES_RUN="swaks postfix nftables iproute2 ethtool procps python3 mandoc util-linux"
+PACKAGES_RUN="swaks postfix nftables iproute2 ethtool procps python3 mandoc util-linux zsh"
 
 POLICY_MARK="# holdfast: no service starts while its packages are installed"
 

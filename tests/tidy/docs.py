@@ -5,6 +5,7 @@
     common/outcome.def    every class is a row of docs/OPERATING.md: text, disposition, meaning
     common/counters.def   every counter is a row there: name, unit, meaning
     common/config*.c      every key is an item of docs/man/holdfast.conf.5, in its group's section
+    control/cli/*.def     commands, options and terms: see docs_cli.py
     docs/man/             mandoc has no warning about them (where mandoc is installed)
 
 Promise: prints one line "file:line: what" for every difference, in either direction, and exits 1
@@ -18,6 +19,8 @@ import re
 import shutil
 import subprocess
 import sys
+
+import docs_cli
 
 OPERATING = "docs/OPERATING.md"
 CONF = "docs/man/holdfast.conf.5"
@@ -155,6 +158,7 @@ def main():
     check_outcomes(docs, operating)
     check_counters(docs, operating)
     check_config(docs)
+    docs_cli.check(docs)
     check_mandoc(docs)
     print(f"docs: {docs.wrong} differences")
     return 1 if docs.wrong else 0

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 HOLDFAST = sys.argv.pop(1) if len(sys.argv) > 1 else "holdfast"
@@ -86,6 +87,7 @@ class Control(threading.Thread):
         self.asked = []
         self.override = None
         self.raw = None
+        self.delay_s = 0
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen(8)
@@ -108,6 +110,7 @@ class Control(threading.Thread):
         while head := conn.recv(4, socket.MSG_WAITALL):
             request = json.loads(conn.recv(struct.unpack(">I", head)[0], socket.MSG_WAITALL))
             self.asked.append(request)
+            time.sleep(self.delay_s)
             if self.raw is not None:
                 conn.sendall(self.raw)
                 return
@@ -285,6 +288,54 @@ class Cli(unittest.TestCase):
         self.assertIn("rule 17", seen)
         self.assertEqual(self.at_terminal(b"\x04", "retry", "all", "--reason", "x")[0], 1)
 
+    def test_yes_is_yes_however_it_is_written(self):
+        for typed, code in ((b"Yes\n", 0), (b"YES\n", 0), (b"y\n", 0), (b" Y \n", 0), (b"n\n", 1),
+                            (b"\n", 1), (b"yess\n", 1), (b"ye\n", 1), (b"no yes\n", 1)):
+            self.control.asked.clear()
+            self.assertEqual(self.at_terminal(typed, "retry", "all", "--reason", "x")[0], code)
+            self.assertEqual(len(self.control.asked), 2 if code == 0 else 1, typed)
+
+    def test_a_misspelled_word_is_told_which_there_are(self):
+        for term, words in (("class=polcy", "none, delivered, refused"), ("class=", "poison"),
+                            ("state=frozn", "waiting, in_flight, frozen, held, orphan"),
+                            ("older=5x", "90s, 15m, 2h, 7d"), ("newer=h", "90s"),
+                            ("rule=x", "a number"), ("rote=staff", "id= route= domain="),
+                            ("route=", "something behind the =")):
+            code, _, told = self.run_cli("list", term)
+            self.assertEqual(code, 64, term)
+            self.assertIn(term, told)
+            self.assertIn(words, told)
+        self.assertEqual(self.control.asked, [])
+        for term in ("class=lost_at_dot", "state=orphan", "newer=250ms", "rule=4294967295"):
+            self.assertEqual(self.run_cli("count", term)[0], 0, term)
+
+    def test_help_is_there_wherever_it_is_asked_for(self):
+        whole = self.run_cli("help")[1]
+        verbs = [line.split()[0] for line in whole.split("\n\n")[1].splitlines()]
+        self.assertIn("completion", verbs)
+        for verb in verbs:
+            for args in ([verb, "-h"], [verb, "--help"], ["help", verb], [verb, "x", "y", "-h"]):
+                code, out, _ = self.run_cli(*args)
+                self.assertEqual(code, 0, args)
+                self.assertTrue(out.startswith(f"usage: holdfast {verb}"), args)
+        for args in (["-h"], ["--json", "-h"], ["help"], ["--help"]):
+            self.assertEqual(self.run_cli(*args)[:2], (0, whole), args)
+        self.assertEqual(self.run_cli("help", "bogus")[0], 64)
+        self.assertEqual(self.control.asked, [])
+
+    def test_a_person_at_a_terminal_sees_that_control_is_waited_for(self):
+        self.control.delay_s = 1.7
+        out, fd = pty.openpty()
+        done = subprocess.run([HOLDFAST, "--socket", self.path, "count"], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=fd, timeout=30)
+        os.close(fd)
+        told = os.read(out, 4096)
+        os.close(out)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn(b"waiting for control: 1 s", told)
+        self.assertTrue(told.endswith(b" \r")) # and it is gone when the answer is there
+        self.assertEqual(self.run_cli("count")[2], "")
+
     def test_refusals_keep_their_exit(self):
         for told, code in ((1, 1), (2, 2), (64, 64), (7, 2)):
             self.control.override = {"v": 1, "ok": False, "error": HOSTILE, "exit": told}
@@ -300,7 +351,8 @@ class Cli(unittest.TestCase):
     def test_answers_with_wrong_types_do_no_harm(self):
         wrong = {"v": 1, "ok": True}
         for key in ("hostname", "dataplane", "totals", "routes", "hops", "frozen", "deliveries",
-                    "by", "rules", "entries", "events", "recipients", "rcpts", "sender"):
+                    "by", "rules", "entries", "events", "recipients", "rcpts", "sender",
+                    "problems"):
             for value in (None, 7, "x", [], [7], [None], ["x"], {}, [{}]):
                 self.control.override = {**wrong, key: value}
                 for args in (["status", "--all"], ["list"], ["count"], ["show", "x"], ["rules"],
