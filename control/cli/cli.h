@@ -7,7 +7,7 @@
  *   terms.def      the terms of a selection;  terms.c  what is typed to what control reads
  *   completion.c   the three tables as scripts for bash and zsh
  *   client.c       the admin socket: one request, one answer (docs/ADMIN.md)
- *   status.c look.c act.c rules.c offline.c check.c  the commands, by group
+ *   status.c problems.c look.c act.c rules.c offline.c check.c  the commands, by group
  *   render.c       tables and paragraphs for people;  text.c  ages, sizes, times, cleaning
  *
  * Promise: nothing acts without a reason, a plan that was shown, and a yes. Whatever came over the
@@ -170,6 +170,15 @@ int64_t text_now_ms(void); /* wall clock, since 1970 */
 const char *member_text(const json_t *object, const char *key);
 int64_t member_number(const json_t *object, const char *key);
 bool member_true(const json_t *object, const char *key);
+
+/* --- problems.c --- */
+
+/* The problems that an answer of `status` tells (*told_out), or else those that are plain from its
+ * numbers. The caller gives the list up. */
+json_t *problems_of(const json_t *answer, bool *told_out);
+/* The exit code that the worst of them asks for. */
+int problems_level(const json_t *problems);
+void problems_print(const json_t *problems, bool all);
 
 /* --- render.c --- */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/cli/status.c: `holdfast status`: the page for three in the morning.
  *
- * Promise: what is stuck, why, since when, and what to type next, in that order; a quiet relay is
- *          a few lines.
+ * Promise: what is wrong and what to do comes first, then what is stuck, why, and since when. A
+ *          quiet relay is a few lines.
  * Trap:    the exit code is the worse of what control says and of what is plain from its numbers,
  *          so that an old control cannot talk a monitor into silence.
  */
@@ -22,11 +22,13 @@ static bool spool_is(const json_t *answer, const char *state)
     return strcmp(member_text(dataplane, "spool"), state) == 0;
 }
 
-static int level_of(const json_t *answer)
+static int level_of(const json_t *answer, const json_t *problems)
 {
     const json_t *totals = json_object_get(answer, "totals");
     int64_t told = member_number(answer, "level");
     int level = told >= 2 ? 2 : told == 1;
+    int worst = problems_level(problems);
+    level = worst > level ? worst : level;
     if (!member_true(json_object_get(answer, "dataplane"), "attached") || !spool_is(answer, "ok")) {
         return CLI_EXIT_CRITICAL;
     }
@@ -39,21 +41,24 @@ static const char *level_word(int level)
     return level == CLI_EXIT_OK ? "OK" : level == CLI_EXIT_WARNING ? "WARNING" : "CRITICAL";
 }
 
-static void print_head(const json_t *answer, int level)
+static void print_title(const json_t *answer, int level)
+{
+    render_field(level_word(level), member_text(answer, "hostname"));
+}
+
+static void print_head(const json_t *answer)
 {
     const json_t *dataplane = json_object_get(answer, "dataplane");
     const json_t *totals = json_object_get(answer, "totals");
     char age[TEXT_SHORT_SIZE];
     char text[CLI_TEXT_SIZE];
-    render_field(level_word(level), member_text(answer, "hostname"));
+    putchar('\n');
     if (member_true(dataplane, "attached")) {
         snprintf(text, sizeof text, "start %" PRId64 ", heartbeat %s ago",
                  member_number(dataplane, "start"),
                  text_age(member_number(dataplane, "heartbeat_age_ms"), age));
     } else {
-        snprintf(text, sizeof text,
-                 "NOT ATTACHED: nothing is delivered; is holdfast-dataplane "
-                 "running?");
+        snprintf(text, sizeof text, "NOT ATTACHED: no mail comes in, none is delivered");
     }
     render_field("dataplane", text);
     const char *effect = spool_is(answer, "full")     ? " (the outside gets 452)"
@@ -222,15 +227,6 @@ static void print_hints(const json_t *answer)
     struct hints hints = {0};
     size_t i;
     json_t *item;
-    if (!member_true(json_object_get(answer, "dataplane"), "attached")) {
-        hint(&hints, "why did it stop?", "journalctl -u holdfast-dataplane -n 50");
-    }
-    if (spool_is(answer, "fenced")) {
-        hint(&hints, "the disk failed: see OPERATING, Damage", "holdfast spool verify");
-    }
-    if (spool_is(answer, "full")) {
-        hint(&hints, "which route fills it?", "holdfast count --by route");
-    }
     json_array_foreach(json_object_get(answer, "hops"), i, item)
     {
         if (strcmp(member_text(item, "breaker"), "closed") != 0) {
@@ -279,20 +275,28 @@ int command_status(struct cli *cli, const struct args *args)
     if (answer == NULL) {
         return r == CLI_EXIT_USAGE ? r : CLI_EXIT_CRITICAL;
     }
-    int level = level_of(answer);
+    bool told;
+    json_t *problems = problems_of(answer, &told);
+    int level = level_of(answer, problems);
     if (cli->json) {
+        json_decref(problems);
         cli_print_json(answer);
         return level;
     }
     bool all = (args->given & CLI_OPT_ALL) != 0;
-    print_head(answer, level);
+    print_title(answer, level);
+    problems_print(problems, all);
+    print_head(answer);
     print_frozen(answer);
     print_routes(answer, all);
     print_hops(answer, all, text_now_ms());
     if ((args->given & CLI_OPT_COUNTERS) != 0) {
         print_counters(answer);
     }
-    print_hints(answer);
+    if (!told) {
+        print_hints(answer); /* else each problem says what to do */
+    }
+    json_decref(problems);
     json_decref(answer);
     return level;
 }

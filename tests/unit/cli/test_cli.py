@@ -160,6 +160,46 @@ class Cli(unittest.TestCase):
         self.control.override = {"v": 1, "ok": True, **well}
         self.assertEqual(self.run_cli("status")[0], 0)
 
+    def test_problems_come_first_and_the_worst_of_them_at_the_top(self):
+        problems = [{"what": "idle_rule", "level": 1, "text": "rule 7 matches nothing",
+                     "do": "holdfast rules"},
+                    {"what": "mute_hop", "level": 2, "text": "store does not answer " + HOSTILE,
+                     "do": "holdfast list hop=store"},
+                    {"what": "held", "level": 1, "text": "rule 8 is overdue"},
+                    {"what": "new", "level": 0, "text": "something new"}]
+        well = {**STATUS, "totals": {}, "frozen": [], "problems": problems}
+        self.control.override = {"v": 1, "ok": True, **well}
+        code, out, _ = self.run_cli("status")
+        self.assertEqual(code, 2)
+        self.assertTrue(out.startswith("CRITICAL"))
+        places = [out.index(word) for word in
+                  ("CRITICAL    store does not answer", "do: holdfast list hop=store",
+                   "WARNING     rule 7 matches nothing", "do: holdfast rules",
+                   "WARNING     rule 8 is overdue", "NOTE        something new", "dataplane")]
+        self.assertEqual(places, sorted(places))
+        self.assertNotIn("next:", out) # each problem says what to do
+        self.assertEqual(self.run_cli("--json", "status")[0], 2)
+        for count, level in ((30, 1), (0, 0)):
+            well["problems"] = [{"what": "held", "level": 1, "text": f"rule {i}."}
+                                for i in range(count)]
+            self.control.override = {"v": 1, "ok": True, **well, "hops": []}
+            code, out, _ = self.run_cli("status")
+            self.assertEqual((code, "(10 more: --all)" in out), (level, count > 20))
+        self.control.override["problems"] = [problems[2]] * 30
+        self.assertEqual(self.run_cli("status", "--all")[1].count("rule 8"), 30)
+
+    def test_damage_and_orphans_are_said_by_a_control_that_names_no_problems(self):
+        for totals, code, words in (
+                ({"damaged": 2}, 2, "2 places in the spool are damaged"),
+                ({"orphans": 3, "held": 3}, 1, "3 deliveries are orphans: their route is not"),
+                ({"held": 3}, 1, "holdfast rules")):
+            self.control.override = {"v": 1, "ok": True, **STATUS, "totals": totals, "frozen": [],
+                                     "hops": []}
+            self.assertEqual(self.run_cli("status")[0], code)
+            self.assertIn(words, self.run_cli("status")[1])
+        self.control.override["dataplane"] = {"attached": True, "spool": "full"}
+        self.assertIn("the spool is full: senders get 452", self.run_cli("status")[1])
+
     def test_no_control_is_critical_and_json_stays_json(self):
         code, out, _ = self.run_cli("--json", "status", socket_path="/nonexistent/s")
         self.assertEqual(code, 2)
