@@ -3,9 +3,10 @@
  *
  *   reason? ─▶ ask control for the plan (dry_run) ─▶ print it ─▶ yes? ─▶ do it ─▶ say what was done
  *
- * Promise: nothing is done without a reason, without the plan having been printed, and without a
- *          yes: typed at a terminal, or --yes; --yes=COUNT only while the count is that.
- * Trap:    standard input that is no terminal never counts as a yes.
+ * Promise: the command acts only with a reason, after it printed the plan, and after a yes. The yes
+ *          is typed at a terminal, or is --yes. --yes=COUNT counts only while the plan has that
+ *          count.
+ * Trap:    standard input that is not a terminal is never a yes.
  */
 #include "control/cli/act.h"
 
@@ -15,7 +16,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-/* The number of deliveries under whatever name the command gives it. */
+/* The number of deliveries. Each command names it differently. */
 static int64_t count_of(const json_t *answer)
 {
     static const char *const keys[] = {"deliveries", "released", "retried"};
@@ -124,7 +125,7 @@ int act(struct cli *cli, const struct args *args, const char *verb, json_t *requ
         r = confirm(cli, args, count_of(plan));
         if (r == 0) {
             json_object_set_new(request, "reason", json_string(args->reason));
-            /* A yes to what was shown: an answer given minutes later frees no more than that. */
+            /* The person said yes to this count. When more mail matches by now, control refuses. */
             bool asked = (args->given & CLI_OPT_YES) == 0 && strcmp(verb, "release") == 0;
             if (args->has_yes_count || asked) {
                 json_object_set_new(request, "yes_count", json_integer(count_of(plan)));

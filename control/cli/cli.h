@@ -10,9 +10,9 @@
  *   status.c problems.c look.c act.c rules.c offline.c check.c  the commands, by group
  *   render.c       tables and paragraphs for people;  text.c  ages, sizes, times, cleaning
  *
- * Promise: nothing acts without a reason, a plan that was shown, and a yes. Whatever came over the
- *          socket is cleaned before a terminal sees it.
- * Trap:    exit codes are an interface for monitoring: 0 ok, 1 warning, 2 critical, 64 usage.
+ * Promise: a command acts only with a reason, after it showed the plan, and after a yes. Text from
+ *          the socket is cleaned before it is printed.
+ * Trap:    monitoring reads the exit codes: 0 ok, 1 warning, 2 critical, 64 usage.
  */
 #ifndef HOLDFAST_CONTROL_CLI_CLI_H
 #define HOLDFAST_CONTROL_CLI_CLI_H
@@ -132,15 +132,17 @@ struct term {
 extern const struct term cli_terms[];
 extern const size_t cli_term_count;
 
-/* The words that such a value may be, where they are ours to know; NULL behind the last. */
+/* The i-th word that such a value may be; NULL behind the last. Names of routes, hops and rules are
+ * not known here. */
 const char *terms_word(enum term_kind kind, size_t i);
-/* The operands from `first` on as a new JSON array of terms, or NULL after saying what is wrong. */
+/* The operands from `first` on, as a new JSON array of terms. Says what is wrong and returns NULL
+ * when one is not a term. */
 json_t *terms_select(const struct cli *cli, const struct args *args, size_t first);
 
 /* --- client.c --- */
 
-/* Sends the request (stolen) and returns the answer, which is ok:true, or NULL with *exit_out set
- * after the error was told. */
+/* Sends the request, takes it over, and returns the answer when the answer is ok. Otherwise says
+ * what is wrong, sets *exit_out and returns NULL. */
 json_t *client_request(struct cli *cli, json_t *request, int *exit_out);
 /* A new request for `cmd`. */
 json_t *client_command(const char *cmd);
@@ -151,7 +153,7 @@ void client_close(struct cli *cli);
 /* Says what went wrong, as one line on standard error or as JSON. Returns exit_code. */
 __attribute__((format(printf, 3, 4))) int cli_fail(const struct cli *cli, int exit_code,
                                                    const char *format, ...);
-/* Prints an answer as JSON and gives it up. */
+/* Prints an answer as JSON and releases it. */
 void cli_print_json(json_t *answer);
 
 /* --- text.c --- */
@@ -174,7 +176,7 @@ bool member_true(const json_t *object, const char *key);
 /* --- problems.c --- */
 
 /* The problems that an answer of `status` tells (*told_out), or else those that are plain from its
- * numbers. The caller gives the list up. */
+ * numbers. The caller releases the list. */
 json_t *problems_of(const json_t *answer, bool *told_out);
 /* The exit code that the worst of them asks for. */
 int problems_level(const json_t *problems);

@@ -4,7 +4,8 @@
  * Promise: the command asks the control that the configuration means, or none. A mistake elsewhere
  *          in the file does not matter (common/config_place.c). The usual socket stands in for a
  *          file only when nobody named one and the usual one cannot be read.
- * Trap:    control may be restarting or stuck; every wait ends, and the end says what to try.
+ * Trap:    control may be restarting or stuck. Every wait has an end, and the error says what to
+ *          try next.
  */
 #include "control/cli/cli.h"
 
@@ -26,7 +27,8 @@
 
 enum { POLL_MS = 500 };
 
-/* Which control, from the configuration. 0, or the exit code after what is wrong was said. */
+/* The run_dir of the control that the configuration means. Returns 0, or says what is wrong and
+ * returns the exit code. */
 static int find_run_dir(const struct cli *cli, char run_dir[CONFIG_PATH_SIZE])
 {
     char error[CONFIG_ERROR_SIZE];
@@ -54,7 +56,7 @@ static int find_run_dir(const struct cli *cli, char run_dir[CONFIG_PATH_SIZE])
     return CLI_EXIT_USAGE;
 }
 
-/* 0, or the exit code after what is wrong was said. */
+/* The path of the socket. Returns 0, or says what is wrong and returns the exit code. */
 static int find_socket(const struct cli *cli, char *path, size_t size)
 {
     char run_dir[CONFIG_PATH_SIZE] = "";
@@ -191,7 +193,7 @@ static int64_t steady_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Until the answer begins to come. A person at a terminal sees that something is waited for. */
+/* Waits until the answer begins to come. At a terminal it shows how long it has waited. */
 static int wait_for_answer(const struct cli *cli)
 {
     struct pollfd poll_fd = {.fd = cli->fd, .events = POLLIN};
@@ -211,7 +213,7 @@ static int wait_for_answer(const struct cli *cli)
     }
     int err = r > 0 ? 0 : r == 0 ? -ETIMEDOUT : -errno;
     if (told) {
-        fprintf(stderr, "\r%*s\r", 78, ""); /* as if it had not been there */
+        fprintf(stderr, "\r%*s\r", 78, ""); /* blanks over the line */
     }
     return err;
 }

@@ -5,9 +5,10 @@
  *   options.def  ─┼─▶ lists and `case` tables, the same for both shells ─▶ + a driver for each
  *   terms.def    ─┘
  *
- * Promise: what the command takes is what the shell offers; nothing is said twice.
- * Trap:    bash parts words at =, so of class=pol only `pol` is to be completed. The script asks
- *          control for names of routes, hops and rules, with a short wait: a person holds Tab.
+ * Promise: the shell offers what the command takes, and nothing else.
+ * Trap:    bash splits words at =. Of class=pol the script must complete `pol` alone. The script
+ *          asks control for the names of routes, hops and rules. A person waits for the Tab key,
+ *          so the wait is short.
  */
 #include "control/cli/cli.h"
 
@@ -134,8 +135,8 @@ static const char zsh_driver[] = "_holdfast()\n"
 
 /* --- the tables ------------------------------------------------------------------------------ */
 
-/* The next word of a command's operands, without brackets and dots; *text goes on behind it. A bar
- * is a word of its own. false: no more. */
+/* Takes the next word of a command's operands, without brackets and dots, and moves *text behind
+ * it. A bar is a word, too. Returns false when there is no more. */
 static bool next_word(const char **text, char word[CLI_TEXT_SIZE])
 {
     *text += strspn(*text, " []");
@@ -153,7 +154,7 @@ static bool is_literal(const char *word)
     return islower((unsigned char)word[0]) != 0;
 }
 
-/* What the first operand of the command may be. */
+/* Prints what the first operand of the command may be. */
 static void print_verb(const struct command *command)
 {
     const char *text = command->operands;
@@ -178,7 +179,7 @@ static void print_verb(const struct command *command)
     printf("' kind=%s ;;\n", kind);
 }
 
-/* What follows a word of the command's own: `export DIR`. */
+/* Prints what the second operand may be, by the first: `export DIR`. */
 static void print_second(const struct command *command)
 {
     const char *text = command->operands;
@@ -232,7 +233,7 @@ static void print_lists(void)
     }
     printf("'\n_holdfast_terms='all");
     for (size_t i = 0; i < cli_term_count; i++) {
-        if (strpbrk(cli_terms[i].prefix, "<>") == NULL) { /* those a shell would redirect */
+        if (strpbrk(cli_terms[i].prefix, "<>") == NULL) { /* a shell takes < and > for itself */
             printf(" %s", cli_terms[i].prefix);
         }
     }
@@ -279,7 +280,7 @@ static bool is_plain(const char *name)
 {
     for (const char *p = name; *p != '\0'; p++) {
         if (!isalnum((unsigned char)*p) && strchr("._-", *p) == NULL) {
-            return false; /* a shell is to read it */
+            return false; /* the shell must not see quotes, $ and the like */
         }
     }
     return name[0] != '\0';

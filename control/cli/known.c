@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/cli/known.c: see known.h.
  *
- * Promise: a message that was committed before the checkpoint and is not in it was delivered:
- *          control forgets a delivery only when the outcome is durable.
- * Trap:    the state log goes on behind the checkpoint: what it says comes on top. */
+ * Promise: a message that was committed before the checkpoint, and is not in the checkpoint, was
+ *          delivered. Control forgets a delivery only when its outcome is durable.
+ * Trap:    the state log continues after the checkpoint. What the state log says is newer. */
 #include "control/cli/known.h"
 
 #include "control/shell/snapshot.h"

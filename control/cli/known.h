@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/cli/known.h: what control's last checkpoint knows of deliveries whose state records are
- * gone: for a spool that is read from its files alone. */
+/* control/cli/known.h: what control's last checkpoint says about deliveries. A spool that is read
+ * from its files alone needs it for deliveries whose state records are gone. */
 #ifndef HOLDFAST_CONTROL_CLI_KNOWN_H
 #define HOLDFAST_CONTROL_CLI_KNOWN_H
 
@@ -8,8 +8,8 @@
 
 struct known;
 
-/* Loads the newest checkpoint; NULL when there is none that is good, and *error_out is 0 or why
- * not. */
+/* Loads the newest good checkpoint. Returns NULL when there is none: *error_out is then 0 when no
+ * checkpoint was ever made, or -errno. */
 struct known *known_load(struct spool_io *io, int *error_out);
 void known_free(struct known *known);
 /* spool_tool_hint_fn; ctx is a struct known. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/cli/look.c: `list`, `count`, `show`: the deliveries themselves.
  *
- * Promise: each delivery that is stuck says why on a line of its own: class, the hop's reply, the
- *          hop.
+ * Promise: a delivery that is stuck has a second line that says why: the class, the hop's reply,
+ *          and the hop.
  */
 #include "control/cli/cli.h"
 
@@ -13,7 +13,7 @@
 
 /* --- list ------------------------------------------------------------------------------------ */
 
-/* Why it is where it is, or "" when there is nothing to say. */
+/* Writes why the delivery is in its state, or "" when there is nothing to say. */
 static void format_why(const json_t *delivery, char out[CLI_TEXT_SIZE])
 {
     const char *class = member_text(delivery, "class");
@@ -197,7 +197,8 @@ static void print_delivery(const json_t *answer)
     render_field("from host", text);
     render_field("sender", sender[0] == '\0' ? "<>" : sender);
     render_field("size", text_size(member_number(answer, "size"), n));
-    if (strcmp(member_text(answer, "state"), "waiting") == 0) { /* else they mean nothing */
+    if (strcmp(member_text(answer, "state"), "waiting") ==
+        0) { /* in other states these numbers mean nothing */
         snprintf(text, sizeof text, "%" PRId64 ", next in %s", member_number(answer, "attempts"),
                  text_age(member_number(answer, "next_ms"), n));
         render_field("attempts", text);
@@ -249,7 +250,7 @@ static void print_events(const json_t *answer)
     table_print(&table);
 }
 
-/* Line by line and cleaned for a terminal, byte by byte for a file or pipe. */
+/* Prints line by line, cleaned, to a terminal; byte by byte to a file or pipe. */
 static void print_body_text(const char *body, size_t len)
 {
     if (!isatty(STDOUT_FILENO)) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/cli/main.c: the command `holdfast`: finds the command, parses, runs, exits.
  *
- * Promise: the exit code is one of four (cli.h); with --json an error is JSON, too.
+ * Promise: the exit code is one of four (cli.h). With --json an error is JSON, too.
  */
 #include "control/cli/cli.h"
 
@@ -11,7 +11,7 @@
 
 #define DEFAULT_CONFIG "/etc/holdfast/holdfast.conf"
 enum {
-    WAIT_S = 90, /* a hold is answered when every worker has passed it: longer than its bound */
+    WAIT_S = 90, /* longer than control waits for the workers to pass a hold */
 };
 
 const struct command cli_commands[] = {
@@ -97,12 +97,12 @@ int command_help(struct cli *cli, const struct args *args)
     return print_help(command);
 }
 
-/* Options before the command: returns the index of the command, or -1 after an error. */
+/* Takes the options before the command. Returns the index of the command, or -1 after an error. */
 static int take_globals(struct cli *cli, int argc, char **argv, bool *help_out)
 {
     int at = 1;
     while (at < argc && argv[at][0] == '-') {
-        /* a command without operands or options of its own: only global ones are known */
+        /* a command that takes the global options and nothing else */
         static const struct command none = {.name = "holdfast", .operands = ""};
         struct args args;
         bool takes_next = strcmp(argv[at], "--socket") == 0 || strcmp(argv[at], "--config") == 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/cli/offline.c: `spool list|verify|export`: a spool read from its files alone.
  *
- * Promise: works with neither process running, and beside running ones; writes nothing but what
- *          export puts into its directory.
- * Trap:    the files know routes and hops by number only; their names are control's.
+ * Promise: it works while neither daemon runs, and beside running ones. It writes nothing, except
+ *          that export writes into its target.
+ * Trap:    the files hold the numbers of routes and hops. The names are in control's database.
  */
 #include "control/cli/cli.h"
 #include "control/cli/known.h"
@@ -289,8 +289,7 @@ static int count_segment(void *ctx, uint64_t seq)
     return 0;
 }
 
-/* A directory without a segment is more likely the wrong one than a spool without mail: it must
- * not be called good. */
+/* A directory without a segment is probably the wrong directory. It must not be called good. */
 static int run(struct cli *cli, const struct args *args, const char *dir,
                const struct spool_tool_source *source)
 {

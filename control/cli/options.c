@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/cli/options.c: arguments to struct args, by the table of options.def.
  *
- * Promise: an option a command does not know, or a number that is none, ends with exit 64 before
- *          anything is asked of control.
+ * Promise: an unknown option, or a value that is not a number where a number is wanted, ends the
+ *          command with exit 64 before control is asked.
  */
 #include "control/cli/cli.h"
 
@@ -103,7 +103,7 @@ static int apply(struct cli *cli, const struct option *option, const char *value
     return 0;
 }
 
-/* The value of the option at argv[*at]: after = or the next argument. */
+/* Takes the value of the option at argv[*at]: what is behind the =, or the next argument. */
 static int take_value(const struct cli *cli, const struct option *option, const char *equals,
                       int argc, char **argv, int *at, const char **value_out)
 {

@@ -2,8 +2,8 @@
 /* control/cli/problems.c: what is wrong, as `status` shows it first: a sentence for each problem,
  * and what to do.
  *
- * Promise: the worst comes first. Damage, orphans and a spool that is full are told in words, also
- *          by a control that does not name its problems.
+ * Promise: the worst problem comes first. Damage, orphans and a full spool are told in words, also
+ *          when control's answer has no list of problems.
  */
 #include "control/cli/cli.h"
 
@@ -27,7 +27,7 @@ __attribute__((format(printf, 5, 6))) static void add_problem(json_t *problems, 
     assert(r == 0);
 }
 
-/* What is plain from the numbers of a control that does not tell problems itself. */
+/* Makes the list from the numbers of an answer that has no list of problems. */
 static json_t *find_plain(const json_t *answer)
 {
     const json_t *totals = json_object_get(answer, "totals");

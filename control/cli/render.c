@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/cli/render.c: tables with aligned columns for people.
  *
- * Promise: every cell is cleaned; a column is as wide as its widest cell and never wider than
- *          told, so that one long address does not push the reasons off the screen.
+ * Promise: every cell is cleaned. A column is as wide as its widest cell, up to the given bound.
+ *          One long address must not push the other columns off the screen.
  */
 #include "control/cli/cli.h"
 
@@ -60,7 +60,7 @@ void table_note(struct table *table, const char *text)
     }
 }
 
-/* Cuts at the column's bound, with two dots as the sign of it. */
+/* Cuts a text at the column's bound. Two dots show that it was cut. */
 static void cut(char *text, size_t width_max)
 {
     size_t width = 0;

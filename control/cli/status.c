@@ -3,8 +3,8 @@
  *
  * Promise: what is wrong and what to do comes first, then what is stuck, why, and since when. A
  *          quiet relay is a few lines.
- * Trap:    the exit code is the worse of what control says and of what is plain from its numbers,
- *          so that an old control cannot talk a monitor into silence.
+ * Trap:    the exit code is the worse of two: the level that control tells, and the level that
+ *          follows from its numbers. So a fault in control's own level cannot silence a monitor.
  */
 #include "control/cli/cli.h"
 
@@ -294,7 +294,7 @@ int command_status(struct cli *cli, const struct args *args)
         print_counters(answer);
     }
     if (!told) {
-        print_hints(answer); /* else each problem says what to do */
+        print_hints(answer); /* otherwise each problem has said what to do */
     }
     json_decref(problems);
     json_decref(answer);

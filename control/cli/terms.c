@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/cli/terms.c: the terms of a selection, checked before control is asked.
  *
- * Promise: a misspelled key, class, state, number or duration is refused here, with what there is.
- *          Names of routes and hops are control's to know.
- * Trap:    age>15m without quotes makes the shell write a file. older=15m says the same.
+ * Promise: a misspelled key, class, state, number or duration is refused here, and the error names
+ *          what is possible. Control checks the names of routes and hops.
+ * Trap:    without quotes, age>15m makes the shell write a file. older=15m means the same.
  */
 #include "control/cli/cli.h"
 
@@ -56,7 +56,7 @@ static bool is_duration(const char *text)
     return false;
 }
 
-/* NULL when the value is good, else what would be. */
+/* Returns NULL when the value is good, else what a good value is. */
 static const char *check_value(enum term_kind kind, const char *value, char words[CLI_TEXT_SIZE])
 {
     switch (kind) {
@@ -98,7 +98,7 @@ static void say_keys(const struct cli *cli, const char *text)
     cli_fail(cli, CLI_EXIT_USAGE, "%s: not a selection (%sall)", text, keys);
 }
 
-/* As control reads it, or NULL after what is wrong was said. */
+/* The term as control reads it. Says what is wrong and returns NULL when it is not good. */
 static json_t *make_term(const struct cli *cli, const char *text)
 {
     char words[CLI_TEXT_SIZE];

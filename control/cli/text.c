@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/cli/text.c: ages, sizes, times, and text made safe for a terminal.
  *
- * Promise: no byte that moves a cursor, rings, colours or turns writing round gets through.
- * Trap:    a hop's reply, a sender, a HELO are a stranger's words; so are rules' reasons.
+ * Promise: a terminal never gets a byte that moves the cursor, rings, colours, or changes the
+ *          direction of writing.
+ * Trap:    strangers choose a hop's reply, a sender, a HELO. Other operators choose reasons.
  */
 #include "control/cli/cli.h"
 
