@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* common/abi.c: names, rings and the layout hash of the shared regions. */
+/* common/abi.c: rings and the layout hash of the shared regions. */
 #include "common/abi.h"
 
 #include "common/crc32c.h"
 #include "common/envelope_ring.h"
 #include "common/limits/ring.h"
-
-#include <inttypes.h>
-#include <stdio.h>
 
 static size_t whole_pages(size_t size)
 {
@@ -50,7 +47,7 @@ uint32_t abi_layout_hash(void)
     const uint32_t shape[] = {
         ABI_VERSION,
         sizeof(struct abi_root),
-        offsetof(struct abi_root, wanted_epoch),
+        offsetof(struct abi_root, attached_epoch),
         sizeof(struct abi_attach),
         offsetof(struct abi_attach, policy_adopted),
         offsetof(struct abi_attach, counter),
@@ -85,18 +82,4 @@ void abi_attach_init_rings(struct abi_attach *region, uint32_t worker_count)
     for (uint32_t w = 0; w < worker_count; w++) {
         ring_init((struct ring *)(base + abi_down_offset(w)), LIMIT_RING_DOWN_SLOTS);
     }
-}
-
-const char *abi_root_name(const char *instance, char out[ABI_NAME_SIZE])
-{
-    int len = snprintf(out, ABI_NAME_SIZE, "/holdfast-%s", instance);
-    assert(len > 0 && len < ABI_NAME_SIZE);
-    return out;
-}
-
-const char *abi_attach_name(const char *instance, uint64_t epoch, char out[ABI_NAME_SIZE])
-{
-    int len = snprintf(out, ABI_NAME_SIZE, "/holdfast-%s-%016" PRIx64, instance, epoch);
-    assert(len > 0 && len < ABI_NAME_SIZE);
-    return out;
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* common/abi.h: everything that crosses between the dataplane and control through memory.
  *
- * Two regions of POSIX shared memory:
- *   root    "/holdfast-<instance>", made by the dataplane at each start: says that it is there,
- *           and where control asks to be attached.
- *   attach  "/holdfast-<instance>-<epoch>", made by control at each attach with fresh rings, since
- *           a ring whose producer was killed half-way must never be used again. Its name is
- *           removed as soon as both have it mapped.
+ * Two regions of memory without a name, handed over by descriptor (common/region.h) through a
+ * socket of the dataplane's, <run_dir>/attach:
+ *   root    made by the dataplane at each start, given to a control that connects: says that it is
+ *           there, and which rings it uses.
+ *   attach  made by control at each attach with fresh rings, since a ring whose producer was killed
+ *           half-way must never be used again; sent with its epoch. Another one takes its place
+ *           when the dataplane does not take it.
  *
  *      writer thread ──── up ring ────▶ control        what is durable, in the log's order
  *      writer thread ─ envelope ring ─▶ control        envelopes of COMMITs, while there is room
@@ -33,7 +34,7 @@
 #define ABI_MAGIC_ROOT   UINT64_C(0x3130746f6f726668) /* "hfroot01" */
 #define ABI_MAGIC_ATTACH UINT64_C(0x3130686374616668) /* "hfatch01" */
 
-enum { ABI_VERSION = 3, ABI_NAME_SIZE = 96, ABI_COUNTERS_MAX = 128 };
+enum { ABI_VERSION = 4, ABI_COUNTERS_MAX = 128 };
 
 /* --- up: from the dataplane's writer thread to control ------------------------------------- */
 
@@ -200,9 +201,9 @@ struct abi_root {
     uint32_t pid;
     uint32_t worker_count;
     uint32_t reserved;
-    alignas(64) _Atomic uint64_t heartbeat_ns; /* CLOCK_MONOTONIC, by the dataplane */
-    _Atomic uint64_t attached_epoch;           /* by the dataplane: rings in use */
-    alignas(64) _Atomic uint64_t wanted_epoch; /* by control: attach me with these rings */
+    /* By the dataplane, as all above. */
+    alignas(64) _Atomic uint64_t heartbeat_ns; /* CLOCK_MONOTONIC */
+    _Atomic uint64_t attached_epoch;           /* rings in use */
 };
 
 struct envelope_ring;
@@ -259,8 +260,5 @@ struct envelope_ring *abi_envelope_ring(struct abi_attach *region);
 
 /* A number that changes when any of the layouts above does. */
 uint32_t abi_layout_hash(void);
-/* "/holdfast-<instance>" and "/holdfast-<instance>-<epoch>". Returns out. */
-const char *abi_root_name(const char *instance, char out[ABI_NAME_SIZE]);
-const char *abi_attach_name(const char *instance, uint64_t epoch, char out[ABI_NAME_SIZE]);
 
 #endif

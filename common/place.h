@@ -18,6 +18,7 @@
 
 #include "common/assert.h"
 #include "common/config.h"
+#include "common/limits/names.h"
 
 #include <stdbool.h>
 #include <sys/socket.h>

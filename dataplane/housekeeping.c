@@ -4,7 +4,7 @@
 
 #include "common/config.h"
 #include "common/counters.h"
-#include "common/shm.h"
+#include "common/region.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -53,12 +53,15 @@ static void adopt_policy(struct housekeeping *h)
     h->policy_coming = (struct snapshot){0};
 }
 
-int housekeeping_init(struct housekeeping *h)
+int housekeeping_init(struct housekeeping *h, const struct place *place,
+                      char error[CONFIG_ERROR_SIZE])
 {
-    char name[ABI_NAME_SIZE];
+    int fd;
     void *mem;
-    int r = shm_make(abi_root_name(h->config->instance, name), sizeof(struct abi_root), &mem);
+    h->door = (struct door){.listen_fd = -1, .peer_fd = -1, .root_fd = -1};
+    int r = region_make("holdfast-root", sizeof(struct abi_root), &fd, &mem);
     if (r < 0) {
+        snprintf(error, CONFIG_ERROR_SIZE, "shared memory: %s", strerror(-r));
         return r;
     }
     h->root = mem;
@@ -72,23 +75,21 @@ int housekeeping_init(struct housekeeping *h)
     uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
     load_policy(h, now_ns);
     atomic_store(&h->root->heartbeat_ns, now_ns);
-    /* Last: from here on it is complete. */
     atomic_store_explicit(&h->root->magic, ABI_MAGIC_ROOT, memory_order_release);
-    return 0;
+    return door_open_take(&h->door, place, fd, error); /* last: it says "here I am" */
 }
 
 void housekeeping_fini(struct housekeeping *h)
 {
-    char name[ABI_NAME_SIZE];
+    door_close(&h->door);
     if (h->root != NULL) {
-        shm_remove(abi_root_name(h->config->instance, name));
-        shm_detach(h->root, sizeof(struct abi_root));
+        region_unmap(h->root, sizeof(struct abi_root));
     }
     if (h->region != NULL) {
-        shm_detach(h->region, abi_attach_size(h->worker_count));
+        region_unmap(h->region, abi_attach_size(h->worker_count));
     }
     if (h->coming != NULL) {
-        shm_detach(h->coming, abi_attach_size(h->worker_count));
+        region_unmap(h->coming, abi_attach_size(h->worker_count));
     }
     if (h->policy.policy != NULL) {
         policy_unload(h->policy.data, h->policy.bytes);
@@ -121,7 +122,7 @@ static void hand_over(struct housekeeping *h)
         }
     }
     if (h->region != NULL) {
-        shm_detach(h->region, abi_attach_size(h->worker_count));
+        region_unmap(h->region, abi_attach_size(h->worker_count));
     }
     h->region = h->coming;
     h->coming = NULL;
@@ -131,21 +132,27 @@ static void hand_over(struct housekeeping *h)
 
 static void take_attach(struct housekeeping *h)
 {
-    uint64_t epoch = atomic_load(&h->root->wanted_epoch);
-    if (h->coming != NULL || epoch == 0 || epoch == h->epoch) {
+    uint64_t epoch;
+    int fd;
+    void *mem;
+    if (h->coming != NULL || !door_turn(&h->door, &epoch, &fd)) {
         return;
     }
-    char name[ABI_NAME_SIZE];
-    void *mem;
-    int r = shm_attach(abi_attach_name(h->config->instance, epoch, name),
-                       abi_attach_size(h->worker_count), &mem);
+    int r = region_map(fd, abi_attach_size(h->worker_count), &mem);
+    close(fd);
     if (r < 0) {
-        return; /* control is not done making it, or gone; it offers another before long */
+        fprintf(stderr, "holdfast-dataplane: control's shared memory is refused: %s\n",
+                strerror(-r));
+        return;
+    }
+    if (epoch == h->epoch) {
+        region_unmap(mem, abi_attach_size(h->worker_count));
+        return; /* its rings were used already */
     }
     h->epoch = epoch;
     if (!region_is_sound(h, mem, epoch)) {
         fprintf(stderr, "holdfast-dataplane: control of another version asked to attach\n");
-        shm_detach(mem, abi_attach_size(h->worker_count));
+        region_unmap(mem, abi_attach_size(h->worker_count));
         return;
     }
     h->coming = mem;

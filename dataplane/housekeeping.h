@@ -14,6 +14,7 @@
 #include "common/assert.h"
 #include "common/config_fwd.h"
 #include "common/limits/ring.h"
+#include "dataplane/door.h"
 #include "dataplane/worker.h"
 #include "dataplane/writer.h"
 
@@ -28,6 +29,7 @@ struct housekeeping {
     struct counters *worker_counters[LIMIT_WORKERS];
     uint32_t start;
 
+    struct door door;
     struct abi_root *root;
     struct abi_attach *region; /* in use by all threads */
     struct abi_attach *coming; /* being handed over */
@@ -40,8 +42,10 @@ struct housekeeping {
     uint64_t policy_failed_ns; /* when the snapshot could not be read; 0: it could */
 };
 
-/* Makes the root region and loads the last policy snapshot, if there is one. 0 or -errno. */
-must_check int housekeeping_init(struct housekeeping *h);
+/* Makes the root region, loads the last policy snapshot, if there is one, and opens the door. 0 or
+ * -errno and a line; housekeeping_fini is right in both cases. */
+must_check int housekeeping_init(struct housekeeping *h, const struct place *place,
+                                 char error_out[CONFIG_ERROR_SIZE]);
 void housekeeping_fini(struct housekeeping *h);
 /* One round; now_ns is CLOCK_MONOTONIC. */
 void housekeeping_turn(struct housekeeping *h, uint64_t now_ns);

@@ -281,9 +281,13 @@ static int make_workers(struct dataplane *dp)
                                              .worker_count = 1,
                                              .worker = {dp->worker},
                                              .worker_counters = {&dp->worker_counters},
-                                             .start = settings.start};
-    r = housekeeping_init(&dp->housekeeping);
-    return r < 0 ? fail("shared memory", r) : 0;
+                                             .start = settings.ids.start};
+    char error[CONFIG_ERROR_SIZE];
+    r = housekeeping_init(&dp->housekeeping, &dp->place, error);
+    if (r < 0) {
+        fprintf(stderr, "holdfast-dataplane: %s\n", error);
+    }
+    return r;
 }
 
 static int start(struct dataplane *dp)
@@ -341,6 +345,7 @@ static int serve(struct dataplane *dp)
     housekeeping_fini(&dp->housekeeping);
     spool_writer_close(dp->spool);
     nic_destroy(dp->nic);
+    place_unbind(&dp->place, "attach");
     nic_eal_cleanup();
     return 0;
 }

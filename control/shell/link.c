@@ -1,28 +1,30 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/shell/link.c: finding the dataplane and attaching to it.
  *
- *   root region there, fresh, alive? ──▶ make an attach region with fresh rings, set wanted_epoch
- *     ──▶ the dataplane sets attached_epoch ──▶ remove the name, control_attach
+ *   <run_dir>/attach there? ──▶ connect ──▶ the root region comes ──▶ fresh, alive?
+ *     ──▶ offer an attach region with fresh rings
+ *     ──▶ the dataplane sets attached_epoch ──▶ control_attach
  *   not taken within 3 s ──▶ drop it, offer another
- *   heartbeat older than 3 s, pid gone, another start ──▶ control_detach, begin again
+ *   the connection ended, heartbeat older than 3 s ──▶ control_detach, begin again
  *
- * Promise: rings are never used across two attaches.
+ * Promise: rings are never used across two attaches. A region is mapped only when it is our user's
+ *          alone and sealed (common/region.h).
  * Trap:    the root region is the other process's memory: each word is copied once, then checked.
  */
-#include "common/limits/names.h"
 #include "common/limits/ring.h"
 #include "control/core/mem.h"
 #include "control/shell/shell.h"
 
-#include "common/shm.h"
+#include "common/region.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define HEARTBEAT_NS_MAX (UINT64_C(3) * 1000000000)
 /* The dataplane takes an offer in milliseconds. One that it could not map it never will. */
@@ -33,13 +35,12 @@ struct region {
     size_t size;
     uint64_t epoch;
     uint32_t worker_count;
-    char name[ABI_NAME_SIZE];
 };
 
 struct link {
-    char instance[LIMIT_NAME_BYTES + 1];
-    char root_name[ABI_NAME_SIZE];
-    struct abi_root *root; /* of the start we deal with */
+    struct sockaddr_un address;
+    int fd;                /* to the dataplane's door; -1: there is none */
+    struct abi_root *root; /* of the start we deal with; NULL: it has not come yet */
     uint32_t start;
     uint32_t pid;
     uint32_t worker_count;
@@ -53,38 +54,16 @@ struct link {
 static void region_drop(struct region *region)
 {
     if (region->mem != NULL) {
-        shm_remove(region->name);
-        shm_detach(region->mem, region->size);
+        region_unmap(region->mem, region->size);
     }
     *region = (struct region){0};
 }
 
-/* Names that a killed run left: nobody will map them any more. */
-static void sweep(const char *instance)
-{
-    char prefix[ABI_NAME_SIZE];
-    char name[300];
-    int len = snprintf(prefix, sizeof prefix, "holdfast-%s-", instance);
-    DIR *dir = opendir("/dev/shm");
-    if (dir == NULL) {
-        return;
-    }
-    for (const struct dirent *e = readdir(dir); e != NULL; e = readdir(dir)) {
-        if (strncmp(e->d_name, prefix, (size_t)len) == 0 && strlen(e->d_name + len) == 16 &&
-            strspn(e->d_name + len, "0123456789abcdef") == 16) {
-            snprintf(name, sizeof name, "/%s", e->d_name);
-            shm_remove(name);
-        }
-    }
-    closedir(dir);
-}
-
-struct link *link_create(const char *instance)
+struct link *link_create(const struct place *place)
 {
     struct link *link = mem_zalloc(sizeof *link);
-    snprintf(link->instance, sizeof link->instance, "%s", instance);
-    (void)abi_root_name(instance, link->root_name);
-    sweep(instance);
+    place_address(place, "attach", &link->address);
+    link->fd = -1;
     return link;
 }
 
@@ -92,8 +71,12 @@ static void root_drop(struct link *link)
 {
     region_drop(&link->offered);
     if (link->root != NULL) {
-        shm_detach(link->root, sizeof *link->root);
+        region_unmap(link->root, sizeof *link->root);
         link->root = NULL;
+    }
+    if (link->fd >= 0) {
+        close(link->fd);
+        link->fd = -1;
     }
 }
 
@@ -112,11 +95,9 @@ struct abi_attach *link_region(struct link *link)
 static bool is_fit(struct link *link, const struct abi_root *root)
 {
     struct abi_root copy;
-    if (atomic_load_explicit(&root->magic, memory_order_acquire) != ABI_MAGIC_ROOT) {
-        return false; /* being made */
-    }
+    bool made = atomic_load_explicit(&root->magic, memory_order_acquire) == ABI_MAGIC_ROOT;
     memcpy(&copy, root, offsetof(struct abi_root, heartbeat_ns));
-    if (copy.version != ABI_VERSION || copy.layout_hash != abi_layout_hash() ||
+    if (!made || copy.version != ABI_VERSION || copy.layout_hash != abi_layout_hash() ||
         copy.worker_count == 0 || copy.worker_count > LIMIT_WORKERS || copy.pid == 0 ||
         copy.pid > INT32_MAX) {
         if (!link->told_unfit) {
@@ -143,33 +124,83 @@ static bool is_alive(const struct link *link, uint64_t now_ns)
     return there && heartbeat_age_ns(link, now_ns) <= HEARTBEAT_NS_MAX;
 }
 
-/* Maps the root region that has the name now; keeps the old mapping when it is the same start. */
-static void find_root(struct link *link, struct control *control)
+/* To the door of a dataplane of our own user. */
+static void connect_door(struct link *link)
 {
+    struct ucred cred = {.uid = (uid_t)-1};
+    socklen_t len = sizeof cred;
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd >= 0 &&
+        (connect(fd, (struct sockaddr *)&link->address, sizeof link->address) < 0 ||
+         getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || cred.uid != geteuid())) {
+        close(fd);
+        fd = -1;
+    }
+    link->fd = fd;
+}
+
+/* What the dataplane sends after it has let us in. 0, -EAGAIN, or -errno: it is of no use. */
+static int take_root(struct link *link)
+{
+    uint64_t word;
+    int fd;
     void *mem;
-    if (shm_attach(link->root_name, sizeof(struct abi_root), &mem) < 0) {
-        return;
+    int r = region_receive(link->fd, &word, &fd);
+    if (r < 0) {
+        return r;
     }
-    struct abi_root *root = mem;
-    bool made = atomic_load_explicit(&root->magic, memory_order_acquire) == ABI_MAGIC_ROOT;
-    uint32_t start = root->start;
-    uint32_t pid = root->pid;
-    bool same = link->root != NULL && start == link->start && pid == link->pid;
-    if (same || !made) {
-        shm_detach(mem, sizeof *root);
-        return;
+    r = region_map(fd, sizeof(struct abi_root), &mem);
+    close(fd);
+    if (r == 0) {
+        link->root = mem;
+    } else if (!link->told_unfit) {
+        log_line(3, "the shared memory of the running dataplane is refused: %s", strerror(-r));
+        link->told_unfit = true;
     }
-    if (link->root != NULL) {
+    return r;
+}
+
+/* It sends nothing more; what comes is the end of it. */
+static bool is_over(const struct link *link)
+{
+    uint64_t word;
+    ssize_t len = recv(link->fd, &word, sizeof word, MSG_DONTWAIT);
+    return len >= 0 || (errno != EAGAIN && errno != EINTR);
+}
+
+static void let_go(struct link *link, struct control *control)
+{
+    control_detach(control);
+    region_drop(&link->used);
+    root_drop(link);
+}
+
+/* true: the root region of a dataplane of our build is mapped. */
+static bool find_root(struct link *link, struct control *control)
+{
+    if (link->root != NULL && is_over(link)) {
+        let_go(link, control);
+    }
+    if (link->fd < 0) {
+        connect_door(link);
+    }
+    if (link->fd >= 0 && link->root == NULL) {
+        int r = take_root(link);
+        if (r < 0 && r != -EAGAIN && r != -EINTR) {
+            root_drop(link);
+        }
+    }
+    if (link->root == NULL) {
+        return false;
+    }
+    if (!is_fit(link, link->root)) {
         control_detach(control);
         region_drop(&link->used);
-        root_drop(link);
-    }
-    if (!is_fit(link, root)) {
-        shm_detach(mem, sizeof *root);
-        return;
+        region_drop(&link->offered);
+        return false;
     }
     link->told_unfit = false;
-    link->root = root;
+    return true;
 }
 
 static void fill(struct region *region, uint64_t generation, uint64_t now_ns)
@@ -197,17 +228,21 @@ static void offer(struct link *link, struct control *control, uint64_t now_ns)
     }
     region->worker_count = link->worker_count;
     region->size = abi_attach_size(region->worker_count);
-    (void)abi_attach_name(link->instance, region->epoch, region->name);
-    int r = shm_make(region->name, region->size, &mem);
+    int fd;
+    int r = region_make("holdfast-attach", region->size, &fd, &mem);
     if (r < 0) {
-        log_line(3, "cannot make the shared region %s: %s", region->name, strerror(-r));
+        log_line(3, "cannot make a shared region: %s", strerror(-r));
         return;
     }
     region->mem = mem;
     link->offered_ns = now_ns;
     (void)control_policy(control, &len, &generation);
     fill(region, generation, now_ns);
-    atomic_store_explicit(&link->root->wanted_epoch, region->epoch, memory_order_release);
+    r = region_send(link->fd, region->epoch, fd);
+    close(fd);
+    if (r < 0) {
+        region_drop(region); /* its end shows at the next look */
+    }
 }
 
 static void take_offer(struct link *link, struct control *control)
@@ -219,7 +254,6 @@ static void take_offer(struct link *link, struct control *control)
     struct region old = link->used;
     link->used = link->offered;
     link->offered = (struct region){0};
-    shm_remove(link->used.name);
     control_attach(control, link->used.mem, link->used.worker_count);
     region_drop(&old);
 }
@@ -239,21 +273,19 @@ void link_turn(struct link *link, struct control *control, uint64_t now_ns)
         return;
     }
     link->look_ns = now_ns + (link->used.mem == NULL ? LINK_SEEK_NS : LINK_LOOK_NS);
-    find_root(link, control);
-    if (link->root == NULL) {
+    if (!find_root(link, control)) {
         control_set_heartbeat_age(control, 0);
         return;
     }
     control_set_heartbeat_age(control, heartbeat_age_ns(link, now_ns) / 1000000);
     if (!is_alive(link, now_ns)) {
-        control_detach(control);
+        control_detach(control); /* it may wake up: then it gets fresh rings */
         region_drop(&link->used);
-        root_drop(link);
+        region_drop(&link->offered);
         return;
     }
     if (link->offered.mem != NULL && now_ns - link->offered_ns >= OFFER_NS_MAX) {
-        log_line(4, "the dataplane did not take the shared region %s: another is offered",
-                 link->offered.name);
+        log_line(4, "the dataplane did not take the shared region: another is offered");
         region_drop(&link->offered);
     }
     bool needed = link->used.mem == NULL || control_wants_attach(control);

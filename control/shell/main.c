@@ -185,7 +185,7 @@ static int open_inside(struct shell *s, bool new_policy, char error[CONFIG_ERROR
         return r;
     }
     s->io->trouble = NULL;
-    s->link = link_create(s->config->instance);
+    s->link = link_create(&s->place);
     return 0;
 }
 

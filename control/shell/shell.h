@@ -4,6 +4,7 @@
 #ifndef HOLDFAST_CONTROL_SHELL_SHELL_H
 #define HOLDFAST_CONTROL_SHELL_SHELL_H
 
+#include "common/place.h"
 #include "control/control.h"
 
 #include <stdbool.h>
@@ -32,7 +33,8 @@ void server_turn(struct server *server, struct control *control);
 bool server_is_waiting(const struct server *server);
 
 struct link;
-struct link *link_create(const char *instance);
+/* The dataplane's door is in the run_dir of `place`. */
+struct link *link_create(const struct place *place);
 void link_destroy(struct link *link);
 /* Looks for the dataplane, attaches, notices its end. Call it every LINK_LOOK_NS or oftener,
  * every LINK_SEEK_NS while there is none. */

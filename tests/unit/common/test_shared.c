@@ -3,9 +3,8 @@
  * them, counters. */
 #include "common/abi.h"
 #include "common/counters.h"
-#include "common/limits/names.h"
 #include "common/limits/ring.h"
-#include "common/shm.h"
+#include "common/region.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -19,125 +18,186 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* --- shm -------------------------------------------------------------------------------------- */
+/* --- region ----------------------------------------------------------------------------------- */
 
-static char name[ABI_NAME_SIZE];
+TestSuite(region, .timeout = 60);
 
-static void make_name(void)
-{
-    snprintf(name, sizeof name, "/holdfast-test-%d", (int)getpid());
-}
-
-static void remove_name(void)
-{
-    shm_remove(name);
-}
-
-TestSuite(shm, .init = make_name, .fini = remove_name, .timeout = 60);
-
-Test(shm, what_one_writes_the_other_reads)
+Test(region, what_one_writes_the_other_reads)
 {
     enum { BYTES = 100000 };
+    int fd;
     void *one;
     void *other;
-    cr_assert_eq(shm_make(name, BYTES, &one), 0);
-    cr_assert_eq(shm_attach(name, BYTES, &other), 0);
+    cr_assert_eq(region_make("test", BYTES, &fd, &one), 0);
+    cr_assert_eq(region_map(fd, BYTES, &other), 0);
+    close(fd);
     cr_assert_neq(one, other);
     for (size_t i = 0; i < BYTES; i++) {
         cr_assert_eq(((uint8_t *)other)[i], 0, "a fresh region is zeroed");
     }
     ((uint8_t *)one)[BYTES - 1] = 0x5a;
     cr_assert_eq(((uint8_t *)other)[BYTES - 1], 0x5a);
-    shm_detach(one, BYTES);
+    region_unmap(one, BYTES);
     ((uint8_t *)other)[0] = 1; /* a mapping outlives the other's */
-    shm_detach(other, BYTES);
+    region_unmap(other, BYTES);
 }
 
 /* Only our user may read or write what is waiting to be delivered. */
-Test(shm, is_ours_alone)
+Test(region, is_ours_alone)
 {
+    int fd;
     void *mem;
     struct stat st;
     (void)umask(0);
-    cr_assert_eq(shm_make(name, 4096, &mem), 0);
-    int fd = shm_open(name, O_RDONLY, 0);
-    cr_assert_geq(fd, 0);
+    cr_assert_eq(region_make("test", 4096, &fd, &mem), 0);
     cr_assert_eq(fstat(fd, &st), 0);
     cr_assert_eq(st.st_mode & 0777, 0600);
+    cr_assert_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    cr_assert_eq(fchmod(fd, 0660), 0);
+    cr_assert_eq(region_map(fd, 4096, &(void *){NULL}), -EPERM, "others may write it");
+    cr_assert_eq(fchmod(fd, 0600), 0);
+    if (geteuid() == 0) {
+        cr_assert_eq(fchown(fd, 1, (gid_t)-1), 0);
+        cr_assert_eq(region_map(fd, 4096, &(void *){NULL}), -EPERM, "another's");
+    }
     close(fd);
-    shm_detach(mem, 4096);
+    region_unmap(mem, 4096);
 }
 
-Test(shm, too_small_is_told)
+/* SIGBUS comes from memory that has become shorter: not even its maker can do that. */
+Test(region, nobody_changes_its_size)
 {
+    int fd;
     void *mem;
-    void *other;
-    cr_assert_eq(shm_make(name, 4096, &mem), 0);
-    cr_assert_eq(shm_attach(name, 4097, &other), -EPROTO);
-    cr_assert_eq(shm_attach(name, 1 << 20, &other), -EPROTO);
-    cr_assert_eq(shm_attach(name, 4000, &other), 0, "larger than needed will do");
-    shm_detach(other, 4000);
-    shm_detach(mem, 4096);
-}
-
-/* One that was made but not yet sized (its maker was killed in between). */
-Test(shm, an_empty_one_is_too_small)
-{
-    void *mem;
-    int fd = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0600);
-    cr_assert_geq(fd, 0);
+    cr_assert_eq(region_make("test", 8192, &fd, &mem), 0);
+    cr_assert_eq(ftruncate(fd, 4096), -1);
+    cr_assert_eq(ftruncate(fd, 0), -1);
+    cr_assert_eq(ftruncate(fd, 16384), -1);
+    cr_assert_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1, "nor adds a seal");
+    ((uint8_t *)mem)[8191] = 1;
     close(fd);
-    cr_assert_eq(shm_attach(name, 1, &mem), -EPROTO);
+    region_unmap(mem, 8192);
 }
 
-Test(shm, a_missing_one_is_told)
+Test(region, another_size_is_told)
 {
+    int fd;
     void *mem;
-    cr_assert_eq(shm_attach(name, 4096, &mem), -ENOENT);
-    shm_remove(name); /* a name that is gone is fine */
+    cr_assert_eq(region_make("test", 4096, &fd, &mem), 0);
+    cr_assert_eq(region_map(fd, 4097, &(void *){NULL}), -EPROTO);
+    cr_assert_eq(region_map(fd, 1 << 20, &(void *){NULL}), -EPROTO);
+    cr_assert_eq(region_map(fd, 4000, &(void *){NULL}), -EPROTO);
+    close(fd);
+    region_unmap(mem, 4096);
 }
 
-/* What a killed run left is removed, not reused: its bytes are not in the new region, and who has
- * the old one mapped keeps it. */
-Test(shm, a_stale_name_gives_a_fresh_region)
+/* Files, pipes, memory that its maker could still cut short. */
+Test(region, what_is_not_sealed_is_refused)
 {
-    void *stale;
-    void *fresh;
-    cr_assert_eq(shm_make(name, 4096, &stale), 0);
-    memset(stale, 0xff, 4096);
-    cr_assert_eq(shm_make(name, 8192, &fresh), 0);
-    cr_assert_eq(((uint8_t *)fresh)[0], 0);
-    ((uint8_t *)fresh)[0] = 7;
-    cr_assert_eq(((uint8_t *)stale)[0], 0xff);
-    shm_detach(stale, 4096);
-    shm_detach(fresh, 8192);
+    void *mem = NULL;
+    int end[2];
+    int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    cr_assert_eq(ftruncate(fd, 4096), 0);
+    cr_assert_eq(fchmod(fd, 0600), 0);
+    cr_assert_eq(region_map(fd, 4096, &mem), -EPERM);
+    cr_assert_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW), 0);
+    cr_assert_eq(region_map(fd, 4096, &mem), -EPERM, "its seals may still be added to");
+    cr_assert_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL), 0);
+    cr_assert_eq(region_map(fd, 4096, &mem), 0);
+    region_unmap(mem, 4096);
+    close(fd);
+    fd = open("/var/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0) {
+        cr_assert_eq(ftruncate(fd, 4096), 0);
+        cr_assert_eq(region_map(fd, 4096, &mem), -EPERM);
+        close(fd);
+    }
+    cr_assert_eq(pipe2(end, O_CLOEXEC), 0);
+    cr_assert_eq(region_map(end[0], 4096, &mem), -EPERM);
+    close(end[0]);
+    close(end[1]);
+    cr_assert_eq(region_map(end[0], 4096, &mem), -EBADF);
 }
 
-Test(shm, removing_leaves_the_mappings)
+static int pair[2];
+
+static void make_pair(void)
 {
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+}
+
+static int descriptors(void)
+{
+    int count = 0;
+    for (int fd = 0; fd < 256; fd++) {
+        count += fcntl(fd, F_GETFD) >= 0;
+    }
+    return count;
+}
+
+TestSuite(handing, .init = make_pair, .timeout = 60);
+
+Test(handing, a_region_comes_with_its_word)
+{
+    int fd;
+    int taken;
+    uint64_t word = 0;
     void *one;
     void *other;
-    cr_assert_eq(shm_make(name, 4096, &one), 0);
-    cr_assert_eq(shm_attach(name, 4096, &other), 0);
-    shm_remove(name);
-    cr_assert_eq(shm_attach(name, 4096, &(void *){NULL}), -ENOENT);
+    cr_assert_eq(region_receive(pair[1], &word, &taken), -EAGAIN);
+    cr_assert_eq(region_make("test", 4096, &fd, &one), 0);
+    cr_assert_eq(region_send(pair[0], UINT64_C(0x0123456789abcdef), fd), 0);
+    close(fd);
+    cr_assert_eq(region_receive(pair[1], &word, &taken), 0);
+    cr_assert_eq(word, UINT64_C(0x0123456789abcdef));
+    cr_assert_eq(fcntl(taken, F_GETFD), FD_CLOEXEC);
+    cr_assert_eq(region_map(taken, 4096, &other), 0);
+    close(taken);
     ((uint8_t *)one)[9] = 9;
     cr_assert_eq(((uint8_t *)other)[9], 9);
-    shm_detach(one, 4096);
-    shm_detach(other, 4096);
+    region_unmap(one, 4096);
+    region_unmap(other, 4096);
+    close(pair[0]);
+    cr_assert_eq(region_receive(pair[1], &word, &taken), -EPIPE);
+    cr_assert_eq(region_send(pair[1], 1, pair[1]), -EPIPE);
 }
 
-/* A full tmpfs shows when the region is made, not as SIGBUS later; nothing is left behind. */
-Test(shm, more_than_there_is_fails_at_once)
+/* Words without a descriptor, descriptors without a word, two of them, too long: none is left
+ * open. */
+Test(handing, nonsense_is_told_and_leaves_no_descriptor)
 {
-    void *mem;
-    int r = shm_make(name, (size_t)1 << 50, &mem);
-    cr_assert(r == -ENOSPC || r == -EFBIG || r == -ENOMEM, "%d", r);
-    cr_assert_eq(shm_attach(name, 1, &mem), -ENOENT);
+    uint8_t bytes[16] = {0};
+    uint64_t word;
+    int fd;
+    int before = descriptors();
+    for (size_t len = 1; len <= sizeof bytes; len++) {
+        for (unsigned fds = 0; fds <= 3; fds++) {
+            if (len == sizeof word && fds == 1) {
+                continue; /* as it should be */
+            }
+            int some[3] = {pair[0], pair[0], pair[0]};
+            char room[CMSG_SPACE(sizeof some)] = {0};
+            struct iovec iov = {.iov_base = bytes, .iov_len = len};
+            struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+            if (fds > 0) {
+                message.msg_control = room;
+                message.msg_controllen = CMSG_SPACE(fds * sizeof(int));
+                struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+                header->cmsg_level = SOL_SOCKET;
+                header->cmsg_type = SCM_RIGHTS;
+                header->cmsg_len = CMSG_LEN(fds * sizeof(int));
+                memcpy(CMSG_DATA(header), some, fds * sizeof(int));
+            }
+            cr_assert_eq(sendmsg(pair[0], &message, 0), (ssize_t)len);
+            cr_assert_eq(region_receive(pair[1], &word, &fd), -EPROTO, "%zu bytes, %u", len, fds);
+            cr_assert_eq(descriptors(), before, "%zu bytes, %u", len, fds);
+        }
+    }
 }
 
 /* --- layout ----------------------------------------------------------------------------------- */
@@ -173,19 +233,6 @@ Test(abi, the_rings_lie_apart_and_within_the_region)
         cr_assert_geq(abi_down_offset(worker + 1), abi_down_offset(worker) + down_bytes);
         cr_assert_geq(abi_attach_size(worker + 1), abi_down_offset(worker) + down_bytes);
     }
-}
-
-Test(abi, names_are_of_the_instance_and_the_epoch)
-{
-    char out[ABI_NAME_SIZE];
-    char longest[LIMIT_NAME_BYTES + 1];
-    cr_assert_str_eq(abi_root_name("main", out), "/holdfast-main");
-    cr_assert_str_eq(abi_attach_name("main", 0xabc, out), "/holdfast-main-0000000000000abc");
-    memset(longest, 'x', LIMIT_NAME_BYTES);
-    longest[LIMIT_NAME_BYTES] = '\0';
-    abi_root_name(longest, out);
-    abi_attach_name(longest, UINT64_MAX, out);
-    cr_assert_eq(strlen(out), strlen("/holdfast-") + LIMIT_NAME_BYTES + 17);
 }
 
 /* --- a ring between two processes ------------------------------------------------------------- */
@@ -224,13 +271,15 @@ _Noreturn static void produce_until_killed(struct ring *ring)
 }
 
 /* ring.h: a message is seen whole or not at all; also when its producer is killed half-way. */
-Test(shm, a_killed_producer_leaves_whole_messages_only)
+Test(region, a_killed_producer_leaves_whole_messages_only)
 {
     enum { MESSAGES = 20000, KILLS = 10 };
     size_t size = ring_size(SLOTS);
     void *mem;
+    int fd;
     for (int kill_count = 0; kill_count < KILLS; kill_count++) {
-        cr_assert_eq(shm_make(name, size, &mem), 0);
+        cr_assert_eq(region_make("ring", size, &fd, &mem), 0);
+        close(fd);
         ring_init(mem, SLOTS);
         pid_t pid = fork();
         cr_assert_geq(pid, 0);
@@ -255,7 +304,7 @@ Test(shm, a_killed_producer_leaves_whole_messages_only)
             cr_assert(is_whole(&m) && m.word[0] == taken);
             taken++;
         }
-        shm_detach(mem, size);
+        region_unmap(mem, size);
     }
 }
 
@@ -275,12 +324,14 @@ static void *produce_millions(void *arg)
 }
 
 /* Two millions between two threads; with -fsanitize=thread the ordering is proved too. */
-Test(shm, millions_pass_whole_and_in_order)
+Test(region, millions_pass_whole_and_in_order)
 {
     void *mem;
+    int fd;
     pthread_t thread;
     struct ring_end out;
-    cr_assert_eq(shm_make(name, ring_size(SLOTS), &mem), 0);
+    cr_assert_eq(region_make("ring", ring_size(SLOTS), &fd, &mem), 0);
+    close(fd);
     ring_init(mem, SLOTS);
     ring_open(&out, mem, SLOTS);
     cr_assert_eq(pthread_create(&thread, NULL, produce_millions, mem), 0);
@@ -297,12 +348,12 @@ Test(shm, millions_pass_whole_and_in_order)
     }
     cr_assert_eq(pthread_join(thread, NULL), 0);
     cr_assert(ring_is_empty(&out));
-    shm_detach(mem, ring_size(SLOTS));
+    region_unmap(mem, ring_size(SLOTS));
 }
 
 /* abi.h: each side treats the other's words as input. With garbled indexes, messages may be lost
  * or garbage, but every put and take stays in the slots; ASan and the guards watch. */
-Test(shm, garbled_indexes_move_nobody_out)
+Test(region, garbled_indexes_move_nobody_out)
 {
     enum { GUARD = 4096, COUNT = 8, STEPS = 200000 };
     size_t size = ring_size(COUNT);
