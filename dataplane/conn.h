@@ -32,6 +32,7 @@
 #include "common/list.h"
 #include "dataplane/buffers.h"
 #include "dataplane/net/net.h"
+#include "dataplane/peers.h"
 #include "dataplane/pool.h"
 #include "dataplane/smtp/smtp.h"
 #include "dataplane/tcp/tcp.h"
@@ -53,7 +54,6 @@ enum {
     RECORD_LISTS = LIMIT_DELIVERS_IN_FLIGHT,
     DELIVERY_HASH_SLOTS = 4096,
     HOP_SLOTS = 1024,
-    CLIENT_COUNT_SLOTS = 65536,
     LOOP_SLOTS = 4096,
 };
 _Static_assert((int)SUBMISSIONS <= (int)WRITER_QUEUE_SLOTS,
@@ -199,7 +199,7 @@ struct worker {
     uint32_t large_held; /* large buffers that deliveries read into or have pinned */
     uint32_t server_count;
     uint64_t next_scan_ns;
-    uint16_t client_count[CLIENT_COUNT_SLOTS];
+    struct peers peers;
     uint64_t loop_id[LOOP_SLOTS]; /* messages frozen for looping, by loop_slot */
 
     const struct policy *policy;

@@ -20,8 +20,7 @@ static const uint64_t ns_per_ms = 1000000;
 
 static uint32_t client_slot(const struct worker *w, const struct ip_addr *client)
 {
-    return (uint32_t)siphash(&w->settings.key, client->octet, sizeof client->octet) %
-           CLIENT_COUNT_SLOTS;
+    return (uint32_t)siphash(&w->settings.key, client->octet, sizeof client->octet) % PEERS_SLOTS;
 }
 
 static void touch(struct worker *w, struct server_conn *c)
@@ -70,7 +69,7 @@ static const char *refusal(const struct worker *w, uint32_t slot)
     if (writer_spool_state(w->settings.writer) == ABI_SPOOL_FENCED) {
         return "storage trouble, try again later";
     }
-    if (w->client_count[slot] >= w->config->limits.connections_per_client) {
+    if (!peers_may_enter(&w->peers, slot, w->config->limits.connections_per_client)) {
         return "too many connections from you";
     }
     return NULL;
@@ -90,7 +89,7 @@ void server_open(struct worker *w, struct tcp_conn *tcp, uint32_t kinds)
                               .client_slot = slot,
                               .peer_fin = (kinds & TCP_EVENT_FIN) != 0};
     list_init(&c->stall_link);
-    w->client_count[slot]++;
+    peers_enter(&w->peers, slot);
     w->server_count++;
     counter_add(w->counters, COUNTER_smtp_connections, 1);
     list_init(&c->conn.link);
@@ -114,8 +113,8 @@ static void server_free(struct worker *w, struct server_conn *c)
     if (c->stalled) {
         list_remove(&c->stall_link);
     }
-    assert(w->client_count[c->client_slot] > 0 && w->server_count > 0);
-    w->client_count[c->client_slot]--;
+    assert(w->server_count > 0);
+    peers_leave(&w->peers, c->client_slot);
     w->server_count--;
     list_remove(&c->conn.link);
     pool_give(&w->servers, c);
