@@ -11,7 +11,12 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+/* The kernel's frame takes up to 11 KiB with every register there is today (AVX-512, AMX); the
+ * handler itself hardly anything. */
+enum { HANDLER_STACK_BYTES = 64 * 1024 };
 
 static char fault_path[CONFIG_PATH_SIZE + 16];
 static const struct worker *fault_worker;
@@ -30,7 +35,7 @@ static void on_fault(int number)
     (void)said;
     uint64_t id = is_worker ? worker_current_delivery(fault_worker) : 0;
     if (id != 0) {
-        int fd = open(fault_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        int fd = open(fault_path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (fd >= 0) {
             ssize_t written = write(fd, &id, sizeof id);
             (void)written; /* nothing more can be done here */
@@ -46,15 +51,29 @@ void fault_init(const char *dir, const struct worker *worker)
     static const int numbers[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
     make_path(dir, fault_path);
     fault_worker = worker;
-    struct sigaction action = {.sa_handler = on_fault, .sa_flags = (int)SA_RESETHAND};
+    struct sigaction action = {.sa_handler = on_fault,
+                               .sa_flags = (int)(SA_RESETHAND | SA_ONSTACK)};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         int r = sigaction(numbers[i], &action, NULL);
         assert(r == 0);
     }
 }
 
+void fault_enter_thread(void)
+{
+    /* For the life of the thread, and so of the process: it is never given back. Whole pages, for
+     * the address sanitizer unmaps the stack of a thread that ends. */
+    void *memory = mmap(NULL, HANDLER_STACK_BYTES, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    assert(memory != MAP_FAILED && sysconf(_SC_MINSIGSTKSZ) <= HANDLER_STACK_BYTES / 2);
+    stack_t stack = {.ss_sp = memory, .ss_size = HANDLER_STACK_BYTES};
+    int r = sigaltstack(&stack, NULL);
+    assert(r == 0);
+}
+
 void fault_enter_worker(void)
 {
+    fault_enter_thread();
     is_worker = true;
 }
 
@@ -63,7 +82,11 @@ int fault_read(const char *dir, uint64_t *id_out)
     char path[CONFIG_PATH_SIZE + 16];
     make_path(dir, path);
     *id_out = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ELOOP) {
+        (void)unlink(path); /* a link is none of ours */
+        return 0;
+    }
     if (fd < 0) {
         return errno == ENOENT ? 0 : -errno;
     }

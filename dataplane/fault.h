@@ -14,7 +14,11 @@ struct worker;
 
 /* Installs the handlers; `dir` is the spool directory. */
 void fault_init(const char *dir, const struct worker *worker);
-/* The calling thread is the worker: only its faults are blamed on the delivery it is busy with. */
+/* The calling thread gets a stack of its own for the handler, or an overflow of its stack would end
+ * us without a word. Once for each thread. */
+void fault_enter_thread(void);
+/* The same, and the calling thread is the worker: only its faults are blamed on the delivery it is
+ * busy with. */
 void fault_enter_worker(void);
 /* The delivery named by the last run's fault, 0 for none. Returns 0 or -errno. */
 must_check int fault_read(const char *dir, uint64_t *id_out);

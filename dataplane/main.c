@@ -109,6 +109,7 @@ static void *run_writer(void *arg)
     uint32_t nap = WRITER_NAP_US_MIN;
     prctl(PR_SET_TIMERSLACK, 1000);
     setup_pin_thread(dp->config->dataplane.service_cpu);
+    fault_enter_thread();
     uint64_t stop_ns = UINT64_MAX;
     while (clock_ns(CLOCK_MONOTONIC) < stop_ns) {
         if (stop_ns == UINT64_MAX && atomic_load_explicit(&dp->stop_writer, memory_order_relaxed)) {
@@ -275,6 +276,7 @@ static int make_workers(struct dataplane *dp)
         return fail("worker memory (raise dataplane.memory)", r);
     }
     fault_init(dp->config->spool.dir, dp->worker);
+    fault_enter_thread();
     dp->housekeeping = (struct housekeeping){.config = dp->config,
                                              .writer = dp->writer,
                                              .writer_counters = &dp->writer_counters,

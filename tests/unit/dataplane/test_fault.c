@@ -9,6 +9,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +74,38 @@ static void raise_fpe(void)
 static void raise_ill(void)
 {
     (void)raise(SIGILL);
+}
+
+static volatile int no_end = 1;
+
+/* Deeper and deeper, with something to do after each return, so that it stays a recursion. */
+__attribute__((noinline)) static int go_deeper(int depth)
+{
+    volatile char room[4096];
+    room[0] = (char)depth;
+    int below = no_end != 0 ? go_deeper(depth + 1) : 0;
+    return below + room[0];
+}
+
+static void overflow_stack(void)
+{
+    no_end += go_deeper(0);
+}
+
+static void *overflow_in_worker(void *arg)
+{
+    fault_enter_worker();
+    overflow_stack();
+    return arg;
+}
+
+/* As on an lcore: a thread that somebody else made. */
+static void overflow_thread(void)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, overflow_in_worker, NULL) == 0) {
+        (void)pthread_join(thread, NULL);
+    }
 }
 
 static void be_killed(void)
@@ -140,6 +173,29 @@ Test(fault, every_fault_of_ours_names_the_delivery)
         fault_clear(dir);
         cr_assert_eq(read_back(), 0);
     }
+}
+
+/* The worker's stack runs over: there is none left for a handler but its own. */
+Test(fault, an_overflow_of_the_stack_names_the_delivery)
+{
+    cr_assert_eq(child_faults(4711, overflow_stack), SIGSEGV);
+    cr_assert_eq(read_back(), 4711);
+    fault_clear(dir);
+    cr_assert_eq(thread_faults(4712, overflow_thread, false), SIGSEGV);
+    cr_assert_eq(read_back(), 4712);
+}
+
+/* The file is written where it belongs and nowhere else, whoever put a link there. */
+Test(fault, a_link_in_its_place_is_not_followed)
+{
+    char target[64];
+    snprintf(target, sizeof target, "%s/target", dir);
+    cr_assert_eq(symlink(target, path), 0);
+    cr_assert_eq(child_faults(1, abort_plainly), SIGABRT);
+    cr_assert_neq(access(target, F_OK), 0);
+    cr_assert_eq(read_back(), 0, "nor read");
+    cr_assert_eq(child_faults(2, abort_plainly), SIGABRT);
+    cr_assert_eq(read_back(), 2, "it is gone");
 }
 
 /* Being killed or stopped says nothing about any mail. */
