@@ -179,7 +179,7 @@ struct worker {
     struct smtp_server_env smtp_env;
     uint64_t now_ns;
     uint64_t wall_ms;
-    uint64_t id_counter;
+    struct id_source ids;
 
     struct buffers buffers;
     struct pool submissions;

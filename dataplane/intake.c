@@ -17,7 +17,11 @@ struct intake *intake_begin(struct worker *w, struct server_conn *server)
     if (in == NULL) {
         return NULL;
     }
-    in->smtp.id = id_make(w->settings.start, ++w->id_counter, 0);
+    in->smtp.id = id_source_next(&w->ids, writer_start_last(w->settings.writer));
+    if (in->smtp.id == 0) {
+        pool_give(&w->intakes, in);
+        return NULL; /* as good as none: the writer cannot make the next start number durable */
+    }
     in->smtp.text_used = 0;
     in->spool = (struct spool_txn){.id = in->smtp.id};
     in->server = server;

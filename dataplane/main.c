@@ -261,7 +261,7 @@ static int make_workers(struct dataplane *dp)
                                  .doorbell_ctx = dp->doorbell};
     int r = writer_create(&ws, &dp->writer);
     struct worker_settings settings = {.config = dp->config,
-                                       .start = spool_writer_start(dp->spool),
+                                       .ids = {.start = spool_writer_start(dp->spool)},
                                        .nic = dp->nic,
                                        .writer = dp->writer,
                                        .counters = &dp->worker_counters,
@@ -345,9 +345,9 @@ static int serve(struct dataplane *dp)
     atomic_store(&dp->stop_writer, true);
     pthread_join(dp->writer_thread, NULL);
     housekeeping_fini(&dp->housekeeping);
+    place_unbind(&dp->place, "attach");
     spool_writer_close(dp->spool);
     nic_destroy(dp->nic);
-    place_unbind(&dp->place, "attach");
     nic_eal_cleanup();
     return 0;
 }

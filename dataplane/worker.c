@@ -113,6 +113,7 @@ int worker_create(const struct worker_settings *settings, struct worker **worker
     }
     memset(w, 0, sizeof *w);
     w->settings = *settings;
+    w->ids = settings->ids;
     w->config = settings->config;
     w->counters = settings->counters;
     w->port = writer_port(settings->writer, settings->index);

@@ -9,6 +9,7 @@
 #define HOLDFAST_DATAPLANE_WORKER_H
 
 #include "common/config_fwd.h"
+#include "common/id.h"
 #include "common/policy.h"
 #include "common/siphash.h"
 #include "dataplane/net/nic.h"
@@ -23,7 +24,7 @@ struct worker;
 struct worker_settings {
     const struct config *config; /* borrowed for the worker's life */
     uint32_t index;
-    uint32_t start; /* start number of the spool: the high bits of new ids */
+    struct id_source ids; /* begins with the start number of the spool */
     struct nic *nic;
     struct writer *writer;
     struct counters *counters; /* the worker's own */

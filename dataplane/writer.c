@@ -36,6 +36,7 @@ struct writer {
     _Atomic(struct abi_attach *) region_wanted;
     _Atomic(struct abi_attach *) region_attached;
     _Atomic uint32_t spool_state;
+    _Atomic uint32_t start_last;
     struct abi_attach *region;
     struct ring_end up;
     struct envelope_ring_end envelopes;
@@ -64,6 +65,7 @@ int writer_create(const struct writer_settings *settings, struct writer **writer
         return -ENOMEM;
     }
     w->settings = *settings;
+    atomic_store(&w->start_last, spool_writer_start_last(settings->spool));
     for (uint32_t i = 0; i < settings->worker_count; i++) {
         struct port_rings *r = &w->rings[i];
         r->submit_ring = make_ring(&r->port.submit, &r->submit);
@@ -105,6 +107,11 @@ struct abi_attach *writer_attached(const struct writer *w)
 enum abi_spool_state writer_spool_state(const struct writer *w)
 {
     return (enum abi_spool_state)atomic_load_explicit(&w->spool_state, memory_order_relaxed);
+}
+
+uint32_t writer_start_last(const struct writer *w)
+{
+    return atomic_load_explicit(&w->start_last, memory_order_relaxed);
 }
 
 /* Puts one up message; without room it is lost and only its number is used. */
@@ -301,6 +308,8 @@ static void publish_figures(struct writer *w)
                 spool_writer_free_segments(w->settings.spool));
     enum abi_spool_state state = spool_writer_state(w->settings.spool);
     atomic_store_explicit(&w->spool_state, state, memory_order_relaxed);
+    atomic_store_explicit(&w->start_last, spool_writer_start_last(w->settings.spool),
+                          memory_order_relaxed);
     if (w->region != NULL) {
         atomic_store_explicit(&w->region->spool_state, state, memory_order_relaxed);
     }

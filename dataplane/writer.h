@@ -64,6 +64,8 @@ void writer_attach(struct writer *writer, struct abi_attach *region);
 /* The region whose HELLO has been put; the caller may hand it to the workers now. Any thread. */
 struct abi_attach *writer_attached(const struct writer *writer);
 enum abi_spool_state writer_spool_state(const struct writer *writer);
+/* The last start number that new ids may have. Any thread. */
+uint32_t writer_start_last(const struct writer *writer);
 
 /* One turn. `wait`: may sleep for a disk completion. Returns true when there was work. */
 bool writer_turn(struct writer *writer, bool wait);

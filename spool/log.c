@@ -285,7 +285,7 @@ static void encode(struct log *log)
         .number = ++log->batch_number,
         .durable_pos = log->durable_pos,
         .peer_durable_pos = w->log[log->kind == LOG_STATE ? LOG_MESSAGE : LOG_STATE].durable_pos,
-        .start = w->meta.start,
+        .start = w->start,
     };
     format_batch_encode(&header, &w->key, b->header);
 }

@@ -75,15 +75,17 @@ static int find_meta(struct spool_writer *w, const struct spool_settings *settin
     return err;
 }
 
-/* Only now, when nothing can refuse the start any more: there is an end to the numbers. */
+/* Only now, when nothing can refuse the start any more. meta.start is the last number that an id
+ * may have had. A run takes two: the second is durable when the first has given its last id, and
+ * then the writer takes the next (reserve_start). */
 static int begin_run(struct spool_writer *w)
 {
-    if (w->meta.start + 1 >= 1u << ID_START_BITS) {
+    if (w->meta.start > UINT32_MAX - 2) {
         return trouble_say(w->io->trouble, -ERANGE,
-                           "there is no start number left: ids would "
-                           "repeat");
+                           "there is no start number left: ids would repeat");
     }
-    w->meta.start++;
+    w->start = w->meta.start + 1;
+    w->meta.start += 2;
     return meta_save(w->io, &w->meta);
 }
 

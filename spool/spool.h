@@ -143,6 +143,8 @@ must_check int spool_writer_open(struct spool_io *io, const struct spool_setting
                                  struct spool_writer **writer_out);
 void spool_writer_close(struct spool_writer *writer);
 uint32_t spool_writer_start(const struct spool_writer *writer);
+/* New ids may have start numbers from spool_writer_start to this one, which grows. */
+uint32_t spool_writer_start_last(const struct spool_writer *writer);
 uint64_t spool_writer_message_pos(const struct spool_writer *writer); /* durable end */
 uint64_t spool_writer_state_pos(const struct spool_writer *writer);
 uint32_t spool_writer_free_segments(const struct spool_writer *writer);

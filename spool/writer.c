@@ -16,6 +16,7 @@
  */
 #include "spool/writer.h"
 
+#include "common/id.h"
 #include "common/limits/spool.h"
 
 #include <errno.h>
@@ -169,6 +170,27 @@ static void submit_recycle(struct spool_writer *w, struct spool_submit *s)
     writer_finish(w, s, w->fenced ? SPOOL_RESULT_FAILED : SPOOL_RESULT_OK);
 }
 
+/* The last durable start number is in use: one more, a run's length before it is needed. Without
+ * it, ids end there, and new mail is refused. A disk that fails here fences the volume soon enough
+ * by itself; a full one is asked again some thousand messages later. */
+static void reserve_start(struct spool_writer *w, uint64_t id)
+{
+    enum { AGAIN_MESSAGES = 4096 };
+    if (id_start(id) != w->meta.start || w->meta.start == UINT32_MAX || w->fenced ||
+        id < w->reserve_again_id) {
+        return;
+    }
+    struct format_meta next = w->meta;
+    next.start++;
+    int r = meta_save(w->io, &next);
+    if (r == 0) {
+        w->meta.start = next.start;
+        return;
+    }
+    w->stats.io_errors += r != -ENOSPC;
+    w->reserve_again_id = id + ((uint64_t)AGAIN_MESSAGES << ID_INDEX_BITS);
+}
+
 void spool_writer_submit(struct spool_writer *w, struct spool_submit *s)
 {
     s->result = RESULT_NONE;
@@ -177,6 +199,7 @@ void spool_writer_submit(struct spool_writer *w, struct spool_submit *s)
     case SPOOL_SUBMIT_RECORD:
     case SPOOL_SUBMIT_COMMIT:
         assert(s->txn != NULL && (uintptr_t)s->buffer % SPOOL_BLOCK_BYTES == 0);
+        reserve_start(w, s->txn->id);
         submit_to_log(w, LOG_MESSAGE, s);
         return;
     case SPOOL_SUBMIT_ABORT:
@@ -277,6 +300,11 @@ bool spool_writer_idle(const struct spool_writer *w)
 /* --- looking --------------------------------------------------------------------------------- */
 
 uint32_t spool_writer_start(const struct spool_writer *w)
+{
+    return w->start;
+}
+
+uint32_t spool_writer_start_last(const struct spool_writer *w)
 {
     return w->meta.start;
 }

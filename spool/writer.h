@@ -165,6 +165,8 @@ struct note_ticket {
 struct spool_writer {
     struct spool_io *io;
     int lock_file;
+    uint32_t start;            /* of this run; meta.start is the last number that is durable */
+    uint64_t reserve_again_id; /* not before: it failed */
     struct format_meta meta;
     struct siphash_key key;
     struct log log[LOG_COUNT];

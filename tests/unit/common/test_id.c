@@ -7,11 +7,13 @@
 
 Test(id, parts_come_back)
 {
-    uint64_t id = id_make((1u << ID_START_BITS) - 1, (UINT64_C(1) << ID_COUNTER_BITS) - 1, 15);
+    uint64_t id = id_make(UINT32_MAX, (UINT64_C(1) << ID_COUNTER_BITS) - 1, 15);
     cr_assert_eq(id, UINT64_MAX);
     id = id_make(3, 77, 5);
     cr_assert_eq(id_index(id), 5);
     cr_assert_eq(id_message(id), id_make(3, 77, 0));
+    cr_assert_eq(id_start(id), 3);
+    cr_assert_eq(id_start(UINT64_MAX), UINT32_MAX);
 }
 
 /* Later starts and counters are larger numbers: ids sort by age. */
@@ -19,6 +21,29 @@ Test(id, sort_by_age)
 {
     cr_assert_lt(id_make(1, 9, 15), id_make(1, 10, 0));
     cr_assert_lt(id_make(1, (UINT64_C(1) << ID_COUNTER_BITS) - 1, 15), id_make(2, 0, 0));
+}
+
+/* A run that counts to the end goes on with the next start number, once that is durable. */
+Test(id, source_carries_into_the_next_start_and_gives_nothing_twice)
+{
+    const uint64_t end = UINT64_C(1) << ID_COUNTER_BITS;
+    struct id_source source = {.start = 7, .counter = end - 3};
+    cr_assert_eq(id_source_next(&source, 7), id_make(7, end - 2, 0));
+    cr_assert_eq(id_source_next(&source, 7), id_make(7, end - 1, 0));
+    cr_assert_eq(id_source_next(&source, 7), 0);
+    cr_assert_eq(id_source_next(&source, 7), 0, "it stays so");
+    cr_assert_eq(id_source_next(&source, 8), id_make(8, 1, 0));
+    cr_assert_eq(id_source_next(&source, 8), id_make(8, 2, 0));
+    source = (struct id_source){.start = UINT32_MAX, .counter = end - 2};
+    cr_assert_eq(id_source_next(&source, UINT32_MAX), UINT64_MAX - 15);
+    cr_assert_eq(id_source_next(&source, UINT32_MAX), 0, "there is nothing behind");
+}
+
+/* The first id of all is not 0, which names no message. */
+Test(id, source_begins_with_one)
+{
+    struct id_source source = {.start = 1};
+    cr_assert_eq(id_source_next(&source, 2), id_make(1, 1, 0));
 }
 
 Test(id, text_round_trips)

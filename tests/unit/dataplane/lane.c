@@ -186,7 +186,7 @@ static void start(void)
     uint8_t mac[NIC_MAC_BYTES];
     node_mac(RELAY_OCTET, mac);
     const struct worker_settings worker = {.config = &lane.config,
-                                           .start = spool_writer_start(lane.spool),
+                                           .ids = {.start = spool_writer_start(lane.spool)},
                                            .nic = wire_plug(lane.wire, mac, 1500),
                                            .writer = lane.writer,
                                            .counters = &lane.worker_counters,

@@ -92,7 +92,7 @@ static void whole_life(const char *kind)
     cr_assert_eq(helper_message(w, 160000, 4, 60000, &pos), SPOOL_RESULT_OK);
     spool_writer_close(w);
     cr_assert_eq(spool_writer_open(io, &helper_settings, &w), 0);
-    cr_assert_eq(spool_writer_start(w), 2);
+    cr_assert_eq(spool_writer_start(w), 3);
     for (uint64_t seq = 2; seq < 5; seq++) { /* what was free but not yet used is asked for again */
         helper_simple(w, SPOOL_SUBMIT_RECYCLE, seq, spool_writer_message_pos(w));
     }
