@@ -17,9 +17,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Makes a zeroed region of `size` bytes, some MiB at most (no file system bounds it), mode 0600, sealed against another size. `name` is for a
- * person who looks into /proc. The descriptor is the caller's, and need not outlive its sending.
- * 0 or -errno. */
+/* Makes a zeroed region of `size` bytes, mode 0600, sealed against another size. Some MiB at most:
+ * no file system bounds it. `name` is for a person who looks into /proc. The descriptor is the
+ * caller's, and need not outlive its sending. 0 or -errno. */
 must_check int region_make(const char *name, size_t size, int *fd_out, void **mem_out);
 /* Maps what another process handed over. -EPERM: it is not our user's alone, or not sealed.
  * -EPROTO: not of this size. 0 or -errno. */

@@ -14,6 +14,7 @@
 #include "spool/writer.h"
 
 #include "common/crc32c.h"
+#include "spool/extent.h"
 
 /* --- choosing -------------------------------------------------------------------------------- */
 
@@ -98,6 +99,12 @@ static enum choice choose_record(struct log *log, struct spool_submit *s)
         return CHOICE_TAKEN;
     }
     uint32_t index = txn->written_count;
+    if (index > 0 && log->active != NULL &&
+        !spool_extent_may_reach(txn->first_pos, log->active->seq)) {
+        txn->failed = SPOOL_RESULT_FULL; /* the log went around while it came in */
+        decide(log, s, SPOOL_RESULT_FULL);
+        return CHOICE_TAKEN;
+    }
     uint32_t bytes = format_record_bytes(index, s->envelope_bytes + s->body_bytes);
     assert(bytes <= FORMAT_RECORD_BYTES_MAX && bytes <= (s->buffer_size + 511) / 512 * 512);
     assert(index <= FORMAT_RECORD_INDEX_MAX && s->envelope_bytes <= LIMIT_ENVELOPE_BYTES);

@@ -22,6 +22,15 @@ struct delivery *apply_commit(struct control *c, const struct commit_fact *fact)
     if (seen_has(&c->messages, fact->commit_pos, index)) {
         return NULL;
     }
+    if (!index_agrees(c, fact->id, fact->first_pos, fact->commit_pos)) {
+        char text[ID_TEXT_SIZE];
+        control_say(c, 3, "message %s: a second place for it, %llu:%u, is ignored",
+                    id_format(id_message(fact->id), text),
+                    (unsigned long long)spool_pos_seq(fact->commit_pos),
+                    spool_pos_offset(fact->commit_pos));
+        c->totals.damaged++;
+        return NULL;
+    }
     seen_add(&c->messages, fact->commit_pos, (uint16_t)(1u << index));
     liveness_advance(&c->liveness, fact->commit_pos);
     if (index_find(c, fact->id) != NULL) {

@@ -46,20 +46,31 @@ struct delivery *index_find(const struct control *c, uint64_t id)
     return map_find(&c->deliveries, id);
 }
 
+static const struct delivery *find_message(const struct control *c, uint64_t id)
+{
+    const struct delivery *d = NULL;
+    for (unsigned i = 0; i < LIMIT_ROUTES_PER_MESSAGE && d == NULL; i++) {
+        d = index_find(c, id_message(id) | i);
+    }
+    return d;
+}
+
 bool index_has_message(const struct control *c, uint64_t id)
 {
-    for (unsigned i = 0; i < LIMIT_ROUTES_PER_MESSAGE; i++) {
-        if (index_find(c, id_message(id) | i) != NULL) {
-            return true;
-        }
-    }
-    return false;
+    return find_message(c, id) != NULL;
+}
+
+bool index_agrees(const struct control *c, uint64_t id, uint64_t first_pos, uint64_t commit_pos)
+{
+    const struct delivery *d = find_message(c, id);
+    return d == NULL || (d->first_pos == first_pos && d->commit_pos == commit_pos);
 }
 
 struct delivery *index_add(struct control *c, uint64_t id, uint64_t first_pos, uint64_t commit_pos,
                            uint32_t route_id, unsigned rcpt_count)
 {
     assert(rcpt_count > 0 && rcpt_count <= LIMIT_RCPTS);
+    assert(index_agrees(c, id, first_pos, commit_pos)); /* whoever reads it has asked */
     if (!index_has_message(c, id)) {
         liveness_message_add(&c->liveness, first_pos, commit_pos);
     }

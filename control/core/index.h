@@ -12,6 +12,8 @@ struct delivery *index_add(struct control *c, uint64_t id, uint64_t first_pos, u
 void index_fini(struct control *c);
 /* Some delivery of that message is in the index. */
 bool index_has_message(const struct control *c, uint64_t id);
+/* No delivery of that message is known at another place: a message has one. */
+bool index_agrees(const struct control *c, uint64_t id, uint64_t first_pos, uint64_t commit_pos);
 
 /* Takes it out of queues and sums, before a change. */
 void delivery_lift(struct control *c, struct delivery *d);

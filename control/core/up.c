@@ -11,13 +11,9 @@
  */
 #include "control/core/index.h"
 
-#include "common/limits/message.h"
+#include "spool/extent.h"
 
 #include <string.h>
-
-enum {
-    SEGMENTS_PER_MESSAGE_MAX = 1 << 20, /* LIMIT_MESSAGE_BYTES in segments of one chunk */
-};
 
 static void wrong(struct control *c, const struct abi_up *up, const char *what)
 {
@@ -171,9 +167,7 @@ static void take_commit(struct control *c, const struct abi_up *up)
         .body_bytes = up->commit.body_bytes,
         .rcpt_count = up->commit.rcpt_count,
     };
-    if (fact.rcpt_count == 0 || fact.rcpt_count > LIMIT_RCPTS || fact.first_pos > fact.commit_pos ||
-        id_index(fact.id) >= LIMIT_ROUTES_PER_MESSAGE ||
-        spool_pos_seq(fact.commit_pos) - spool_pos_seq(fact.first_pos) > SEGMENTS_PER_MESSAGE_MAX) {
+    if (!spool_commit_valid(fact.id, fact.first_pos, fact.commit_pos, fact.rcpt_count)) {
         wrong(c, up, "a COMMIT that cannot be");
         return;
     }

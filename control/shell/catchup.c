@@ -11,6 +11,7 @@
  */
 #include "control/core/index.h"
 #include "control/shell/store.h"
+#include "spool/extent.h"
 
 #include <errno.h>
 #include <string.h>
@@ -151,7 +152,8 @@ static int take_message(struct scan *scan, const struct spool_record *record)
         .received_ms = record->received_ms,
         .body_bytes = record->total_bytes,
     };
-    if (fact.first_pos > fact.commit_pos) {
+    /* It has one recipient at least, or it would not be there: the envelope says how many. */
+    if (!spool_commit_valid(fact.id, fact.first_pos, fact.commit_pos, 1)) {
         return -EBADMSG;
     }
     if (seen_has(&c->messages, record->pos, SEEN_READ_INDEX)) {

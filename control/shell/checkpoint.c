@@ -16,6 +16,7 @@
 #include "control/core/mem.h"
 #include "control/core/rules.h"
 #include "control/shell/store.h"
+#include "spool/extent.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -162,9 +163,8 @@ static bool get_delivery(struct cursor *in, struct control *c)
     uint32_t held_rule = cursor_le32(in);
     uint32_t last_hop_id = cursor_le32(in);
     uint16_t rcpt_count = cursor_le16(in);
-    if (in->failed || rcpt_count == 0 || rcpt_count > LIMIT_RCPTS || first_pos > commit_pos ||
-        spool_pos_seq(commit_pos) - spool_pos_seq(first_pos) > UINT32_MAX / 2 ||
-        index_find(c, id) != NULL) {
+    if (in->failed || !spool_commit_valid(id, first_pos, commit_pos, rcpt_count) ||
+        !index_agrees(c, id, first_pos, commit_pos) || index_find(c, id) != NULL) {
         return false;
     }
     struct delivery *d = index_add(c, id, first_pos, commit_pos, route_id, rcpt_count);

@@ -409,7 +409,7 @@ Test(delivery, of_an_unknown_route_is_an_orphan_until_the_route_returns)
 /* O(log n): a turn with one due delivery does not depend on how many wait. */
 Test(delivery, a_hundred_thousand_wait_without_cost)
 {
-    const uint64_t base = UINT64_C(2) << 32;
+    const uint64_t base = UINT64_C(2) << 32 | 1 << 20;
     for (uint64_t i = 0; i < 100000; i++) {
         fake_put(f, (struct abi_up){.type = ABI_UP_COMMIT,
                                     .commit = {.id = id_make(9, i + 1, 0),

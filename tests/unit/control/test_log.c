@@ -6,6 +6,7 @@
 #include "control/core/core.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -282,6 +283,62 @@ Test(log, garbage_in_the_ring_is_ignored)
     cr_assert(fake_was_sent(f, id));
 }
 
+static struct abi_up commit_at(uint64_t id, uint64_t first_pos, uint64_t commit_pos)
+{
+    return (struct abi_up){.type = ABI_UP_COMMIT,
+                           .commit = {.id = id,
+                                      .first_pos = first_pos,
+                                      .commit_pos = commit_pos,
+                                      .received_ms = f->time.wall_ms,
+                                      .route_id = 1,
+                                      .rcpt_count = 1}};
+}
+
+static uint64_t place_in(uint64_t seq)
+{
+    return seq << 32 | 1 << 20;
+}
+
+/* A message lies in one place. Its second one, of a lying ring or a forged log, is said and
+ * ignored: also when it ends, what was counted for the first is what is taken back. */
+Test(log, a_second_place_for_a_message_is_ignored_and_said)
+{
+    uint64_t id = id_make(900, 7, 0);
+    fake_put(f, commit_at(id, place_in(1), place_in(2)));
+    fake_turn(f, 0);
+    uint64_t damaged = fake_total(f, "damaged");
+    fake_put(f, commit_at(id | 1, place_in(1), place_in(3)));
+    fake_put(f, commit_at(id | 2, place_in(2), place_in(2)));
+    fake_put(f, commit_at(id, place_in(4), place_in(4)));
+    fake_put(f, commit_at(id | 3, place_in(1), place_in(2)));
+    fake_turn(f, 0);
+    cr_assert_eq(fake_total(f, "damaged"), damaged + 3);
+    cr_assert_eq(fake_total(f, "waiting") + fake_total(f, "in_flight"), 2);
+    for (unsigned i = 0; i < 4; i++) {
+        fake_state(f, id | i, ABI_STATE_OUTCOME, OUTCOME_DELIVERED, 1, ABI_FLAG_LAST, "");
+        fake_turn(f, 0);
+    }
+    cr_assert_eq(fake_total(f, "waiting") + fake_total(f, "in_flight"), 0);
+}
+
+/* Each would be some thousand million segments to count, or none at all. */
+Test(log, commits_in_places_that_cannot_be_are_ignored)
+{
+    uint64_t id = id_make(900, 8, 0);
+    fake_put(f, commit_at(id, place_in(1), place_in(UINT32_MAX)));
+    fake_put(f, commit_at(id, place_in(1), place_in(1 + (1 << 16))));
+    fake_put(f, commit_at(id, 0, place_in(1)));
+    fake_put(f, commit_at(id, place_in(2), place_in(1)));
+    fake_put(f, commit_at(id, place_in(1), place_in(1) + 1));
+    fake_put(f, commit_at(0, place_in(1), place_in(1)));
+    fake_put(f, commit_at(id | 15, place_in(1), place_in(1)));
+    fake_turn(f, 0);
+    cr_assert_eq(fake_total(f, "waiting") + fake_total(f, "in_flight"), 0);
+    fake_put(f, commit_at(id, place_in(1), place_in(1 << 16)));
+    fake_turn(f, 0);
+    cr_assert_eq(fake_total(f, "waiting") + fake_total(f, "in_flight"), 1, "as far as it can be");
+}
+
 /* Section 6: a segment is free only when control's live count is zero; a frozen message keeps its
  * segment for ever, an empty sealed one is offered with how far control has read. */
 Test(log, a_segment_is_offered_when_its_last_mail_is_gone_and_not_before)
@@ -364,6 +421,33 @@ Test(log, replies_of_frozen_mail_outlive_their_state_segment)
     cr_assert_str_eq((const char *)sqlite3_column_text(statement, 0), "go away");
     sqlite3_finalize(statement);
     (void)text;
+}
+
+/* What a checkpoint says of a place is checked like the ring's word, although its checksum is good:
+ * here the first record moves two thousand million segments away from the last. */
+Test(log, a_checkpoint_with_a_message_in_no_place_is_refused)
+{
+    uint64_t message_pos;
+    uint64_t state_pos;
+    uint64_t older;
+    void *blob;
+    size_t len;
+    uint64_t id = fake_simple(f, 1);
+    fake_turn(f, 0);
+    cr_assert_eq(control_checkpoint(f->control, f->time), 0);
+    cr_assert_eq(
+        spool_checkpoint_load(f->control_io, &message_pos, &state_pos, &older, &blob, &len), 0);
+    uint8_t *place = memmem(blob, len, &id, sizeof id);
+    cr_assert_not_null(place);
+    memset(place + 16 + 4, 0x7f, 4); /* id, first_pos, commit_pos: its upper half */
+    cr_assert_eq(spool_checkpoint_save(f->control_io, message_pos, state_pos, bytes_of(blob, len)),
+                 0);
+    free(blob);
+    char error[CONFIG_ERROR_SIZE];
+    struct control *c;
+    cr_assert_eq(control_create(f->config, f->db, f->control_io, f->time, &c, error), 0);
+    cr_assert_eq(control_recover(c, f->time), -EBADMSG);
+    control_destroy(c);
 }
 
 Test(log, damaged_checkpoint_versions_are_refused)

@@ -93,7 +93,7 @@ Test(meta, a_run_that_uses_its_last_start_number_gets_one_more)
     cr_assert_eq(spool_writer_start(writer), start + 6);
 }
 
-/* A disk that does not take it: mail goes on, and after some thousand messages it is tried again. */
+/* A full disk: mail goes on, and after some thousand messages it is tried again. */
 Test(meta, a_start_number_that_cannot_be_reserved_is_tried_again)
 {
     uint32_t last = spool_writer_start_last(writer);
