@@ -304,6 +304,9 @@ static int start(struct dataplane *dp)
         fprintf(stderr, "holdfast-dataplane: %s\n", error);
         return r;
     }
+    if (dp->place.uid == 0) {
+        fprintf(stderr, "holdfast-dataplane: no user is configured: it stays root\n");
+    }
     set_wall_offset(dp);
     dp->doorbell = doorbell_create(&dp->place);
     r = open_spool(dp);
@@ -387,6 +390,10 @@ int main(int argc, char **argv)
     static struct dataplane dp;
     char error[CONFIG_ERROR_SIZE];
     if (config_load(path, &dp.config, error) < 0) {
+        fprintf(stderr, "holdfast-dataplane: %s\n", error);
+        return 1;
+    }
+    if (check && place_check_names(dp.config, error) < 0) {
         fprintf(stderr, "holdfast-dataplane: %s\n", error);
         return 1;
     }

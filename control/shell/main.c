@@ -156,7 +156,11 @@ static int open_outside(struct shell *s, char error[CONFIG_ERROR_SIZE])
         snprintf(error, CONFIG_ERROR_SIZE, "epoll: %s", strerror(-r));
         return r;
     }
-    return place_become(&s->place, error);
+    r = place_become(&s->place, error);
+    if (r == 0 && s->place.uid == 0) {
+        log_line(4, "no user is configured: it stays root");
+    }
+    return r;
 }
 
 static int open_inside(struct shell *s, bool new_policy, char error[CONFIG_ERROR_SIZE])

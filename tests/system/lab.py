@@ -31,6 +31,8 @@ HUGEPAGES = "/sys/kernel/mm/hugepages/hugepages-2048kB/"
 HUGEPAGES_NEEDED = 300     # memory = "512MiB" is 256 pages; the EAL rounds up per segment list
 RELAY = "198.51.100.10"
 CLIENT = "198.51.100.1"
+# Who the daemons become: a user that every Debian has and that owns nothing. Nobody makes one.
+RELAY_USER = "daemon"
 HOP = "198.51.100.75"
 SINK_PORTS = {"staff-store": 2525, "student-store": 2526}
 DOMAINS = ("staff.campus.example", "students.campus.example")
@@ -107,6 +109,8 @@ class Lab:
         self.leftovers_remove()
         for part in ("run", "state", "spool", "log", "pids"):
             os.makedirs(self.path(part))
+        for part in ("run", "state", "spool"):
+            shutil.chown(self.path(part), RELAY_USER, RELAY_USER)
         os.chmod(self.work, 0o755)
         self.hugepages_reserve()
         self.network_make()
@@ -208,7 +212,9 @@ class Lab:
         """The example as it ships, with private directories and this instance's name."""
         with open(EXAMPLE, encoding="utf-8") as file:
             text = file.read()
-        pairs = [(r'(?m)^instance = "[^"]*"', f'instance = "{self.instance}"'),
+        pairs = [(r'(?m)^user = "[^"]*"; group = "[^"]*";',
+                  f'user = "{RELAY_USER}"; group = "{RELAY_USER}";'),
+                 (r'(?m)^instance = "[^"]*"', f'instance = "{self.instance}"'),
                  (r'(?m)^run_dir = "[^"]*"', f'run_dir = "{self.path("run")}"'),
                  (r'(?m)^state_dir = "[^"]*"', f'state_dir = "{self.path("state")}"'),
                  (r'(?m)^(\s+)dir = "[^"]*"', rf'\1dir = "{self.path("spool")}"')]

@@ -9,7 +9,7 @@ import os
 import signal
 
 import harness
-from lab import command, wait_until
+from lab import RELAY_USER, command, wait_until
 
 VOLUME_MIB = 180
 REPLACE = ((r"(?m)^(\s+)segment = \"[^\"]*\"", r'\1segment = "8MiB"'),
@@ -33,8 +33,8 @@ def fill(lab, check):
 
 def test(lab, check):
     lab.bounce_sinks_start()
-    command("mount", "-t", "tmpfs", "-o", f"size={VOLUME_MIB}m,mode=0700", "none",
-            lab.path("spool"))
+    options = f"size={VOLUME_MIB}m,mode=0700,uid={RELAY_USER},gid={RELAY_USER}"
+    command("mount", "-t", "tmpfs", "-o", options, "none", lab.path("spool"))
     lab.daemons_start()
     fill(lab, check)
     for name in ("dataplane", "control"):

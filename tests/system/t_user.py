@@ -6,6 +6,7 @@ what directories are missing.
 Promise: whichever starts first; and again after both were killed, without privileges on anything
          but what is theirs.
 """
+import glob
 import os
 import pwd
 import signal
@@ -13,7 +14,7 @@ import signal
 import harness
 
 USER = "nobody"
-REPLACE = ((r'(?m)^hostname = ', f'user = "{USER}"; group = "nogroup";\nhostname = '),)
+REPLACE = ((r'(?m)^user = .*$', f'user = "{USER}"; group = "nogroup";'),)
 
 
 def owner(path):
@@ -21,10 +22,26 @@ def owner(path):
 
 
 def effective(process):
-    """The four user ids of a process: real, effective, saved, of files."""
-    with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
-        line = next(row for row in file if row.startswith("Uid:"))
-    return {pwd.getpwuid(int(word)).pw_name for word in line.split()[1:]}
+    """The user ids of all threads of a process: real, effective, saved, of files."""
+    return {pwd.getpwuid(int(word)).pw_name for row in rows(process, "Uid:")
+            for word in row.split()[1:]}
+
+
+def rows(process, *words):
+    """The lines of its threads' status that begin with one of the words."""
+    found = []
+    for path in glob.glob(f"/proc/{process.pid}/task/*/status"):
+        with open(path, encoding="ascii") as file:
+            found += [row for row in file if row.startswith(words)]
+    return found
+
+
+def powerless(process):
+    """No thread has a capability, nor can one get any."""
+    caps = rows(process, "CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:")
+    new = rows(process, "NoNewPrivs:")
+    return len(caps) == 5 * len(new) > 0 and all(int(row.split()[1], 16) == 0 for row in caps) \
+        and all(row.split()[1] == "1" for row in new)
 
 
 def test(lab, check):
@@ -38,6 +55,8 @@ def test(lab, check):
     for name in ("control", "dataplane"):
         check(effective(lab.processes[name]) == {USER}, f"holdfast-{name} runs as {USER} alone",
               str(effective(lab.processes[name])))
+        check(powerless(lab.processes[name]), f"holdfast-{name} can gain no right, in any thread",
+              str(rows(lab.processes[name], "Cap", "NoNewPrivs:")))
     sent = lab.send("before", "--count", "50", "--size-max", "100000")
     check(sent["accepted"] == 50, "mail is answered 250", str(sent))
     for name in ("control", "dataplane"):
@@ -48,7 +67,7 @@ def test(lab, check):
     check(sent["accepted"] == 50, "and after both were killed and started again", str(sent))
     check(harness.settle(lab), "nothing waits", str(lab.totals()))
     check(all(owner(os.path.join(lab.path("spool"), name)) == USER
-              for name in os.listdir(lab.path("spool")) if name != "lock"),
+              for name in os.listdir(lab.path("spool"))),
           f"every file of the spool is {USER}'s")
     harness.account_check(lab, check, duplicates_allowed=True)
 
