@@ -357,3 +357,93 @@ Test(smtp_client, any_cut_of_replies_is_like_none)
         client_bed_fini(&bed);
     }
 }
+
+/* --- replies that came before their command was sent ----------------------------------------- */
+
+static enum smtp_client_action raw_feed(struct smtp_client *client, const char *text)
+{
+    size_t used;
+    return smtp_client_feed(client, bytes_str(text), &used);
+}
+
+static void raw_sent(struct smtp_client *client)
+{
+    smtp_client_output_sent(client, smtp_client_output(client).len);
+}
+
+/* A client whose output stays where it is until raw_sent, with a delivery to one recipient. */
+static void raw_begin(struct smtp_client *client, struct smtp_delivery *delivery, const char *hello)
+{
+    smtp_client_init(client, "mx.example", false);
+    (void)raw_feed(client, "220 hop\r\n");
+    raw_sent(client);
+    cr_assert_eq(raw_feed(client, hello), SMTP_CLIENT_READY);
+    *delivery = (struct smtp_delivery){.sender = bytes_str("s@x.example"), .rcpt_count = 1};
+    delivery->rcpt[0] = bytes_str("r@hop.example");
+    delivery->body_bytes = 1000;
+    smtp_client_begin(client, delivery);
+}
+
+static void expect_broken(const struct smtp_client *client, enum smtp_client_action action)
+{
+    cr_assert_eq(action, SMTP_CLIENT_BROKEN);
+    cr_assert_eq(client->broken.outcome, OUTCOME_REPLY_INVALID);
+    cr_assert_eq(smtp_client_output(client).len, 0, "nothing more is said");
+}
+
+Test(smtp_client, a_reply_before_the_first_command_was_sent)
+{
+    struct smtp_client client;
+    struct smtp_delivery delivery;
+    raw_begin(&client, &delivery, "250-hop\r\n250 PIPELINING\r\n");
+    expect_broken(&client, raw_feed(&client, "250 stray\r\n"));
+    raw_begin(&client, &delivery, "250 hop\r\n");
+    expect_broken(&client, raw_feed(&client, "250 stray\r\n"));
+}
+
+Test(smtp_client, a_reply_before_its_command_was_sent)
+{
+    struct smtp_client client;
+    struct smtp_delivery delivery;
+    raw_begin(&client, &delivery, "250 hop\r\n");
+    raw_sent(&client); /* MAIL; its answer brings RCPT into the output, where it stays */
+    expect_broken(&client, raw_feed(&client, "250 ok\r\n250 stray\r\n"));
+}
+
+/* RFC 2920 section 3.1: 354 for nobody is answered with a dot; what comes before it was sent is not
+ * its reply. */
+Test(smtp_client, a_reply_before_the_lone_dot_was_sent)
+{
+    struct smtp_client client;
+    struct smtp_delivery delivery;
+    raw_begin(&client, &delivery, "250-hop\r\n250 PIPELINING\r\n");
+    raw_sent(&client);
+    expect_broken(&client, raw_feed(&client, "250 ok\r\n550 5.1.1 no\r\n354 go\r\n250 stray\r\n"));
+}
+
+/* The next message is not begun on a connection that has said too much. */
+Test(smtp_client, a_reply_too_many_shows_before_the_next_delivery)
+{
+    struct smtp_client client;
+    struct smtp_delivery delivery;
+    uint8_t wire[64];
+    size_t used;
+    raw_begin(&client, &delivery, "250-hop\r\n250 PIPELINING\r\n");
+    raw_sent(&client);
+    (void)raw_feed(&client, "250 ok\r\n250 ok\r\n354 go\r\n");
+    client.body_left = 3;
+    (void)smtp_client_body(&client, bytes_str("x\r\n"), wire, sizeof wire, &used);
+    cr_assert_eq(raw_feed(&client, "250 taken\r\n250 stray\r\n"), SMTP_CLIENT_DONE);
+    cr_assert_eq(client.state, SMTP_CLIENT_STATE_BROKEN);
+}
+
+/* RFC 1870: what the hop takes is taken to its last octet. */
+Test(smtp_client, a_message_of_just_the_size_is_sent)
+{
+    struct smtp_client client;
+    struct smtp_delivery delivery;
+    raw_begin(&client, &delivery, "250-hop\r\n250 SIZE 1000\r\n");
+    cr_assert_eq(client.state, SMTP_CLIENT_STATE_ENVELOPE);
+    raw_begin(&client, &delivery, "250-hop\r\n250 SIZE 999\r\n");
+    cr_assert_eq(client.result[0].outcome, OUTCOME_SIZE);
+}

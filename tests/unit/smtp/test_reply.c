@@ -75,6 +75,8 @@ Test(smtp_reply, classes)
         {ABI_PHASE_RCPT, 500, "5.5.2 what", OUTCOME_REPLY_INVALID},
         {ABI_PHASE_RCPT, 500, "5.3.0 Error: command failed", OUTCOME_REJECTED}, /* smtp-sink -f */
         {ABI_PHASE_MAIL, 502, "not here", OUTCOME_REPLY_INVALID},
+        {ABI_PHASE_DATA, 503, "MAIL first", OUTCOME_REPLY_INVALID},
+        {ABI_PHASE_DOT, 503, "what message", OUTCOME_REPLY_INVALID},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         enum outcome outcome =

@@ -178,6 +178,62 @@ Test(promise, a_late_recycle_takes_nothing_back)
     helper_record_free(a);
 }
 
+/* STATE_RECYCLE of a segment covers those below it, not the segment itself. */
+Test(promise, state_segments_are_kept_from_the_named_one_on)
+{
+    enum { COUNT = 9000 };
+    struct spool_submit *state = calloc(COUNT, sizeof *state);
+    cr_assert_not_null(state);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        state[i].kind = SPOOL_SUBMIT_STATE;
+        state[i].state.id = i + 1;
+        state[i].state.kind = ABI_STATE_OUTCOME;
+        state[i].state.text_len = LIMIT_REPLY_TEXT_BYTES;
+        spool_writer_submit(writer, &state[i]);
+    }
+    helper_run(writer);
+    uint64_t at = 0;
+    while (spool_pos_seq(state[at].pos) < 2) {
+        at++;
+    }
+    cr_assert_gt(spool_pos_seq(state[COUNT - 1].pos), 2);
+    helper_simple(writer, SPOOL_SUBMIT_STATE_RECYCLE, 2, 0);
+    for (uint64_t i = 0; i < COUNT; i++) { /* into whatever is free now */
+        spool_writer_submit(writer, &state[i]);
+    }
+    uint64_t kept_pos = state[at].pos;
+    helper_run(writer);
+    struct spool_reader *r;
+    struct spool_state_entry entry;
+    cr_assert_eq(spool_reader_open(io, &r), 0);
+    cr_assert_eq(spool_read_state(r, kept_pos, &entry), 0);
+    cr_assert_eq(entry.id, at + 1);
+    spool_reader_close(r);
+    free(state);
+}
+
+/* A long message keeps all of its segments while it comes in, not only the first. */
+Test(promise, every_segment_of_a_long_message_is_kept)
+{
+    struct spool_txn slow = {.id = 16};
+    struct helper_record *r[3];
+    r[0] = helper_submit(writer, &slow, 1000, false);
+    helper_run(writer);
+    next_segment(1600);
+    r[1] = helper_submit(writer, &slow, 1000, false);
+    helper_run(writer);
+    cr_assert_eq(spool_pos_seq(r[1]->submit.pos), 2);
+    next_segment(3200);
+    helper_simple(writer, SPOOL_SUBMIT_RECYCLE, 2, UINT64_MAX);
+    uint64_t seq;
+    cr_assert_not(spool_writer_take_recycled(writer, &seq));
+    r[2] = helper_submit(writer, &slow, 1000, true);
+    helper_run(writer);
+    cr_assert_eq(r[2]->submit.result, SPOOL_RESULT_OK);
+    cr_assert(recycled(2));
+    free_all(r, 3);
+}
+
 /* A segment behind which nobody is durable for sure is given to nobody. */
 Test(promise, nothing_is_given_up_behind_a_fence)
 {
