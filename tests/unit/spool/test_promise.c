@@ -319,19 +319,59 @@ Test(promise, a_reader_finds_a_recycled_segment_gone)
     spool_reader_close(r);
 }
 
+/* Three segments in use, of which control gave the second one up. Returns the last commit in the
+ * first. */
+static uint64_t without_the_second(void)
+{
+    uint64_t pos = 0;
+    uint64_t last = 0;
+    uint64_t id = 16;
+    for (; spool_pos_seq(pos) < 3; id += 16) {
+        cr_assert_eq(helper_message(writer, id, 1, 200000, &pos), SPOOL_RESULT_OK);
+        last = spool_pos_seq(pos) == 1 ? pos : last;
+    }
+    helper_simple(writer, SPOOL_SUBMIT_RECYCLE, 2, spool_writer_message_pos(writer));
+    cr_assert(recycled(2));
+    for (; spool_pos_seq(pos) < 5; id += 16) { /* it is used again */
+        cr_assert_eq(helper_message(writer, id, 1, 200000, &pos), SPOOL_RESULT_OK);
+    }
+    return last;
+}
+
+/* What a batch says of how far the log was durable tells nothing of the end of a segment before one
+ * that is gone. */
+Test(promise, a_gap_of_recycled_segments_is_no_damage)
+{
+    struct helper_seen seen;
+    (void)without_the_second();
+    helper_scan(io, &seen);
+    cr_assert_eq(seen.damage_count, 0);
+}
+
+/* The same run went on behind it, so the last batch before the gap was durable once. */
+Test(promise, rot_before_a_gap_of_recycled_segments_is_damage)
+{
+    struct helper_seen seen;
+    size_t size;
+    uint64_t last = without_the_second();
+    uint8_t *file = memdisk_file(disk, "msg-000001.seg", &size);
+    file[spool_pos_offset(last) + 1000] ^= 1;
+    memdisk_keep(disk);
+    helper_scan(io, &seen);
+    cr_assert(seen.damage_count > 0 && spool_pos_seq(seen.damage_pos) == 1);
+}
+
 /* --- starts ---------------------------------------------------------------------------------- */
 
 /* What a killed writer left in the page cache looks durable: it is made so before it counts. */
 Test(promise, what_a_start_has_seen_stays)
 {
     uint32_t seen_count = 0;
-    for (uint64_t turns = 1; turns < 12; turns++) {
-        struct spool_txn txn = {.id = turns * 16};
+    for (uint64_t id = 16; id <= 40 * 16; id += 16) {
+        struct spool_txn txn = {.id = id};
         struct helper_record *r = helper_submit(writer, &txn, 3000, true);
-        for (uint64_t i = 0; i < turns; i++) {
-            (void)spool_writer_turn(writer, false);
-        }
-        spool_writer_close(writer); /* killed; the machine goes on */
+        (void)spool_writer_turn(writer, false); /* written, and rarely synced */
+        spool_writer_close(writer);             /* killed; the machine goes on */
         helper_record_free(r);
         reopen();
         struct helper_seen before;
@@ -345,11 +385,71 @@ Test(promise, what_a_start_has_seen_stays)
             cr_assert(helper_has(after.commit, after.commit_count, before.commit[i]));
         }
         seen_count += before.commit_count;
-        for (uint64_t seq = 1; seq < 60; seq++) {
+        uint64_t active = spool_pos_seq(spool_writer_message_pos(writer));
+        for (uint64_t seq = 1; seq < active; seq++) {
             helper_simple(writer, SPOOL_SUBMIT_RECYCLE, seq, UINT64_MAX);
         }
     }
-    cr_assert_gt(seen_count, 0);
+    cr_assert_gt(seen_count, 10);
+}
+
+/* Which old commits refer to a segment is not known after a start: all may, up to the last one. */
+Test(promise, a_word_from_before_the_start_frees_nothing)
+{
+    uint64_t first;
+    uint64_t last;
+    cr_assert_eq(helper_message(writer, 16, 1, 1000, &first), SPOOL_RESULT_OK);
+    next_segment(1600);
+    cr_assert_eq(helper_message(writer, 32, 1, 1000, &last), SPOOL_RESULT_OK);
+    spool_writer_close(writer);
+    reopen();
+    uint64_t seq;
+    helper_simple(writer, SPOOL_SUBMIT_RECYCLE, 1, last); /* has not read the last one */
+    cr_assert_not(spool_writer_take_recycled(writer, &seq));
+    helper_simple(writer, SPOOL_SUBMIT_RECYCLE, 1, spool_writer_message_pos(writer));
+    cr_assert(recycled(1));
+}
+
+/* A file that a crash left too short grows whole before it is used; where it cannot, mail is
+ * refused for want of room, and the volume goes on. */
+Test(promise, a_short_file_is_no_segment)
+{
+    static const uint8_t zeros[100 << 10];
+    spool_writer_close(writer);
+    int file = io->ops->open(io, "msg-000003.seg", false, false);
+    cr_assert_geq(file, 0);
+    cr_assert_eq(io->ops->pwrite(io, file, zeros, sizeof zeros, 0), (int64_t)sizeof zeros);
+    cr_assert_eq(io->ops->sync(io, file), 0);
+    io->ops->close(io, file);
+    memdisk_tell_space(disk);
+    memdisk_limit(disk, UINT64_C(1) << 40);
+    uint64_t used = (UINT64_C(1) << 40) - (uint64_t)io->ops->space(io);
+    memdisk_limit(disk, used + (64 << 10)); /* no segment grows any more */
+    reopen();
+    enum spool_result result = SPOOL_RESULT_OK;
+    for (uint64_t id = 16; result == SPOOL_RESULT_OK; id += 16) {
+        result = helper_message(writer, id, 1, 200000, NULL);
+    }
+    cr_assert_eq(result, SPOOL_RESULT_FULL);
+    cr_assert_eq(spool_writer_state(writer), ABI_SPOOL_FULL);
+}
+
+/* The reserve that messages leave is for outcomes. */
+Test(promise, outcomes_use_the_reserve)
+{
+    spool_writer_close(writer);
+    memdisk_tell_space(disk);
+    memdisk_limit(disk, 40 << 20); /* less than the reserve */
+    reopen();
+    for (uint64_t i = 0; i < 2000; i++) { /* each a batch: eight megabytes */
+        struct spool_submit s = {.kind = SPOOL_SUBMIT_STATE};
+        s.state.id = i + 1;
+        s.state.kind = ABI_STATE_OUTCOME;
+        s.state.text_len = LIMIT_REPLY_TEXT_BYTES;
+        spool_writer_submit(writer, &s);
+        helper_run(writer);
+        cr_assert_eq(s.result, SPOOL_RESULT_OK);
+    }
 }
 
 /* The disk lost the first block of the last segment: damage, not a segment to be used again. */

@@ -119,6 +119,142 @@ Test(border, fin_behind_the_window_is_not_taken)
     link_destroy(link_of_test);
 }
 
+/* A retransmission may bring something new at its end. */
+Test(border, new_bytes_behind_old_ones_are_taken)
+{
+    struct link_app *app = open_peer(60000);
+    peer_send(&peer, TCP_FLAG_ACK, link_text(0, 10), 10);
+    peer_send(&peer, TCP_FLAG_ACK, link_text(0, 20), 20);
+    cr_assert_eq(app->read, 20);
+    cr_assert_not(app->wrong_byte);
+    link_destroy(link_of_test);
+}
+
+/* RFC 7323 section 4.3: the timestamp of a segment ahead of a hole is not remembered, or the
+ * retransmission that fills the hole would count as old. */
+Test(border, the_filler_of_a_hole_is_older_than_what_came_before_it)
+{
+    struct tcp_settings settings = link_settings();
+    link_of_test = link_create(52, &settings);
+    peer = (struct peer){.timestamps = true, .ts_value = 100};
+    struct link_app *app = peer_open(&peer, link_of_test);
+    uint32_t first = peer.seq;
+    peer.seq = first + 10;
+    peer.ts_value = 300;
+    peer_send(&peer, TCP_FLAG_ACK, link_text(10, 10), 10);
+    peer.seq = first;
+    peer.ts_value = 200;
+    peer_send(&peer, TCP_FLAG_ACK, link_text(0, 10), 10);
+    cr_assert_eq(app->read, 20);
+    link_destroy(link_of_test);
+}
+
+/* --- connections that are being opened -------------------------------------------------------- */
+
+/* Ours, to the peer: its SYN is out. */
+static struct link_app *connect_peer(void)
+{
+    struct tcp_settings settings = link_settings();
+    link_of_test = link_create(53, &settings);
+    struct link_end *end = &link_of_test->end[0];
+    end->hold = true;
+    peer = (struct peer){.link = link_of_test, .port = PEER_PORT, .window = 1000, .seq = 7000};
+    struct ip_endpoint local = {.addr = end->addr, .port = HOST_PORT};
+    struct ip_endpoint remote = {.addr = link_of_test->end[1].addr, .port = PEER_PORT};
+    struct link_app *app = &end->app[end->app_count++];
+    uint64_t now_ns = link_of_test->now_ns;
+    cr_assert_eq(tcp_connect(end->stack, &local, &remote, app, now_ns, &app->conn), 0);
+    tcp_output(end->stack, now_ns);
+    peer.ack = peer_last(&peer)->seq + 1;
+    return app;
+}
+
+/* Who did not see our SYN neither answers nor refuses it (RFC 9293 section 3.10.7.3). */
+Test(border, a_stranger_does_not_answer_our_syn)
+{
+    struct link_app *app = connect_peer();
+    peer_send(&peer, TCP_FLAG_RST, NULL, 0);
+    cr_assert_eq(app->conn->state, TCP_STATE_SYN_SENT);
+    uint32_t right = peer.ack;
+    const uint32_t wrong[] = {right - 1, right + 1, right + 1000};
+    for (unsigned i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        peer.ack = wrong[i];
+        peer_clear(&peer);
+        peer_send(&peer, TCP_FLAG_RST | TCP_FLAG_ACK, NULL, 0);
+        cr_assert_eq(app->conn->state, TCP_STATE_SYN_SENT);
+        peer_send(&peer, TCP_FLAG_SYN | TCP_FLAG_ACK, NULL, 0);
+        cr_assert_eq(app->conn->state, TCP_STATE_SYN_SENT);
+        cr_assert_eq(peer_last(&peer)->flags, TCP_FLAG_RST);
+        cr_assert_eq(peer_last(&peer)->seq, wrong[i]);
+    }
+    peer.ack = right;
+    peer_send(&peer, TCP_FLAG_SYN | TCP_FLAG_ACK, NULL, 0);
+    cr_assert_eq(app->conn->state, TCP_STATE_ESTABLISHED);
+    link_destroy(link_of_test);
+}
+
+/* A forged address did not see our SYN-ACK. */
+Test(border, a_stranger_does_not_finish_a_handshake)
+{
+    struct tcp_settings settings = link_settings();
+    link_of_test = link_create(54, &settings);
+    struct link_end *end = &link_of_test->end[0];
+    end->hold = true;
+    peer = (struct peer){.link = link_of_test, .port = PEER_PORT, .window = 1000, .seq = 7000};
+    peer_send(&peer, TCP_FLAG_SYN, NULL, 0);
+    uint32_t right = peer_last(&peer)->seq + 1;
+    peer.seq++;
+    const uint32_t wrong[] = {right - 1, right - 500, right + 1, right + 1000};
+    for (unsigned i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        peer.ack = wrong[i];
+        peer_clear(&peer);
+        peer_send(&peer, TCP_FLAG_ACK, "hi", 2);
+        cr_assert_eq(end->app_count, 0);
+        cr_assert_eq(peer_last(&peer)->flags, TCP_FLAG_RST);
+    }
+    peer.ack = right;
+    peer_send(&peer, TCP_FLAG_ACK, NULL, 0);
+    cr_assert_eq(end->app_count, 1);
+    link_destroy(link_of_test);
+}
+
+/* RFC 7323 section 2.2: the window of a SYN is what it says, whatever the scale. */
+Test(border, the_window_of_a_syn_is_not_scaled)
+{
+    static const uint8_t scale[4] = {1, 3, 3, 7};
+    struct link_app *app = connect_peer();
+    peer_send_options(&peer, TCP_FLAG_SYN | TCP_FLAG_ACK, scale, sizeof scale, NULL, 0);
+    cr_assert_eq(app->conn->state, TCP_STATE_ESTABLISHED);
+    cr_assert_eq(app->conn->snd_wnd, 1000);
+    link_destroy(link_of_test);
+}
+
+/* The SYN's place in the sequence is no byte of the queue. */
+Test(border, bytes_written_before_the_handshake_all_arrive)
+{
+    struct tcp_settings settings = link_settings();
+    struct link *link = link_create(55, &settings);
+    struct link_app *app = link_connect(link, 0);
+    app->to_write = 100;
+    link_write(app);
+    link_run(link, link->now_ns + TCP_NS_PER_S);
+    cr_assert_eq(link->end[1].app_count, 1);
+    cr_assert_eq(link->end[1].app[0].read, 100);
+    cr_assert_not(link->end[1].app[0].wrong_byte);
+    link_destroy(link);
+}
+
+/* RFC 6298 section 2.5: a maximum, or a path that comes back is not tried for hours. */
+Test(border, no_wait_is_longer_than_a_minute)
+{
+    struct link_app *app = connect_peer();
+    for (unsigned backoff = 0; backoff < 40; backoff++) {
+        app->conn->backoff = (uint8_t)backoff;
+        cr_assert_leq(tcp_timer_rto_ns(app->conn), TCP_RTO_MAX_NS);
+    }
+    link_destroy(link_of_test);
+}
+
 /* The header says how long it is: never longer than what came. */
 Test(border, options_end_with_the_segment)
 {
