@@ -12,7 +12,10 @@ import re
 import sys
 
 sys.dont_write_bytecode = True
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                             "mutants"))
 import layout
+import mutants
 
 FILE_LINES = 600
 FUNCTION_LINES = 70
@@ -240,6 +243,13 @@ def check_links(tidy):
                             f"link to {target} leads nowhere")
 
 
+def check_mutants(tidy):
+    """Each line that a mutation is of is still there, once: a fault that nobody can make any more
+    tells nothing of the tests."""
+    for path, line, text in mutants.load(tidy.root)[1]:
+        tidy.breach(path, line, text)
+
+
 def check_format(tidy):
     clang_format = layout.tool()
     if clang_format is None:
@@ -255,7 +265,7 @@ def main():
     tidy = Tidy(os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else
                 os.path.dirname(os.path.dirname(here)))
     for check in (check_top_level, check_text, check_sources, check_headers_used, check_links,
-                  check_format):
+                  check_mutants, check_format):
         check(tidy)
     print(f"tidy: {len(tidy.files)} files, {tidy.breaches} breaches")
     return 1 if tidy.breaches else 0

@@ -37,6 +37,8 @@ Test(seen, applies_each_position_once_in_any_order)
     seen_add(&seen, 50, SEEN_ALL);
     cr_assert(seen_has(&seen, 100, 0) && !seen_has(&seen, 100, 1) && seen_has(&seen, 50, 7));
     cr_assert_eq(seen_top(&seen), 101);
+    seen_add(&seen, 100, 4); /* another delivery of the same message */
+    cr_assert(seen_has(&seen, 100, 0) && seen_has(&seen, 100, 2) && !seen_has(&seen, 100, 1));
     seen_raise(&seen, 60);
     cr_assert(seen_has(&seen, 10, 0));
     cr_assert_not(seen_has(&seen, 60, 0));

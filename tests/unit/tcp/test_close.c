@@ -284,6 +284,30 @@ Test(time_wait, acknowledges_a_repeated_fin_and_waits_anew)
     link_destroy(link);
 }
 
+/* One that waits anew does not hold up those behind it. */
+Test(time_wait, ends_in_the_order_of_their_time)
+{
+    struct tcp_settings settings = link_settings();
+    struct link *link = link_create(29, &settings);
+    struct peer first = {.port = PEER_PORT};
+    struct peer second = {.port = PEER_PORT + 1};
+    into_time_wait(&first, link);
+    struct link_app *app = peer_open(&second, link);
+    tcp_close(app->conn);
+    link_turn(&link->end[0]);
+    second.ack++;
+    peer_send(&second, TCP_FLAG_ACK | TCP_FLAG_FIN, NULL, 0);
+    cr_assert_eq(time_waits(&link->end[0]), 2);
+    peer_wait(&first, 40 * TCP_NS_PER_S);
+    first.seq--;
+    peer_send(&first, TCP_FLAG_ACK | TCP_FLAG_FIN, NULL, 0);
+    peer_wait(&first, 25 * TCP_NS_PER_S);
+    cr_assert_eq(time_waits(&link->end[0]), 1, "the second is over");
+    peer_wait(&first, 40 * TCP_NS_PER_S);
+    cr_assert_eq(time_waits(&link->end[0]), 0);
+    link_destroy(link);
+}
+
 Test(time_wait, ignores_rst_and_empty_acks)
 {
     struct tcp_settings settings = link_settings();
