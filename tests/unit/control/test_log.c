@@ -306,7 +306,7 @@ Test(log, a_second_place_for_a_message_is_ignored_and_said)
     uint64_t id = id_make(900, 7, 0);
     fake_put(f, commit_at(id, place_in(1), place_in(2)));
     fake_turn(f, 0);
-    uint64_t damaged = fake_total(f, "damaged");
+    json_int_t damaged = fake_total(f, "damaged");
     fake_put(f, commit_at(id | 1, place_in(1), place_in(3)));
     fake_put(f, commit_at(id | 2, place_in(2), place_in(2)));
     fake_put(f, commit_at(id, place_in(4), place_in(4)));
