@@ -134,6 +134,7 @@ static const struct config_key retry_keys[] = {
 static const struct config_key control_keys[] = {
     {"admin_mode", CONFIG_KIND_CUSTOM, false, C(control.admin_mode), 0, 0, read_mode},
     {"admin_group", CONFIG_KIND_NAME, false, C(control.admin_group), 0, 0, NULL},
+    {"look_group", CONFIG_KIND_NAME, false, C(control.look_group), 0, 0, NULL},
     {"checkpoint_interval", CONFIG_KIND_MSEC, false, C(control.checkpoint_interval_ms), 100,
      MSEC_PER_H, NULL},
     /* 49 days are what 32 bits of milliseconds hold. */

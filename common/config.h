@@ -62,6 +62,7 @@ struct config_route {
     uint32_t id; /* as config_hop.id */
     char name[LIMIT_NAME_BYTES + 1];
     char owner[CONFIG_TEXT_SIZE];
+    uint32_t objective_ms; /* mail that meets 4xx for longer is told by status */
     uint32_t domain_count;
     char **domain; /* lower case */
     uint32_t recipient_count;
@@ -119,8 +120,9 @@ struct config {
     } retry;
 
     struct {
-        uint32_t admin_mode; /* of the socket, e.g. 0660 */
-        char admin_group[LIMIT_NAME_BYTES + 1];
+        uint32_t admin_mode;                    /* of the socket, e.g. 0660 */
+        char admin_group[LIMIT_NAME_BYTES + 1]; /* may look and act */
+        char look_group[LIMIT_NAME_BYTES + 1];  /* may look; empty: there is no such group */
         uint32_t checkpoint_interval_ms;
         uint32_t domain_grace_ms; /* 451 for a domain that vanished this recently */
     } control;

@@ -14,6 +14,11 @@
 
 #define R(field) CONFIG_FIELD(struct config_route, field)
 
+/* Mail of a route that meets 4xx for longer than its objective is told of. */
+#define OBJECTIVE_MS_MIN     1000
+#define OBJECTIVE_MS_MAX     (7u * 86400u * 1000u)
+#define OBJECTIVE_MS_DEFAULT (4u * 3600u * 1000u)
+
 typedef const char *(*check_fn)(const char *text);
 
 /* A list of domains or addresses: checked, then lowered. */
@@ -90,6 +95,8 @@ static const struct config_key route_keys[] = {
     {"recipients_only", CONFIG_KIND_BOOL, false, R(recipients_only), 0, 0, NULL},
     {"hops", CONFIG_KIND_CUSTOM, true, R(hop_index), 0, 0, read_route_hops},
     {"owner", CONFIG_KIND_TEXT, false, R(owner), 0, 0, NULL},
+    {"objective", CONFIG_KIND_MSEC, false, R(objective_ms), OBJECTIVE_MS_MIN, OBJECTIVE_MS_MAX,
+     NULL},
 };
 
 static int check_route(struct config_reader *reader, const config_setting_t *setting,
@@ -135,6 +142,7 @@ int config_read_routes(struct config_reader *reader, config_setting_t *setting, 
     for (unsigned i = 0; r == 0 && i < (unsigned)config_setting_length(setting); i++) {
         config_setting_t *entry = config_setting_get_elem(setting, i);
         struct config_route *route = &config->route[i];
+        route->objective_ms = OBJECTIVE_MS_DEFAULT;
         r = config_read_group(reader, entry, route_keys, sizeof route_keys / sizeof route_keys[0],
                               route);
         if (r == 0) {

@@ -31,6 +31,7 @@ struct place {
     uid_t uid; /* who the daemon is after place_become */
     gid_t gid;
     gid_t admin_gid; /* of the admin socket; -1: none is configured */
+    gid_t look_gid;  /* may look at the admin socket, not act; -1: none is configured */
     gid_t root_gid;  /* who we were */
     char user[LIMIT_NAME_BYTES + 1];
     char run_dir[CONFIG_PATH_SIZE];

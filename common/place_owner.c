@@ -54,6 +54,7 @@ int place_find_owner(const struct config *config, struct place *place,
     place->gid = getegid();
     place->root_gid = place->gid;
     place->admin_gid = no_gid;
+    place->look_gid = no_gid;
     if (config->user[0] != '\0') {
         const struct passwd *user = getpwnam(config->user);
         if (user == NULL) {
@@ -68,6 +69,9 @@ int place_find_owner(const struct config *config, struct place *place,
     }
     if (r == 0 && config->control.admin_group[0] != '\0') {
         r = find_group("admin_group", config->control.admin_group, &place->admin_gid, error);
+    }
+    if (r == 0 && config->control.look_group[0] != '\0') {
+        r = find_group("look_group", config->control.look_group, &place->look_gid, error);
     }
     return r;
 }

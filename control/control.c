@@ -1,44 +1,52 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/control.c: the whole: making it, one turn, attaching, letting go. See control.h.
  *
- * Timers: heap of deliveries and probes (scheduler.c), checkpoint (checkpoint.c), offers of
- * segments (down.c), listing of segments, republishing, flush of the database (here).
+ *   core ── wishes, notes ──▶ catchup  save  publish  judge ── works ──▶ lanes
+ *     ▲                          │ answers                                 │
+ *     └──────────────────────────┴──────── works_finish ◀──────────────────┘
+ *   operators' requests ─▶ jobs (admin/job.h), a slice of each in every turn
+ *
+ * Timers: the core's (core_next_ns), checkpoints (save.c), republishing (publish.c), listing of
+ * segments (catchup.c), envelopes asked again (judge.c), forgotten replies (here).
  */
-#include "common/config.h"
+#include "control/admin/job.h"
 #include "control/admin/select_json.h"
-#include "control/core/index.h"
 #include "control/core/mem.h"
-#include "control/core/rules.h"
+#include "control/shell/parts.h"
 #include "control/shell/store.h"
+#include "spool/checkpoint.h"
+#include "common/limits/rules.h"
+#include "common/trouble.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    FINISH_PER_TURN = 2, /* each is half a millisecond at most */
+    PACE_SLOTS = 4096,
+};
+
 /* A new attach is asked for at most this often: at overload rings overflow again and again. */
 #define REATTACH_PAUSE_NS UINT64_C(1000000000)
+#define FLUSH_NS          (UINT64_C(500) * 1000000)
 
-void control_say(struct control *c, int level, const char *format, ...)
+static void tell_notes(struct control *c)
 {
-    char line[512];
-    if (c->event == NULL) {
-        return;
+    struct notes *notes = &c->core.notes;
+    char line[NOTE_LINE_SIZE];
+    for (uint32_t i = 0; i < notes->count; i++) {
+        int level = notes_format(&notes->note[i], line);
+        control_say(c, level, "%s", line);
     }
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    c->event(c->event_ctx, level, line);
+    if (notes->dropped > 0) {
+        control_say(c, 4, "%llu more lines were left out", (unsigned long long)notes->dropped);
+    }
+    notes_clear(notes);
 }
 
-void control_on_event(struct control *c, control_event_fn fn, void *ctx)
-{
-    c->event = fn;
-    c->event_ctx = ctx;
-}
+/* --- making it ------------------------------------------------------------------------------- */
 
 static int load_rule(void *ctx, const struct rule *stored, const char *text)
 {
@@ -48,15 +56,33 @@ static int load_rule(void *ctx, const struct rule *stored, const char *text)
     json_t *terms = json_loads(text, 0, NULL);
     bool good = terms != NULL && select_parse(terms, &rule.select, error) && rule.select.count > 0;
     json_decref(terms);
-    size_t count = 0;
-    while (rules_at(c, count) != NULL) {
-        count++;
-    }
-    if (!good || rule.id == 0 || count >= LIMIT_RULES) {
+    if (!good || rule.id == 0 || rule.id >= RULES_PLANNED || c->core.rules.count >= LIMIT_RULES) {
         return -EPROTO;
     }
-    rules_add(c, &rule);
+    (void)rules_add(&c->core.rules, &rule);
     return 0;
+}
+
+static int load_route(void *ctx, uint32_t id, const char *name)
+{
+    struct control *c = ctx;
+    routes_set_name(routes_take(&c->core.routes, id), name);
+    return 0;
+}
+
+static int load_hop(void *ctx, uint32_t id, const char *name)
+{
+    struct control *c = ctx;
+    struct hop *hop = routes_take_hop(&c->core.routes, id);
+    (void)bytes_copy_str(bytes_str(name), hop->name, sizeof hop->name);
+    return 0;
+}
+
+/* Every name that a configuration ever had: old mail carries its id. */
+static int load_names(struct control *c)
+{
+    int r = store_names_load(c->store, STORE_ROUTES, load_route, c);
+    return r == 0 ? store_names_load(c->store, STORE_HOPS, load_hop, c) : r;
 }
 
 static int open_parts(struct control *c, sqlite3 *db, char error[CONFIG_ERROR_SIZE])
@@ -65,25 +91,24 @@ static int open_parts(struct control *c, sqlite3 *db, char error[CONFIG_ERROR_SI
     if (r < 0) {
         return r;
     }
-    r = store_rules_load(c->store, load_rule, c);
+    r = load_names(c);
+    r = r == 0 ? store_rules_load(c->store, load_rule, c) : r;
     if (r < 0) {
         snprintf(error, CONFIG_ERROR_SIZE,
                  "a rule in the policy database is unreadable: %s; not starting without it",
                  trouble_meaning(r));
         return r;
     }
-    r = routes_apply(c, error);
+    r = publish_first(c, error);
     if (r < 0) {
         return r;
     }
-    r = routes_publish(c, error);
+    core_configure(&c->core, c->config);
+    struct spool_reader *reader; /* the spool is one that can be read at all */
+    r = work_reader(&c->works.tools[WORK_LOOK], &reader);
     if (r < 0) {
-        return r;
-    }
-    r = spool_reader_open(c->io, &c->reader);
-    if (r < 0) {
-        snprintf(error, CONFIG_ERROR_SIZE, "spool %s: %s", c->config->spool.dir,
-                 trouble_text(c->io->trouble, r));
+        snprintf(error, CONFIG_ERROR_SIZE, "spool %s: %.200s", c->config->spool.dir,
+                 trouble_text(c->works.tools[WORK_LOOK].io->trouble, r));
     }
     return r;
 }
@@ -94,155 +119,83 @@ int control_create(struct config *config, sqlite3 *db, struct spool_io *io,
 {
     assert(config != NULL && db != NULL && io != NULL);
     struct control *c = mem_zalloc(sizeof *c);
+    struct siphash_key key = {.k0 = 0, .k1 = 0};
+    if (io->ops->random == NULL || io->ops->random(io, &key, sizeof key) < 0) {
+        key = (struct siphash_key){.k0 = time.now_ns, .k1 = time.wall_ms};
+    }
+    core_init(&c->core, &key, time);
     c->config = config;
-    c->io = io;
-    c->now = time;
-    c->rules = rules_create();
-    list_init(&c->active);
-    list_init(&c->suspects);
-    list_init(&c->pendings);
-    list_init(&c->fences);
-    c->checkpoint.due_ns = time.now_ns + (uint64_t)config->control.checkpoint_interval_ms * 1000000;
-    c->relist_ns = time.now_ns + CONTROL_RELIST_NS;
-    c->republish_ns = time.now_ns + CONTROL_REPUBLISH_NS;
+    list_init(&c->jobs);
+    c->pace = PACE_SLOTS;
+    works_init(&c->works, io, NULL);
+    c->saver.due_ns = time.now_ns + (uint64_t)config->control.checkpoint_interval_ms * 1000000;
+    c->catchup.relist_ns = time.now_ns + UINT64_C(60000000000);
     int r = open_parts(c, db, error);
     if (r < 0) {
         control_destroy(c);
         return r;
     }
+    for (int i = 0; i < WORK_LANES; i++) {
+        c->works.tools[i].store = c->store;
+    }
     *control_out = c;
     return 0;
 }
 
-static void free_fence(struct fence *fence)
-{
-    list_remove(&fence->node);
-    json_decref(fence->answer);
-    free(fence);
-}
-
 void control_destroy(struct control *c)
 {
-    size_t at = 0;
-    for (struct flight *f = map_next(&c->flights, &at); f != NULL; f = map_next(&c->flights, &at)) {
-        free(f);
-    }
-    map_fini(&c->flights);
-    free(c->cut);
-    while (!list_is_empty(&c->fences)) {
-        free_fence(list_entry(c->fences.next, struct fence, node));
-    }
-    pending_fini(c);
-    index_fini(c);
-    routes_fini(c);
-    rules_destroy(c->rules);
-    seen_fini(&c->messages);
-    seen_fini(&c->states);
-    liveness_fini(&c->liveness);
-    if (c->reader != NULL) {
-        spool_reader_close(c->reader);
-    }
+    works_fini(&c->works); /* before the jobs: some works lie in them */
+    jobs_fini(c);
+    spool_checkpoint_abandon(c->saver.writer);
+    core_fini(&c->core);
+    free(c->publisher.data);
     if (c->store != NULL) {
-        int r = store_flush(c->store); /* what it misses is only done again */
-        (void)r;
         store_close(c->store);
     }
-    free(c);
+    mem_free(c);
 }
 
-/* A release that an operator was told of and whose record we have not seen. */
-static int load_release(void *ctx, uint64_t id, const struct rcptset *rcpts, uint64_t before_pos)
+void control_recover(struct control *c, struct control_time time)
 {
-    struct control *c = ctx;
-    struct delivery *d = index_find(c, id);
-    struct rcptset todo = {{0}};
-    for (unsigned i = 0; d != NULL && i < d->rcpt_count; i++) {
-        if (rcptset_has(rcpts, i) && d->rcpt[i].state == RCPT_FROZEN &&
-            d->rcpt[i].state_pos < before_pos) {
-            rcptset_add(&todo, i);
-        }
-    }
-    if (rcptset_is_empty(&todo)) {
-        store_release_done(c->store, id);
-        return 0;
-    }
-    d->releasing = true;
-    pending_add(c, id, ABI_STATE_RELEASE, OUTCOME_NONE, &todo);
-    return 0;
+    c->core.now = time;
+    catchup_recover(c);
 }
 
-int control_recover(struct control *c, struct control_time time)
+int control_recovered(const struct control *c)
 {
-    c->now = time;
-    int r = checkpoint_load(c);
-    if (r == 0) {
-        r = catchup_headers(c);
-    }
-    if (r == 0) {
-        r = catchup_messages(c, UINT64_MAX);
-    }
-    if (r == 0) {
-        r = catchup_states(c, UINT64_MAX);
-    }
-    if (r == 0) {
-        r = store_release_load(c->store, load_release, c);
-    }
-    if (r < 0) {
-        control_say(c, 3, "cannot recover: %s", trouble_text(c->io->trouble, r));
-        return r;
-    }
-    control_say(c, 6, "recovered %zu deliveries", c->deliveries.count);
-    return 0;
+    return c->catchup.recovered;
 }
+
+const char *control_recover_error(const struct control *c)
+{
+    assert(c->catchup.recovered < 0);
+    return c->catchup.why;
+}
+
+/* --- the dataplane --------------------------------------------------------------------------- */
 
 void control_attach(struct control *c, struct abi_attach *region, uint32_t worker_count)
 {
-    assert(worker_count > 0 && worker_count <= LIMIT_WORKERS);
-    struct attach *a = &c->attach;
-    *a = (struct attach){.phase = ATTACH_HELLO,
-                         .region = region,
-                         .worker_count = worker_count,
-                         .since_ns = c->now.now_ns};
-    char *base = (char *)region;
-    ring_open(&a->up, (struct ring *)(base + abi_up_offset()), LIMIT_RING_UP_SLOTS);
-    for (uint32_t w = 0; w < worker_count; w++) {
-        ring_open(&a->down[w], (struct ring *)(base + abi_down_offset(w)), LIMIT_RING_DOWN_SLOTS);
-    }
-    size_t at = 0;
-    for (struct flight *f = map_next(&c->flights, &at); f != NULL; f = map_next(&c->flights, &at)) {
-        f->confirmed = false;
-        f->worker = UINT32_MAX;
-    }
-    for (struct list *l = c->fences.next; l != &c->fences; l = l->next) {
-        struct fence *fence = list_entry(l, struct fence, node);
-        fence->waiting = fence_all_workers(c);
-        fence->unsent = fence->waiting;
-    }
-    pending_resend_all(c);
-    c->checkpoint.recycle_seq = c->checkpoint.told_seq; /* it may have died with the last ring */
-    atomic_store_explicit(&region->policy_published, c->policy_generation, memory_order_release);
+    assert(c->catchup.recovered == 1);
+    core_attach(&c->core, region, worker_count);
 }
 
 void control_detach(struct control *c)
 {
-    if (c->attach.phase == ATTACH_NONE) {
-        return;
-    }
-    c->attach = (struct attach){.phase = ATTACH_NONE};
-    flight_forget_all(c);
-    pending_resend_all(c);
-    control_say(c, 4, "the dataplane is gone");
+    core_detach(&c->core);
+    tell_notes(c);
 }
 
 bool control_is_attached(const struct control *c)
 {
-    return c->attach.phase != ATTACH_NONE;
+    return c->core.attach.phase != ATTACH_NONE;
 }
 
 bool control_wants_attach(const struct control *c)
 {
-    return c->attach.phase != ATTACH_NONE && c->attach.wanted_again &&
-           c->now.now_ns >= c->attach.since_ns + REATTACH_PAUSE_NS;
+    const struct attach *a = &c->core.attach;
+    return a->phase != ATTACH_NONE && a->wanted_again &&
+           c->core.now.now_ns >= a->since_ns + REATTACH_PAUSE_NS;
 }
 
 void control_set_heartbeat_age(struct control *c, uint64_t age_ms)
@@ -250,62 +203,95 @@ void control_set_heartbeat_age(struct control *c, uint64_t age_ms)
     c->heartbeat_age_ms = age_ms;
 }
 
-static void republish(struct control *c)
+bool control_ring_is_empty(struct control *c)
 {
-    char error[CONFIG_ERROR_SIZE];
-    c->republish_ns = c->now.now_ns + CONTROL_REPUBLISH_NS;
-    if (routes_publish(c, error) < 0) {
-        control_say(c, 3, "%s", error);
-        c->republish_ns = c->now.now_ns + CONTROL_REPUBLISH_AGAIN_NS;
+    return !control_is_attached(c) || ring_is_empty(&c->core.attach.up);
+}
+
+/* The writer sends envelopes only while a rule may ask for them. */
+static void tell_envelopes(struct control *c)
+{
+    struct abi_attach *region = c->core.attach.region;
+    if (region != NULL) {
+        uint32_t wanted = book_envelope_count(c->core.rules.book) > 0;
+        atomic_store_explicit(&region->envelopes_wanted, wanted, memory_order_relaxed);
     }
 }
 
-static void flush_store(struct control *c)
+/* --- replies that nobody needs any more ------------------------------------------------------ */
+
+struct forget {
+    struct work work;
+    uint64_t *pos;
+    size_t count;
+    int error;
+    char text[128];
+};
+
+static void forget_run(struct work *work, struct work_tools *tools)
 {
-    c->flush_ns = c->now.now_ns + CONTROL_STORE_FLUSH_NS;
-    if (store_flush(c->store) < 0) {
-        control_say(c, 3, "policy database: %s", store_error(c->store));
+    struct forget *forget = (struct forget *)work;
+    forget->error = store_replies_done(tools->store, forget->pos, forget->count);
+    if (forget->error < 0) {
+        snprintf(forget->text, sizeof forget->text, "%s", store_error(tools->store));
     }
 }
 
-/* Nothing is sent until the dataplane has the policy: it must not be so for long in silence. */
-static void watch_policy(struct control *c)
+static bool forget_done(struct work *work, struct control *c)
 {
-    if (c->attach.phase != ATTACH_RUNNING || scheduler_policy_adopted(c)) {
-        c->policy_told_ns = 0;
+    struct forget *forget = (struct forget *)work;
+    if (forget->error < 0) {
+        control_say(c, 3, "policy database: forgetting replies: %s", forget->text);
+    }
+    c->flushing = false;
+    mem_free(forget->pos);
+    mem_free(forget);
+    return true;
+}
+
+static void forget_drop(struct work *work)
+{
+    struct forget *forget = (struct forget *)work;
+    mem_free(forget->pos);
+    mem_free(forget);
+}
+
+static void forget_replies(struct control *c)
+{
+    struct wishes *w = &c->core.wishes;
+    if (w->done_reply_count == 0 || c->flushing || c->core.now.now_ns < c->flush_ns) {
         return;
     }
-    if (c->policy_told_ns != 0 && c->now.now_ns >= c->policy_told_ns) {
-        control_say(c, 3,
-                    "the dataplane has not taken policy generation %" PRIu64
-                    ": nothing is delivered until it has",
-                    c->policy_generation);
-        c->policy_told_ns = 0;
-    }
-    if (c->policy_told_ns == 0) {
-        c->policy_told_ns = c->now.now_ns + CONTROL_POLICY_TELL_NS;
-    }
+    struct forget *forget = mem_zalloc(sizeof *forget);
+    forget->work = (struct work){
+        .lane = WORK_STORE, .run = forget_run, .done = forget_done, .drop = forget_drop};
+    forget->pos = w->done_reply;
+    forget->count = w->done_reply_count;
+    w->done_reply = NULL;
+    w->done_reply_count = w->done_reply_capacity = 0;
+    c->flushing = true;
+    c->flush_ns = c->core.now.now_ns + FLUSH_NS;
+    works_submit(&c->works, &forget->work);
 }
+
+/* --- turns ----------------------------------------------------------------------------------- */
 
 bool control_turn(struct control *c, struct control_time time)
 {
-    assert(time.now_ns >= c->now.now_ns);
-    c->now = time;
-    bool worked = control_is_attached(c) && up_turn(c);
-    worked = scheduler_turn(c) || worked;
-    worked = down_turn(c) || worked;
-    checkpoint_turn(c);
-    watch_policy(c);
-    if (c->attach.phase == ATTACH_RUNNING && c->now.now_ns >= c->relist_ns) {
-        c->relist_ns = c->now.now_ns + CONTROL_RELIST_NS;
-        down_list_segments(c);
+    assert(time.now_ns >= c->core.now.now_ns);
+    c->core.now = time;
+    bool worked = works_finish(&c->works, c, FINISH_PER_TURN);
+    if (c->catchup.recovered == 1) {
+        worked = core_turn(&c->core) || worked;
+        worked = catchup_turn(c) || worked;
+        worked = judge_turn(c) || worked;
+        worked = save_turn(c) || worked;
+        publish_turn(c);
+        forget_replies(c);
     }
-    if (c->now.now_ns >= c->republish_ns) {
-        republish(c);
-    }
-    if (store_needs_flush(c->store) && c->now.now_ns >= c->flush_ns) {
-        flush_store(c);
-    }
+    worked = jobs_turn(c) || worked;
+    tell_envelopes(c);
+    tell_notes(c);
     return worked;
 }
 
@@ -316,62 +302,86 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 uint64_t control_next_ns(const struct control *c)
 {
-    uint64_t next = earlier(scheduler_next_ns(c), c->republish_ns);
-    if (c->checkpoint.dirty) {
-        next = earlier(next, c->checkpoint.due_ns);
+    if (c->catchup.recovered != 1) {
+        return UINT64_MAX; /* the lane wakes us */
     }
-    if (store_needs_flush(c->store)) {
-        next = earlier(next, c->flush_ns);
+    uint64_t next_ns = earlier(core_next_ns(&c->core), publish_next_ns(c));
+    next_ns = earlier(next_ns, save_next_ns(c));
+    next_ns = earlier(next_ns, judge_next_ns(c));
+    if (c->core.wishes.done_reply_count > 0 && !c->flushing) {
+        next_ns = earlier(next_ns, c->flush_ns);
     }
-    if (c->attach.phase == ATTACH_RUNNING) {
-        next = earlier(next, earlier(c->relist_ns, c->recycle_due_ns));
+    if (c->core.attach.phase == ATTACH_RUNNING && !c->catchup.listing) {
+        next_ns = earlier(next_ns, c->catchup.relist_ns);
     }
-    return next;
+    return next_ns;
 }
 
-bool control_ring_is_empty(struct control *c)
+void control_set_pace(struct control *c, uint32_t slots)
 {
-    return !control_is_attached(c) || ring_is_empty(&c->attach.up);
+    assert(slots > 0);
+    c->pace = slots;
+}
+
+struct works *control_works(struct control *c)
+{
+    return &c->works;
+}
+
+bool control_work(struct control *c)
+{
+    for (int lane = 0; lane < WORK_LANES; lane++) {
+        if (works_run(&c->works, (enum work_lane)lane)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void control_wish_checkpoint(struct control *c)
+{
+    c->saver.wanted = true;
+}
+
+bool control_is_settling(const struct control *c)
+{
+    return c->saver.wanted || c->saver.under_way || c->publisher.under_way ||
+           c->core.rounds.resettling;
 }
 
 int control_checkpoint(struct control *c, struct control_time time)
 {
-    c->now = time;
-    int r = checkpoint_save(c);
-    flush_store(c);
-    return r;
+    enum { WAIT_MS = 100 };
+    c->core.now = time;
+    if (c->catchup.recovered != 1) {
+        return -EAGAIN;
+    }
+    bool asked = false;
+    while (!asked || c->saver.under_way) {
+        if (!c->saver.under_way) {
+            c->saver.wanted = asked = true;
+        }
+        bool worked = save_turn(c);
+        worked = works_finish(&c->works, c, FINISH_PER_TURN) || worked;
+        if (!worked && c->works.threaded) {
+            works_wait(&c->works, WAIT_MS);
+        } else if (!worked && !control_work(c) && c->catchup.under_way) {
+            return -EAGAIN;
+        }
+    }
+    return c->saver.error;
 }
 
-int control_reload(struct control *c, struct config *config, struct control_time time,
-                   char error[CONFIG_ERROR_SIZE])
+void control_reload(struct control *c, const struct control_reload *reload,
+                    struct control_time time)
 {
-    c->now = time;
-    struct config *old = c->config;
-    int r = routes_present(c); /* the grace of what is dropped now begins now */
-    if (r < 0) {
-        snprintf(error, CONFIG_ERROR_SIZE, "policy database: %s", store_error(c->store));
-        return r;
-    }
-    c->config = config;
-    r = routes_apply(c, error);
-    if (r == 0) {
-        r = routes_publish(c, error);
-    }
-    if (r < 0) {
-        char again[CONFIG_ERROR_SIZE];
-        c->config = old;
-        if (routes_apply(c, again) < 0 || routes_publish(c, again) < 0) {
-            control_say(c, 3, "going back to the old configuration: %s", again);
-        }
-        return r;
-    }
-    control_say(c, 6, "configuration in force, policy generation %" PRIu64, c->policy_generation);
-    return 0;
+    c->core.now = time;
+    publish_reload(c, reload);
 }
 
 const void *control_policy(const struct control *c, size_t *len_out, uint64_t *generation_out)
 {
-    *len_out = c->policy_len;
-    *generation_out = c->policy_generation;
-    return c->policy;
+    *len_out = c->publisher.len;
+    *generation_out = c->core.policy_generation;
+    return c->publisher.data;
 }

@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/control.h: the core of holdfast-control: index of deliveries, scheduler, breakers, rules,
- * and the operator's requests, behind one surface that main.c drives with epoll and the simulator
- * drives with its own clock.
+/* control/control.h: the whole of holdfast-control but for sockets, signals and threads, behind one
+ * surface that shell/main.c drives with epoll and the simulator drives with its own clock.
+ *
+ *   control_turn     the loop: the core, answers from beside the loop, operators' requests
+ *   control_work     beside the loop: files and the database, by threads or by the caller
  *
  * Promise: a delivery it knows is delivered, waiting, frozen or held, and never forgotten; what an
- *          operator was told is done is durable.
- * Trap:    time is an argument. Nothing here reads a clock or sleeps.
+ *          operator was told is done is durable. A turn is bounded, whatever is asked.
+ * Trap:    time is an argument. Nothing in a turn reads a clock, a file or a database, or sleeps.
  */
 #ifndef HOLDFAST_CONTROL_CONTROL_H
 #define HOLDFAST_CONTROL_CONTROL_H
 
 #include "common/abi.h"
 #include "common/assert.h"
-#include "common/config_fwd.h"
-#include "spool/io.h"
+#include "common/config.h"
+#include "control/core/core.h"
+#include "control/shell/works.h"
 
 #include <jansson.h>
 #include <sqlite3.h>
@@ -21,11 +24,6 @@
 #include <stdint.h>
 
 struct control;
-
-struct control_time {
-    uint64_t now_ns;  /* monotonic */
-    uint64_t wall_ms; /* since 1970 */
-};
 
 /* `db` is an open SQLite handle (the caller's, outlives control: in the simulator an in-memory
  * database survives control's crashes), `io` a readable spool directory (also written: the
@@ -36,10 +34,16 @@ struct control_time {
 must_check int control_create(struct config *config, sqlite3 *db, struct spool_io *io,
                               struct control_time time, struct control **control_out,
                               char error_out[CONFIG_ERROR_SIZE]);
+/* No thread works for it any more. */
 void control_destroy(struct control *control);
 
-/* Loads the newest checkpoint and reads both logs to their ends. */
-must_check int control_recover(struct control *control, struct control_time time);
+/* Begins to load the newest checkpoint and to read both logs to their ends: beside the loop, over
+ * the next turns. */
+void control_recover(struct control *control, struct control_time time);
+/* 1: recovered; 0: not yet; -errno: it cannot be. Until it is, control_attach may not be called. */
+int control_recovered(const struct control *control);
+/* Why it cannot be: a chain of what was done and what the system said. */
+const char *control_recover_error(const struct control *control);
 
 /* Starts on fresh rings (an initialised region of abi_attach_size). What the HELLO says is durable
  * and not yet known is read from the logs first. */
@@ -48,20 +52,34 @@ void control_attach(struct control *control, struct abi_attach *region, uint32_t
 void control_detach(struct control *control);
 bool control_is_attached(const struct control *control);
 
-/* One turn: takes what the up ring has, schedules, sends DELIVERs, recycles, checkpoints when due.
- * Returns true when there was work. */
+/* One turn. Returns true when there is more to do at once. */
 bool control_turn(struct control *control, struct control_time time);
 /* When control_turn next has something to do by the clock alone. */
 uint64_t control_next_ns(const struct control *control);
 /* True when the up ring is empty: the caller sets control_sleeping, asks this again, sleeps. */
 bool control_ring_is_empty(struct control *control);
 
-/* One operator request (docs/ADMIN.md); `who` is the peer's name from SO_PEERCRED. Returns a new
- * reference to the answer. An answer {"pending": token} is complete once control_admin_ready. */
-json_t *control_admin(struct control *control, const json_t *request, const char *who,
-                      struct control_time time);
-/* The answer for a pending token, or NULL while the dataplane has not confirmed yet. */
+/* The lanes of what is done beside the loop. */
+struct works *control_works(struct control *control);
+/* Without threads: runs one work of any lane. false: there was none. */
+bool control_work(struct control *control);
+
+/* How many places of the index a request looks at in a step; a test asks for few, so that requests
+ * are half-way when something happens. */
+void control_set_pace(struct control *control, uint32_t slots);
+
+/* One operator request (docs/ADMIN.md). Returns a new reference to the answer. An answer
+ * {"pending": token} is complete once control_admin_ready. */
+struct control_peer {
+    const char *who; /* the name to write into the audit */
+    bool may_act;    /* else it may only look */
+};
+json_t *control_admin(struct control *control, const json_t *request,
+                      const struct control_peer *peer, struct control_time time);
+/* The answer for a pending token, or NULL while it is not complete. */
 json_t *control_admin_ready(struct control *control, uint64_t token, struct control_time time);
+/* Nobody waits for that answer any more: what was begun goes on, what only looks ends. */
+void control_admin_forget(struct control *control, uint64_t token);
 
 /* Dropped ring entries may have held the last word about deliveries under way: a fresh attach (a
  * new region, control_attach again without control_detach) tells which still are. The caller
@@ -71,13 +89,24 @@ bool control_wants_attach(const struct control *control);
 /* How long the dataplane's heartbeat is old, for status: the caller sees the root region. */
 void control_set_heartbeat_age(struct control *control, uint64_t age_ms);
 
-/* Saves a checkpoint now: for a clean end. Returns 0 or -errno. */
+/* A checkpoint is to be saved now, over the next turns. */
+void control_wish_checkpoint(struct control *control);
+/* A reload or a checkpoint is under way. */
+bool control_is_settling(const struct control *control);
+/* Saves a checkpoint now and waits for it: for a clean end. Returns 0 or -errno. */
 must_check int control_checkpoint(struct control *control, struct control_time time);
 
-/* Another configuration takes the place of the borrowed one: routes, hops, limits, policy. On
- * failure the old one stays in force and -errno and a line are returned. */
-must_check int control_reload(struct control *control, struct config *config,
-                              struct control_time time, char error_out[CONFIG_ERROR_SIZE]);
+/* Another configuration is to take the place of the borrowed one: routes, hops, limits, policy.
+ * `load` makes it, beside the loop: 0 and *config_out, or -errno and a line. `done` is called in a
+ * later turn: error NULL, and the new one is in force (borrowed from now on), the old one is no
+ * longer used; or a line, and the old one stays, `config` (may be NULL) is the caller's again. */
+struct control_reload {
+    int (*load)(void *ctx, struct config **config_out, char error_out[CONFIG_ERROR_SIZE]);
+    void (*done)(void *ctx, struct config *config, const char *error);
+    void *ctx;
+};
+void control_reload(struct control *control, const struct control_reload *reload,
+                    struct control_time time);
 
 /* What an operator should read in the log: level 3 error, 4 warning, 6 notice. NULL: silence. */
 typedef void (*control_event_fn)(void *ctx, int level, const char *line);

@@ -4,6 +4,7 @@
 
 #include "control/control.h"
 #include "control/shell/setup.h"
+#include "control/shell/shell.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -22,7 +23,9 @@ struct subject {
     struct spool_io *io;
     sqlite3 *db;
     struct control *control;
+    struct threads *threads;
     struct dataplane *dp;
+    char reload_name[2 * CAMPUS_PATH_SIZE];
     int doorbell_fd;
     struct abi_attach *used;
     struct abi_attach *offered;
@@ -81,8 +84,15 @@ struct subject *subject_start(const char *dir, const char *name, struct dataplan
     need(r == 0, "control", error);
     control_on_event(s->control, say, NULL);
     uint64_t created_ns = bench_now_ns();
-    r = control_recover(s->control, now());
-    need(r == 0, "cannot recover the delivery table", strerror(-r));
+    char path[CONFIG_PATH_SIZE + 32];
+    snprintf(path, sizeof path, "%s/policy.db", s->config->state_dir);
+    r = threads_create(s->control, s->config->spool.dir, path, &s->threads);
+    need(r == 0, "threads", strerror(-r));
+    control_recover(s->control, now());
+    while ((r = control_recovered(s->control)) == 0) {
+        subject_sleep(s, control_turn(s->control, now()));
+    }
+    need(r == 1, "cannot recover the delivery table", strerror(-r));
     *start_out = (struct subject_start){.config_ns = read_ns - begin_ns,
                                         .create_ns = created_ns - read_ns,
                                         .recover_ns = bench_now_ns() - created_ns};
@@ -92,8 +102,10 @@ struct subject *subject_start(const char *dir, const char *name, struct dataplan
 void subject_end(struct subject *s, bool clean)
 {
     if (clean) {
-        subject_checkpoint(s);
+        int r = control_checkpoint(s->control, now());
+        need(r == 0, "checkpoint", strerror(-r));
     }
+    threads_destroy(s->threads);
     control_destroy(s->control);
     sqlite3_close(s->db);
     s->io->ops->destroy(s->io);
@@ -143,8 +155,12 @@ void subject_sleep(struct subject *s, bool worked)
         atomic_store_explicit(&s->used->control_sleeping, 1, memory_order_seq_cst);
         timeout_ms = control_ring_is_empty(s->control) ? timeout_ms : 0;
     }
-    struct pollfd bell = {.fd = s->doorbell_fd, .events = POLLIN};
-    if (poll(&bell, 1, timeout_ms) > 0) {
+    struct pollfd bell[2] = {{.fd = s->doorbell_fd, .events = POLLIN},
+                             {.fd = threads_wake_fd(s->threads), .events = POLLIN}};
+    if (poll(bell, 2, timeout_ms) > 0) {
+        threads_drain(s->threads);
+    }
+    if ((bell[0].revents & POLLIN) != 0) {
         uint64_t count;
         ssize_t got = read(s->doorbell_fd, &count, sizeof count);
         assert(got == (ssize_t)sizeof count);
@@ -154,7 +170,7 @@ void subject_sleep(struct subject *s, bool worked)
     }
 }
 
-static char *text_of(json_t *answer)
+static char *answer_text(json_t *answer)
 {
     char *text = json_dumps(answer, JSON_COMPACT);
     json_decref(answer);
@@ -164,9 +180,10 @@ static char *text_of(json_t *answer)
 
 char *subject_ask(struct subject *s, const char *request, uint64_t *token_out)
 {
+    static const struct control_peer peer = {.who = "bench", .may_act = true};
     json_t *json = json_loads(request, JSON_REJECT_DUPLICATES, NULL);
     assert(json != NULL);
-    json_t *answer = control_admin(s->control, json, "bench", now());
+    json_t *answer = control_admin(s->control, json, &peer, now());
     json_decref(json);
     const json_t *token = json_object_get(answer, "pending");
     if (json_is_integer(token)) {
@@ -175,7 +192,7 @@ char *subject_ask(struct subject *s, const char *request, uint64_t *token_out)
         json_decref(answer);
         return NULL;
     }
-    return text_of(answer);
+    return answer_text(answer);
 }
 
 char *subject_ready(struct subject *s, uint64_t token)
@@ -186,27 +203,36 @@ char *subject_ready(struct subject *s, uint64_t token)
     }
     assert(s->pending > 0);
     s->pending--;
-    return text_of(answer);
+    return answer_text(answer);
 }
 
-void subject_reload(struct subject *s, const char *name)
+static int load_beside(void *ctx, struct config **config_out, char error[CONFIG_ERROR_SIZE])
 {
-    char error[CONFIG_ERROR_SIZE] = "";
-    struct config *config = load(s, name);
-    int r = control_reload(s->control, config, now(), error);
-    need(r == 0, "reload", error);
+    const struct subject *s = ctx;
+    return config_load(s->reload_name, config_out, error);
+}
+
+static void reloaded(void *ctx, struct config *config, const char *error)
+{
+    struct subject *s = ctx;
+    need(error == NULL, "reload", error);
     config_free(s->config);
     s->config = config;
 }
 
+void subject_reload(struct subject *s, const char *name)
+{
+    const struct control_reload reload = {.load = load_beside, .done = reloaded, .ctx = s};
+    snprintf(s->reload_name, sizeof s->reload_name, "%s/%s", s->dir, name);
+    control_reload(s->control, &reload, now());
+}
+
 void subject_checkpoint(struct subject *s)
 {
-    int r = control_checkpoint(s->control, now());
-    need(r == 0, "checkpoint", strerror(-r));
+    control_wish_checkpoint(s->control);
 }
 
 bool subject_is_settled(const struct subject *s)
 {
-    assert(s->control != NULL);
-    return true; /* both are done when the call returns */
+    return !control_is_settling(s->control);
 }

@@ -39,7 +39,7 @@ void subject_sleep(struct subject *s, bool worked);
 char *subject_ask(struct subject *s, const char *request, uint64_t *token_out);
 char *subject_ready(struct subject *s, uint64_t token);
 
-/* As at SIGHUP, with <dir>/<name>. Begun and, today, done. */
+/* As at SIGHUP, with <dir>/<name>. Begun: subject_is_settled says when it is done. */
 void subject_reload(struct subject *s, const char *name);
 /* As when its interval has passed. */
 void subject_checkpoint(struct subject *s);

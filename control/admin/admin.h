@@ -3,9 +3,7 @@
 #ifndef HOLDFAST_CONTROL_ADMIN_ADMIN_H
 #define HOLDFAST_CONTROL_ADMIN_ADMIN_H
 
-#include "control/core/index.h"
-#include "control/core/rules.h"
-#include "control/shell/store.h"
+#include "control/admin/job.h"
 
 #include "common/utf8.h"
 
@@ -16,17 +14,8 @@ enum {
     ADMIN_LIST_DEFAULT = 100,
 };
 
-struct admin_request {
-    const json_t *json;
-    const char *cmd;
-    char who[RULES_AUTHOR_SIZE];
-    char reason[RULES_REASON_SIZE];
-    struct select select;
-    bool dry_run;
-    char *select_text; /* as it came, for rule and audit */
-};
-
-typedef json_t *(*admin_fn)(struct control *c, struct admin_request *request);
+/* Answers, or makes a job and returns NULL. */
+typedef json_t *(*admin_fn)(struct control *control, struct admin_request *request);
 
 /* A new answer {"v":1,"ok":false,...}. */
 __attribute__((format(printf, 2, 3))) json_t *admin_error(int exit_code, const char *format, ...);
@@ -38,18 +27,20 @@ void admin_set_text(json_t *object, const char *key, struct bytes text);
 /* What people said: UTF-8, without what would fool a terminal. */
 void admin_set_words(json_t *object, const char *key, const char *text);
 void admin_set_id(json_t *object, const char *key, uint64_t id);
+/* The operator agreed to a number of deliveries. If it is another by now: an error. */
+json_t *admin_check_count(const struct admin_request *request, uint64_t count);
 
-json_t *admin_status(struct control *c, struct admin_request *request);
-json_t *admin_list(struct control *c, struct admin_request *request);
-json_t *admin_count(struct control *c, struct admin_request *request);
-json_t *admin_show(struct control *c, struct admin_request *request);
-json_t *admin_hold(struct control *c, struct admin_request *request);
-json_t *admin_release(struct control *c, struct admin_request *request);
-json_t *admin_retry(struct control *c, struct admin_request *request);
-json_t *admin_rules(struct control *c, struct admin_request *request);
-json_t *admin_audit(struct control *c, struct admin_request *request);
-
-/* A delivery as `list` shows it. */
-json_t *admin_delivery(struct control *c, const struct delivery *d);
+json_t *admin_status(struct control *control, struct admin_request *request);
+json_t *admin_list(struct control *control, struct admin_request *request);
+json_t *admin_count(struct control *control, struct admin_request *request);
+json_t *admin_show(struct control *control, struct admin_request *request);
+json_t *admin_hold(struct control *control, struct admin_request *request);
+json_t *admin_release(struct control *control, struct admin_request *request);
+json_t *admin_retry(struct control *control, struct admin_request *request);
+json_t *admin_rules(struct control *control, struct admin_request *request);
+json_t *admin_audit(struct control *control, struct admin_request *request);
+json_t *admin_jobs(struct control *control, struct admin_request *request);
+/* Ends that rule. */
+json_t *admin_end_rule(struct control *control, struct admin_request *request, uint32_t id);
 
 #endif

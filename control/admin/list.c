@@ -1,140 +1,100 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/admin/list.c: list and count: deliveries by selection.
+/* control/admin/list.c: list: a page of deliveries by selection, ordered by id.
  *
- * Trap: a selection by sender, recipient or domain reads each envelope from the spool. Narrow it
- *       with route= where there is much mail.
+ *   sieve ─▶ the lowest `limit` ids behind `after`, and how many match ─▶ rows ─▶ lane: JSON
+ *
+ * Trap: a selection by sender, recipient or domain reads each envelope from the spool. It stops
+ *       nothing, but it takes its time; narrow it with route= where there is much mail.
  */
-#include "control/admin/admin.h"
-
-#include "common/limits/address.h"
-#include "common/limits/admin.h"
-#include "common/limits/message.h"
+#include "control/admin/row.h"
+#include "control/admin/sieve.h"
 #include "control/core/mem.h"
-#include "control/core/select_delivery.h"
+
+#include "common/id.h"
+#include "common/limits/admin.h"
 
 #include <stdlib.h>
 
-struct matches {
-    const struct delivery **list;
-    size_t count;
-    size_t capacity;
+enum { ROWS_PER_STEP = 64 };
+
+struct list_job {
+    struct job job;
+    struct work work;
+    struct sieve sieve;
+    bool sieved;
+    uint64_t after; /* ids above it */
+    bool has_after;
+    size_t limit;
+    uint64_t total;
+    uint64_t beyond; /* of them behind `after` */
+    uint64_t *id;    /* a heap, the largest first; sorted in the end */
+    size_t id_count;
+    size_t next;
+    struct row *row;
+    size_t row_count;
+    json_t *list; /* made in the lane */
+    bool more;
 };
 
-/* An empty selection of a command that only looks means all. */
-static bool is_match(struct control *c, const struct select *select, const struct delivery *d,
-                     struct rcptset *mask_out)
+/* --- the lowest ids -------------------------------------------------------------------------- */
+
+static void sink(uint64_t *id, size_t count)
 {
-    if (select->count == 0) {
-        static const struct select all = {.count = 1, .term = {{.key = SELECT_ALL}}};
-        select = &all;
+    size_t i = 0;
+    uint64_t moved = id[0];
+    for (size_t child = 1; child < count; child = 2 * i + 1) {
+        child += child + 1 < count && id[child + 1] > id[child];
+        if (id[child] <= moved) {
+            break;
+        }
+        id[i] = id[child];
+        i = child;
     }
-    return select_match(c, select, d, mask_out) == SELECT_YES;
+    id[i] = moved;
 }
 
-typedef void (*match_fn)(void *ctx, const struct delivery *d, const struct rcptset *mask);
-
-static void each_match(struct control *c, const struct select *select, match_fn fn, void *ctx)
+static void rise(uint64_t *id, size_t i)
 {
-    struct rcptset mask;
-    if (select_has(select, SELECT_ID)) { /* at most a message's deliveries: no walk */
-        uint64_t id = id_message(select_number(select, SELECT_ID));
-        for (unsigned i = 0; i < LIMIT_ROUTES_PER_MESSAGE; i++) {
-            const struct delivery *d = index_find(c, id | i);
-            if (d != NULL && is_match(c, select, d, &mask)) {
-                fn(ctx, d, &mask);
-            }
-        }
-        return;
+    uint64_t moved = id[i];
+    while (i > 0 && id[(i - 1) / 2] < moved) {
+        id[i] = id[(i - 1) / 2];
+        i = (i - 1) / 2;
     }
-    size_t at = 0;
-    for (struct route *r = map_next(&c->routes, &at); r != NULL; r = map_next(&c->routes, &at)) {
-        for (const struct list *l = r->all.next; l != &r->all; l = l->next) {
-            const struct delivery *d = list_entry(l, struct delivery, route_node);
-            if (is_match(c, select, d, &mask)) {
-                fn(ctx, d, &mask);
-            }
-        }
+    id[i] = moved;
+}
+
+static void keep_id(struct list_job *j, uint64_t id)
+{
+    if (j->id_count < j->limit) {
+        j->id[j->id_count++] = id;
+        rise(j->id, j->id_count - 1);
+    } else if (id < j->id[0]) {
+        j->id[0] = id;
+        sink(j->id, j->id_count);
     }
 }
 
-static void collect(void *ctx, const struct delivery *d, const struct rcptset *mask)
+static void visit(struct sieve *s, struct control *c, struct delivery *d,
+                  const struct rcptset *mask)
 {
-    struct matches *m = ctx;
+    struct list_job *j = s->ctx;
+    (void)c;
     (void)mask;
-    m->list = mem_grow(m->list, &m->capacity, m->count + 1, sizeof *m->list);
-    m->list[m->count++] = d;
+    j->total++;
+    if (!j->has_after || d->id > j->after) {
+        j->beyond++;
+        keep_id(j, d->id);
+    }
 }
 
 static int by_id(const void *a, const void *b)
 {
-    uint64_t x = (*(const struct delivery *const *)a)->id;
-    uint64_t y = (*(const struct delivery *const *)b)->id;
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
     return x < y ? -1 : x > y;
 }
 
-static json_t *rules_of(struct control *c, const struct delivery *d)
-{
-    json_t *ids = json_array();
-    for (size_t i = 0; d->held_rule != 0 && rules_at(c, i) != NULL; i++) {
-        uint32_t id = rules_at(c, i)->id;
-        if (rules_holds_it(c, id, d)) {
-            json_array_append_new(ids, json_integer(id));
-        }
-    }
-    return ids;
-}
-
-static void add_envelope(struct control *c, const struct delivery *d, json_t *o)
-{
-    static struct envelope e; /* one thread; large for a stack */
-    json_t *rcpts = json_array();
-    if (catchup_envelope(c, d, &e)) {
-        char clean[LIMIT_ADDRESS_BYTES + 1];
-        admin_set_text(o, "sender", e.sender);
-        for (unsigned i = 0; i < e.rcpt_count; i++) {
-            if (e.rcpt[i].route_index == id_index(d->id)) {
-                bytes_copy_clean(e.rcpt[i].address, clean, sizeof clean);
-                json_array_append_new(rcpts, json_string(clean));
-            }
-        }
-    } else {
-        json_object_set_new(o, "sender", json_null());
-    }
-    json_object_set_new(o, "rcpts", rcpts);
-}
-
-json_t *admin_delivery(struct control *c, const struct delivery *d)
-{
-    unsigned rcpt;
-    char reply[LIMIT_REPLY_TEXT_BYTES + 1];
-    enum outcome class = delivery_class(d, &rcpt);
-    (void)catchup_reply(c, d->rcpt[rcpt].state_pos, reply, sizeof reply);
-    const struct hop *hop = routes_find_hop(c, d->last_hop_id);
-    if (hop == NULL && d->route->hop_count > 0) {
-        hop = d->route->hop[0];
-    }
-    json_t *o = json_object();
-    admin_set_id(o, "id", d->id);
-    admin_set_text(o, "route", bytes_str(d->route->name));
-    admin_set_text(o, "state", bytes_str(delivery_state_text((enum delivery_state)d->state)));
-    add_envelope(c, d, o);
-    admin_set_number(o, "rcpt_count", d->rcpt_count);
-    admin_set_number(o, "pending_rcpts", (uint64_t)d->waiting_count + d->frozen_count);
-    admin_set_number(o, "size", d->body_bytes);
-    admin_set_number(o, "age_ms",
-                     c->now.wall_ms > d->received_ms ? c->now.wall_ms - d->received_ms : 0);
-    admin_set_number(o, "attempts", d->attempts);
-    admin_set_number(o, "next_ms",
-                     d->state == DELIVERY_WAITING && d->due_ns > c->now.now_ns
-                         ? (d->due_ns - c->now.now_ns) / 1000000
-                         : 0);
-    admin_set_text(o, "class", bytes_str(outcome_text(class)));
-    admin_set_number(o, "code", d->rcpt[rcpt].code);
-    admin_set_text(o, "reply", bytes_str(reply));
-    admin_set_text(o, "hop", bytes_str(hop == NULL ? "" : hop->name));
-    json_object_set_new(o, "rules", rules_of(c, d));
-    return o;
-}
+/* --- rows ------------------------------------------------------------------------------------ */
 
 /* About its bytes in an answer. */
 static size_t weight(const json_t *delivery)
@@ -151,6 +111,70 @@ static size_t weight(const json_t *delivery)
     return bytes;
 }
 
+static void rows_run(struct work *work, struct work_tools *tools)
+{
+    struct list_job *j = (struct list_job *)((char *)work - offsetof(struct list_job, work));
+    size_t bytes = 0;
+    size_t i = 0;
+    j->list = json_array();
+    for (; i < j->row_count && bytes < LIMIT_ADMIN_LIST_BYTES; i++) {
+        json_t *o = row_json(&j->row[i], tools);
+        bytes += weight(o);
+        json_array_append_new(j->list, o);
+    }
+    j->more = i < j->row_count || j->beyond > j->id_count;
+}
+
+static bool rows_done(struct work *work, struct control *c)
+{
+    struct list_job *j = (struct list_job *)((char *)work - offsetof(struct list_job, work));
+    (void)c;
+    json_t *o = admin_ok();
+    json_object_set_new(o, "deliveries", j->list);
+    j->list = NULL;
+    admin_set_number(o, "total", j->total);
+    json_object_set_new(o, "more", json_boolean(j->more));
+    j->job.under_way = false;
+    j->job.answer = o;
+    return true;
+}
+
+static bool step(struct job *job, struct control *c)
+{
+    struct list_job *j = (struct list_job *)job;
+    if (!j->sieved) {
+        if (!sieve_step(&j->sieve, c)) {
+            return true;
+        }
+        j->sieved = true;
+        qsort(j->id, j->id_count, sizeof *j->id, by_id);
+        j->row = mem_zalloc((j->id_count + 1) * sizeof *j->row);
+        return true;
+    }
+    for (int n = 0; n < ROWS_PER_STEP && j->next < j->id_count; n++) {
+        const struct delivery *d = index_find(&c->core.index, j->id[j->next++]);
+        if (d != NULL) { /* else it went on its way since */
+            row_init(&j->row[j->row_count++], c, d);
+        }
+    }
+    if (j->next == j->id_count) {
+        j->work = (struct work){.lane = WORK_LOOK, .run = rows_run, .done = rows_done};
+        job_submit(job, c, &j->work);
+    }
+    return true;
+}
+
+static void fini(struct job *job)
+{
+    struct list_job *j = (struct list_job *)job;
+    for (size_t i = 0; i < j->row_count; i++) {
+        row_fini(&j->row[i]);
+    }
+    mem_free(j->row);
+    mem_free(j->id);
+    json_decref(j->list);
+}
+
 json_t *admin_list(struct control *c, struct admin_request *request)
 {
     const json_t *limit_value = json_object_get(request->json, "limit");
@@ -163,174 +187,13 @@ json_t *admin_list(struct control *c, struct admin_request *request)
     if (after_text != NULL && !id_parse(after_text, &after)) {
         return admin_error(ADMIN_EXIT_USAGE, "after: not an id");
     }
-    struct matches m = {0};
-    each_match(c, &request->select, collect, &m);
-    if (m.count > 0) {
-        qsort(m.list, m.count, sizeof *m.list, by_id);
-    }
-    size_t at = 0;
-    while (after_text != NULL && at < m.count && m.list[at]->id <= after) {
-        at++;
-    }
-    json_t *list = json_array();
-    size_t bytes = 0;
-    for (; at < m.count && limit > 0 && bytes < LIMIT_ADMIN_LIST_BYTES; at++, limit--) {
-        json_t *o = admin_delivery(c, m.list[at]);
-        bytes += weight(o);
-        json_array_append_new(list, o);
-    }
-    json_t *o = admin_ok();
-    json_object_set_new(o, "deliveries", list);
-    admin_set_number(o, "total", m.count);
-    json_object_set_new(o, "more", json_boolean(at < m.count));
-    free(m.list);
-    return o;
-}
-
-enum by {
-    BY_NONE,
-    BY_ROUTE,
-    BY_STATE,
-    BY_CLASS,
-    BY_DOMAIN,
-    BY_HOP,
-};
-
-struct counting {
-    struct control *c;
-    enum by by;
-    uint64_t deliveries;
-    uint64_t rcpts;
-    json_t *sums; /* key: [deliveries, rcpts] */
-};
-
-static void count_key(struct counting *n, const char *key, uint64_t rcpts)
-{
-    json_t *sum = json_object_get(n->sums, key);
-    if (sum == NULL) {
-        sum = json_pack("[ii]", 0, 0);
-        json_object_set_new(n->sums, key, sum);
-    }
-    json_t *deliveries = json_array_get(sum, 0);
-    json_t *total = json_array_get(sum, 1);
-    json_integer_set(deliveries, json_integer_value(deliveries) + 1);
-    json_integer_set(total, json_integer_value(total) + (json_int_t)rcpts);
-}
-
-static void domain_key(const struct envelope *e, unsigned i, char out[LIMIT_ADDRESS_BYTES + 1])
-{
-    struct bytes address = e->rcpt[i].address;
-    size_t at = address.len;
-    while (at > 0 && address.data[at - 1] != '@') {
-        at--;
-    }
-    bytes_copy_clean(bytes_from(address, at), out, LIMIT_ADDRESS_BYTES + 1);
-    for (char *p = out; *p != '\0'; p++) {
-        *p = (char)ascii_lower((uint8_t)*p);
-    }
-}
-
-/* A delivery to several domains counts once under each. */
-static void count_domains(struct counting *n, const struct delivery *d, const struct rcptset *mask)
-{
-    static struct envelope e;
-    char key[LIMIT_ADDRESS_BYTES + 1];
-    char other[LIMIT_ADDRESS_BYTES + 1];
-    if (!catchup_envelope(n->c, d, &e)) {
-        count_key(n, "(unreadable)", rcptset_count(mask));
-        return;
-    }
-    unsigned index[LIMIT_RCPTS];
-    unsigned count = 0;
-    unsigned rcpt = 0;
-    for (unsigned i = 0; i < e.rcpt_count && rcpt < d->rcpt_count; i++) {
-        if (e.rcpt[i].route_index == id_index(d->id) && rcptset_has(mask, rcpt++)) {
-            index[count++] = i;
-        }
-    }
-    for (unsigned i = 0; i < count; i++) {
-        uint64_t same = 0;
-        bool first = true;
-        domain_key(&e, index[i], key);
-        for (unsigned k = 0; k < count; k++) {
-            domain_key(&e, index[k], other);
-            bool equal = strcmp(key, other) == 0;
-            first = first && !(equal && k < i);
-            same += equal;
-        }
-        if (first) {
-            count_key(n, key, same);
-        }
-    }
-}
-
-static void count_one(void *ctx, const struct delivery *d, const struct rcptset *mask)
-{
-    struct counting *n = ctx;
-    uint64_t rcpts = rcptset_count(mask);
-    n->deliveries++;
-    n->rcpts += rcpts;
-    switch (n->by) {
-    case BY_NONE:
-        return;
-    case BY_ROUTE:
-        count_key(n, d->route->name, rcpts);
-        return;
-    case BY_STATE:
-        count_key(n, delivery_state_text((enum delivery_state)d->state), rcpts);
-        return;
-    case BY_CLASS:
-        count_key(n, outcome_text(delivery_class(d, NULL)), rcpts);
-        return;
-    case BY_DOMAIN:
-        count_domains(n, d, mask);
-        return;
-    case BY_HOP:
-        count_key(n, d->route->hop_count > 0 ? d->route->hop[0]->name : "(none)", rcpts);
-        return;
-    }
-}
-
-static bool parse_by(const char *text, enum by *by_out)
-{
-    static const char *const names[] = {[BY_ROUTE] = "route",
-                                        [BY_STATE] = "state",
-                                        [BY_CLASS] = "class",
-                                        [BY_DOMAIN] = "domain",
-                                        [BY_HOP] = "hop"};
-    for (int i = BY_ROUTE; text != NULL && i <= BY_HOP; i++) {
-        if (strcmp(names[i], text) == 0) {
-            *by_out = (enum by)i;
-            return true;
-        }
-    }
-    return text == NULL;
-}
-
-json_t *admin_count(struct control *c, struct admin_request *request)
-{
-    struct counting n = {.c = c, .by = BY_NONE};
-    const json_t *by = json_object_get(request->json, "by");
-    if ((by != NULL && !json_is_string(by)) || !parse_by(json_string_value(by), &n.by)) {
-        return admin_error(ADMIN_EXIT_USAGE, "by: route, state, class, domain or hop");
-    }
-    n.sums = json_object();
-    each_match(c, &request->select, count_one, &n);
-    json_t *o = admin_ok();
-    admin_set_number(o, "deliveries", n.deliveries);
-    admin_set_number(o, "rcpts", n.rcpts);
-    json_t *list = json_array();
-    const char *key;
-    json_t *sum;
-    json_object_foreach(n.sums, key, sum)
-    {
-        json_t *entry = json_object();
-        admin_set_text(entry, "key", bytes_str(key));
-        json_object_set(entry, "deliveries", json_array_get(sum, 0));
-        json_object_set(entry, "rcpts", json_array_get(sum, 1));
-        json_array_append_new(list, entry);
-    }
-    json_object_set_new(o, "by", list);
-    json_decref(n.sums);
-    return o;
+    struct list_job *j = job_create(c, sizeof *j, request, step);
+    j->job.looks = true;
+    j->job.fini = fini;
+    j->after = after;
+    j->has_after = after_text != NULL;
+    j->limit = (size_t)limit;
+    j->id = mem_zalloc(j->limit * sizeof *j->id);
+    sieve_init(&j->sieve, &j->job, &j->job.request.select, visit, j);
+    return NULL;
 }

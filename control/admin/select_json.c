@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/admin/select_json.c: see select_json.h. */
 #include "control/admin/select_json.h"
+#include "common/limits/rules.h"
 
 #include <stdio.h>
 
@@ -22,4 +23,16 @@ bool select_parse(const json_t *terms, struct select *select, char error[SELECT_
         }
     }
     return select_parse_terms(text, count, select, error);
+}
+
+json_t *select_json(const struct select *select)
+{
+    json_t *list = json_array();
+    char text[SELECT_TEXT_SIZE + 16];
+    for (uint32_t i = 0; i < select->count; i++) {
+        snprintf(text, sizeof text, "%s%s", select_key_prefix(select->term[i].key),
+                 select->term[i].text);
+        json_array_append_new(list, json_string(text));
+    }
+    return list;
 }

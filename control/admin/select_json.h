@@ -12,4 +12,7 @@
 must_check bool select_parse(const json_t *terms, struct select *select_out,
                              char error_out[SELECT_ERROR_SIZE]);
 
+/* A new array with its terms as they came. */
+json_t *select_json(const struct select *select);
+
 #endif

@@ -1,13 +1,39 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/admin/status.c: how it stands: sums that are kept, not counted. */
+/* control/admin/status.c: how it stands: sums that are kept, not counted. What is wrong is said in
+ * problems.c. The texts of replies come from a lane. */
 #include "control/admin/admin.h"
+#include "control/admin/problems.h"
+#include "control/core/mem.h"
+#include "control/shell/look.h"
 
-#include "common/config.h"
 #include "common/counters.h"
+#include "common/limits/reply.h"
+
+/* A text that is still to be read: of the reply at `pos`, into that member. */
+struct blank {
+    json_t *object; /* borrowed from the answer */
+    const char *key;
+    uint64_t pos;
+};
+
+struct status_job {
+    struct job job;
+    struct work work;
+    json_t *made;
+    struct blank *blank;
+    size_t blank_count;
+    size_t blank_capacity;
+};
+
+static void leave_blank(struct status_job *j, json_t *object, const char *key, uint64_t pos)
+{
+    j->blank = mem_grow(j->blank, &j->blank_capacity, j->blank_count + 1, sizeof *j->blank);
+    j->blank[j->blank_count++] = (struct blank){.object = object, .key = key, .pos = pos};
+}
 
 static json_t *dataplane(const struct control *c)
 {
-    const struct attach *a = &c->attach;
+    const struct attach *a = &c->core.attach;
     uint32_t state = ABI_SPOOL_OK;
     uint64_t unread = 0;
     if (a->region != NULL) {
@@ -21,32 +47,13 @@ static json_t *dataplane(const struct control *c)
                      "unread", (json_int_t)unread, "spool", spool);
 }
 
-struct sums {
-    struct tally state[DELIVERY_STATE_COUNT];
-    uint64_t frozen_rcpts;
-};
-
-static void add_sums(const struct control *c, struct sums *sums)
-{
-    size_t at = 0;
-    for (const struct route *r = map_next(&c->routes, &at); r != NULL;
-         r = map_next(&c->routes, &at)) {
-        for (int i = 0; i < DELIVERY_STATE_COUNT; i++) {
-            sums->state[i].deliveries += r->tally[i].deliveries;
-            sums->state[i].rcpts += r->tally[i].rcpts;
-        }
-        for (int i = 0; i < OUTCOME_COUNT; i++) {
-            sums->frozen_rcpts += r->frozen_rcpts[i];
-        }
-    }
-}
-
-static json_t *totals(const struct control *c, const struct sums *s)
+static json_t *totals(const struct control *c, const struct problems_sums *s)
 {
     const struct tally *t = s->state;
+    const struct journal *journal = &c->core.journal;
     json_t *o = json_object();
-    admin_set_number(o, "accepted_rcpts", c->totals.accepted_rcpts);
-    admin_set_number(o, "delivered_rcpts", c->totals.delivered_rcpts);
+    admin_set_number(o, "accepted_rcpts", journal->accepted_rcpts);
+    admin_set_number(o, "delivered_rcpts", journal->delivered_rcpts);
     admin_set_number(o, "waiting", t[DELIVERY_WAITING].deliveries);
     admin_set_number(o, "in_flight", t[DELIVERY_IN_FLIGHT].deliveries);
     admin_set_number(o, "frozen", t[DELIVERY_FROZEN].deliveries);
@@ -55,23 +62,15 @@ static json_t *totals(const struct control *c, const struct sums *s)
     admin_set_number(o, "waiting_rcpts", t[DELIVERY_WAITING].rcpts + t[DELIVERY_IN_FLIGHT].rcpts);
     admin_set_number(o, "frozen_rcpts", s->frozen_rcpts);
     admin_set_number(o, "held_rcpts", t[DELIVERY_HELD].rcpts + t[DELIVERY_ORPHAN].rcpts);
-    admin_set_number(o, "possible_duplicates", c->totals.possible_duplicates);
-    admin_set_number(o, "damaged", c->totals.damaged);
+    admin_set_number(o, "possible_duplicates", journal->possible_duplicates);
+    admin_set_number(o, "damaged", journal->damaged);
     return o;
-}
-
-static bool has_mail(const struct route *r)
-{
-    return !list_is_empty(&r->all);
 }
 
 static json_t *one_route(const struct control *c, const struct route *r)
 {
-    uint64_t oldest_ms = 0;
-    if (has_mail(r)) {
-        const struct delivery *d = list_entry(r->all.next, struct delivery, route_node);
-        oldest_ms = c->now.wall_ms > d->received_ms ? c->now.wall_ms - d->received_ms : 0;
-    }
+    uint64_t wall_ms = c->core.now.wall_ms;
+    uint64_t oldest_ms = r->oldest_ms != 0 && wall_ms > r->oldest_ms ? wall_ms - r->oldest_ms : 0;
     json_t *o = json_object();
     admin_set_text(o, "name", bytes_str(r->name));
     admin_set_number(o, "waiting", r->tally[DELIVERY_WAITING].deliveries);
@@ -86,26 +85,27 @@ static json_t *one_route(const struct control *c, const struct route *r)
 
 static uint64_t probe_in_ms(const struct control *c, const struct hop *h)
 {
-    if (h->breaker.state != BREAKER_OPEN || h->breaker.next_probe_ns <= c->now.now_ns) {
+    uint64_t now_ns = c->core.now.now_ns;
+    if (h->breaker.state != BREAKER_OPEN || h->breaker.next_probe_ns <= now_ns) {
         return 0;
     }
-    return (h->breaker.next_probe_ns - c->now.now_ns) / 1000000;
+    return (h->breaker.next_probe_ns - now_ns) / 1000000;
 }
 
-static json_t *one_hop(struct control *c, const struct hop *h)
+static json_t *one_hop(struct status_job *j, const struct control *c, const struct hop *h)
 {
-    char text[LIMIT_REPLY_TEXT_BYTES + 1];
-    if (catchup_reply(c, h->last_state_pos, text, sizeof text) == 0) {
-        bytes_copy_str(bytes_str(outcome_meaning((enum outcome)h->last_outcome)), text,
-                       sizeof text);
-    }
+    bool heard = h->last_outcome != OUTCOME_NONE;
     json_t *o = json_object();
     admin_set_text(o, "name", bytes_str(h->name));
     admin_set_text(o, "breaker", bytes_str(breaker_state_text(h->breaker.state)));
     admin_set_number(o, "failures", h->breaker.failures);
     admin_set_text(o, "last_outcome", bytes_str(outcome_text((enum outcome)h->last_outcome)));
     admin_set_number(o, "last_code", h->last_code);
-    admin_set_text(o, "last_text", bytes_str(h->last_outcome == OUTCOME_NONE ? "" : text));
+    admin_set_text(o, "last_text",
+                   bytes_str(heard ? outcome_meaning((enum outcome)h->last_outcome) : ""));
+    if (heard && h->last_state_pos != 0) {
+        leave_blank(j, o, "last_text", h->last_state_pos);
+    }
     admin_set_number(o, "since_ms", h->since_ms);
     admin_set_number(o, "in_flight", h->in_flight);
     admin_set_number(o, "window", h->window);
@@ -114,21 +114,21 @@ static json_t *one_hop(struct control *c, const struct hop *h)
 }
 
 /* The reply of one delivery lately frozen with that class, if it still is. */
-static void sample_reply(struct control *c, const struct route *r, enum outcome class,
-                         json_t *object)
+static uint64_t sample_pos(const struct control *c, const struct route *r, enum outcome class)
 {
-    char text[LIMIT_REPLY_TEXT_BYTES + 1] = "";
-    const struct delivery *d = index_find(c, r->frozen_sample[class]);
-    for (unsigned i = 0; d != NULL && i < d->rcpt_count; i++) {
-        if (d->rcpt[i].state == RCPT_FROZEN && d->rcpt[i].outcome == class) {
-            (void)catchup_reply(c, d->rcpt[i].state_pos, text, sizeof text);
-            break;
+    const struct delivery *d = index_find(&c->core.index, r->frozen_sample[class]);
+    unsigned count = d == NULL ? 0 : delivery_rcpt_count(d);
+    for (unsigned i = 0; i < count; i++) {
+        struct rcpt rcpt = delivery_rcpt(d, i);
+        if (rcpt.state == RCPT_FROZEN && rcpt.outcome == class) {
+            return rcpt.state_pos;
         }
     }
-    admin_set_text(object, "sample_reply", bytes_str(text));
+    return 0;
 }
 
-static void add_frozen(struct control *c, const struct route *r, json_t *frozen)
+static void add_frozen(struct status_job *j, const struct control *c, const struct route *r,
+                       json_t *frozen)
 {
     for (int class = 0; class < OUTCOME_COUNT; class ++) {
         if (r->frozen_rcpts[class] == 0) {
@@ -139,76 +139,114 @@ static void add_frozen(struct control *c, const struct route *r, json_t *frozen)
         admin_set_text(o, "class", bytes_str(outcome_text((enum outcome) class)));
         admin_set_number(o, "count", r->frozen_deliveries[class]);
         admin_set_number(o, "rcpts", r->frozen_rcpts[class]);
-        sample_reply(c, r, (enum outcome) class, o);
+        admin_set_text(o, "sample_reply", bytes_str(""));
+        leave_blank(j, o, "sample_reply", sample_pos(c, r, (enum outcome) class));
         json_array_append_new(frozen, o);
     }
 }
 
 static json_t *counters(const struct control *c)
 {
+    const struct abi_attach *region = c->core.attach.region;
     json_t *o = json_object();
-    for (int i = 0; i < COUNTER_COUNT && c->attach.region != NULL; i++) {
+    for (int i = 0; i < COUNTER_COUNT && region != NULL; i++) {
         admin_set_number(o, counter_info[i].name,
-                         atomic_load_explicit(&c->attach.region->counter[i], memory_order_relaxed));
+                         atomic_load_explicit(&region->counter[i], memory_order_relaxed));
     }
     return o;
 }
 
-/* 2: mail does not come in, or is damaged. 1: something waits for a person. */
-static int level(const struct control *c, const struct sums *s)
+static json_t *make(struct status_job *j, const struct control *c)
 {
-    const struct attach *a = &c->attach;
-    if (a->phase != ATTACH_RUNNING || c->totals.damaged > 0 ||
-        atomic_load_explicit(&a->region->spool_state, memory_order_relaxed) != ABI_SPOOL_OK) {
-        return 2;
-    }
-    bool open = false;
-    size_t at = 0;
-    for (const struct hop *h = map_next(&c->hops, &at); h != NULL; h = map_next(&c->hops, &at)) {
-        open |= h->known && h->breaker.state != BREAKER_CLOSED;
-    }
-    bool aside = s->frozen_rcpts > 0 || s->state[DELIVERY_HELD].deliveries > 0 ||
-                 s->state[DELIVERY_ORPHAN].deliveries > 0;
-    return open || aside ? 1 : 0;
-}
-
-json_t *admin_status(struct control *c, struct admin_request *request)
-{
-    (void)request;
-    struct sums sums = {0};
-    add_sums(c, &sums);
+    struct problems_sums sums;
+    problems_sum(c, &sums);
     json_t *routes = json_array();
     json_t *frozen = json_array();
     json_t *hops = json_array();
-    size_t at = 0;
-    for (const struct route *r = map_next(&c->routes, &at); r != NULL;
-         r = map_next(&c->routes, &at)) {
-        if (r->known || has_mail(r)) {
+    for (size_t i = 1; i <= c->core.routes.route_count; i++) {
+        const struct route *r = routes_at(&c->core.routes, i);
+        if (r->known || problems_has_mail(r)) {
             json_array_append_new(routes, one_route(c, r));
-            add_frozen(c, r, frozen);
+            add_frozen(j, c, r, frozen);
         }
     }
-    at = 0;
-    for (const struct hop *h = map_next(&c->hops, &at); h != NULL; h = map_next(&c->hops, &at)) {
+    for (size_t i = 1; i <= c->core.routes.hop_count; i++) {
+        const struct hop *h = routes_hop_at(&c->core.routes, i);
         if (h->known || h->in_flight > 0) {
-            json_array_append_new(hops, one_hop(c, h));
+            json_array_append_new(hops, one_hop(j, c, h));
         }
     }
     json_t *o = admin_ok();
+    int level = 0;
     admin_set_text(o, "hostname", bytes_str(c->config->hostname));
     json_object_set_new(o, "dataplane", dataplane(c));
-    admin_set_number(o, "policy_generation", c->policy_generation);
+    admin_set_number(o, "policy_generation", c->core.policy_generation);
     json_object_set_new(o, "totals", totals(c, &sums));
     json_object_set_new(o, "routes", routes);
     json_object_set_new(o, "hops", hops);
     json_object_set_new(o, "frozen", frozen);
     json_object_set_new(o, "counters", counters(c));
-    admin_set_number(o, "level", (uint64_t)level(c, &sums));
-    uint64_t free_segments = 0;
-    if (c->attach.region != NULL) {
-        free_segments = atomic_load_explicit(&c->attach.region->counter[COUNTER_segments_free],
-                                             memory_order_relaxed);
-    }
-    admin_set_number(o, "segments_free", free_segments);
+    json_object_set_new(o, "problems", problems_list(c, &sums, &level));
+    admin_set_number(o, "level", (uint64_t)level);
+    const struct abi_attach *region = c->core.attach.region;
+    admin_set_number(o, "segments_free",
+                     region == NULL ? 0
+                                    : atomic_load_explicit(&region->counter[COUNTER_segments_free],
+                                                           memory_order_relaxed));
     return o;
+}
+
+static struct status_job *of_work(struct work *work)
+{
+    return (struct status_job *)((char *)work - offsetof(struct status_job, work));
+}
+
+static void fill_run(struct work *work, struct work_tools *tools)
+{
+    struct status_job *j = of_work(work);
+    char text[LIMIT_REPLY_TEXT_BYTES + 1];
+    for (size_t i = 0; i < j->blank_count; i++) {
+        if (look_reply(tools, j->blank[i].pos, text, sizeof text) > 0) {
+            admin_set_text(j->blank[i].object, j->blank[i].key, bytes_str(text));
+        }
+    }
+}
+
+static bool fill_done(struct work *work, struct control *c)
+{
+    struct status_job *j = of_work(work);
+    (void)c;
+    j->job.under_way = false;
+    j->job.answer = j->made;
+    j->made = NULL;
+    return true;
+}
+
+static bool step(struct job *job, struct control *c)
+{
+    struct status_job *j = (struct status_job *)job;
+    j->made = make(j, c);
+    if (j->blank_count == 0) {
+        job->answer = j->made;
+        j->made = NULL;
+        return true;
+    }
+    j->work = (struct work){.lane = WORK_LOOK, .run = fill_run, .done = fill_done};
+    job_submit(job, c, &j->work);
+    return true;
+}
+
+static void fini(struct job *job)
+{
+    struct status_job *j = (struct status_job *)job;
+    mem_free(j->blank);
+    json_decref(j->made);
+}
+
+json_t *admin_status(struct control *c, struct admin_request *request)
+{
+    struct status_job *j = job_create(c, sizeof *j, request, step);
+    j->job.looks = true;
+    j->job.fini = fini;
+    return NULL;
 }

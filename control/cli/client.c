@@ -181,7 +181,11 @@ static int receive_frame(int fd, json_t **answer_out)
 json_t *client_command(const char *cmd)
 {
     json_t *request = json_pack("{siss}", "v", 1, "cmd", cmd);
+    const char *sudo_user = getenv("SUDO_USER");
     assert(request != NULL);
+    if (sudo_user != NULL && geteuid() == 0) { /* for the audit: root is many people */
+        json_object_set_new(request, "sudo_user", json_string(sudo_user));
+    }
     return request;
 }
 

@@ -142,15 +142,29 @@ static void print_count(const json_t *answer, const char *by)
            member_number(answer, "rcpts"));
 }
 
+/* "route,class": names of fields. Which may stand together, control says. */
+static bool are_fields(const char *by)
+{
+    for (;;) {
+        size_t len = strcspn(by, ",");
+        bool known = false;
+        for (size_t i = 0; !known && options_field(i) != NULL; i++) {
+            known = strlen(options_field(i)) == len && strncmp(by, options_field(i), len) == 0;
+        }
+        if (!known || by[len] == '\0') {
+            return known;
+        }
+        by += len + 1;
+    }
+}
+
 int command_count(struct cli *cli, const struct args *args)
 {
     int r;
-    bool known = args->by == NULL;
-    for (size_t i = 0; !known && options_field(i) != NULL; i++) {
-        known = strcmp(args->by, options_field(i)) == 0;
-    }
-    if (!known) {
-        return cli_fail(cli, CLI_EXIT_USAGE, "--by %s: route, state, class, domain or hop",
+    if (args->by != NULL && !are_fields(args->by)) {
+        return cli_fail(cli, CLI_EXIT_USAGE,
+                        "--by %s: route, state, class, hop, or several as in route,class; "
+                        "or domain",
                         args->by);
     }
     json_t *select = terms_select(cli, args, 0);

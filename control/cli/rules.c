@@ -127,6 +127,41 @@ static void print_audit(const json_t *answer)
     table_print(&table);
 }
 
+static void print_jobs(const json_t *answer)
+{
+    static const char *const titles[] = {"ID", "KIND", "WHO", ">FOUND", ">ON THE WAY"};
+    struct table table;
+    size_t i;
+    json_t *job;
+    table_init(&table, titles, sizeof titles / sizeof titles[0]);
+    json_array_foreach(json_object_get(answer, "jobs"), i, job)
+    {
+        table_format(&table, "%" PRId64, member_number(job, "id"));
+        table_cell(&table, member_text(job, "kind"));
+        table_cell(&table, member_text(job, "who"));
+        table_format(&table, "%" PRId64, member_number(job, "found"));
+        table_format(&table, "%" PRId64, member_number(job, "on_the_way"));
+    }
+    table_print(&table);
+}
+
+int command_jobs(struct cli *cli, const struct args *args)
+{
+    int r;
+    (void)args;
+    json_t *answer = client_request(cli, client_command("jobs"), &r);
+    if (answer == NULL) {
+        return r;
+    }
+    if (cli->json) {
+        cli_print_json(answer);
+    } else {
+        print_jobs(answer);
+        json_decref(answer);
+    }
+    return CLI_EXIT_OK;
+}
+
 int command_audit(struct cli *cli, const struct args *args)
 {
     int r;

@@ -1,79 +1,156 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/core/apply.c: what the logs and the ring say, applied to the index.
- *
- *              DELIVERED                     all done: forgotten
- *   WAITING ──────────────▶ DONE
- *      │  ▲ RELEASE
- *      ▼  │                                  per recipient; the delivery's own state follows
- *   FROZEN  (5xx classes, FREEZE)            from them, its flight, its route and the rules
- *
- * Promise: every record is applied once (seen.h), whichever way it comes, so that reading a log
- *          again, or after the ring, changes nothing.
- * Trap:    only an entry of the ring may end a flight: a record in the log does not say whether it
- *          was the last of its attempt.
- */
-#include "common/config.h"
-#include "control/core/index.h"
-#include "control/shell/store.h"
+/* control/core/apply.c: see apply.h. Pure. */
+#include "control/core/apply.h"
 
-struct delivery *apply_commit(struct control *c, const struct commit_fact *fact)
+#include "control/core/hopside.h"
+#include "control/core/mem.h"
+
+#include "common/id.h"
+#include "common/limits/rcpts.h"
+
+#define SELF_PAUSE_NS UINT64_C(1000000000) /* our own trouble (no buffer, given back) ends soon */
+
+/* --- a new delivery -------------------------------------------------------------------------- */
+
+/* All deliveries of a message lie in the same records: what says otherwise is wrong. */
+static bool contradicts(const struct core *c, const struct life_facts *f)
 {
-    unsigned index = id_index(fact->id);
-    if (seen_has(&c->messages, fact->commit_pos, index)) {
-        return NULL;
-    }
-    if (!index_agrees(c, fact->id, fact->first_pos, fact->commit_pos)) {
-        char text[ID_TEXT_SIZE];
-        control_say(c, 3, "message %s: a second place for it, %llu:%u, is ignored",
-                    id_format(id_message(fact->id), text),
-                    (unsigned long long)spool_pos_seq(fact->commit_pos),
-                    spool_pos_offset(fact->commit_pos));
-        c->totals.damaged++;
-        return NULL;
-    }
-    seen_add(&c->messages, fact->commit_pos, (uint16_t)(1u << index));
-    liveness_advance(&c->liveness, fact->commit_pos);
-    if (index_find(c, fact->id) != NULL) {
-        return NULL;
-    }
-    struct delivery *d =
-        index_add(c, fact->id, fact->first_pos, fact->commit_pos, fact->route_id, fact->rcpt_count);
-    d->received_ms = fact->received_ms;
-    d->body_bytes = fact->body_bytes;
-    d->due_ns = c->now.now_ns;
-    c->totals.accepted_rcpts += fact->rcpt_count;
-    delivery_settle(c, d);
-    return d;
+    const struct delivery *other = index_find_message(&c->index, f->id);
+    return other != NULL &&
+           (other->first_pos != f->first_pos || delivery_commit_pos(other) != f->commit_pos);
 }
 
-/* Backs off from the end of this attempt. */
-static void back_off(struct control *c, struct delivery *d)
+enum apply_result apply_commit(struct core *c, const struct life_facts *f,
+                               const struct envelope *envelope, bool unreadable)
 {
-    if (d->attempts < UINT16_MAX) {
+    unsigned index = id_index(f->id);
+    assert(f->rcpt_count > 0 && f->rcpt_count <= LIMIT_RCPTS && f->first_pos <= f->commit_pos);
+    if (seen_has(&c->journal.messages, f->commit_pos, index)) {
+        return APPLY_KNOWN;
+    }
+    if (id_message(f->id) == 0 || contradicts(c, f)) {
+        char id[ID_TEXT_SIZE];
+        notes_add(&c->notes, NOTE_MESSAGE_TWICE, id_format(id_message(f->id), id), f->commit_pos,
+                  0);
+        c->journal.damaged++;
+        return APPLY_REFUSED;
+    }
+    seen_add(&c->journal.messages, f->commit_pos, (uint16_t)(1u << index));
+    liveness_advance(&c->journal.liveness, f->commit_pos);
+    if (index_find(&c->index, f->id) != NULL) {
+        return APPLY_KNOWN;
+    }
+    struct delivery *d = life_begin(c, f);
+    c->journal.accepted_rcpts += f->rcpt_count;
+    if (book_envelope_count(c->rules.book) > 0) {
+        if (envelope != NULL || unreadable) {
+            rules_judge(&c->rules, d, index_slot(&c->index, d), envelope);
+        } else {
+            d->unjudged = true;
+        }
+    }
+    bool here = life_settle(c, d);
+    assert(here);
+    return APPLY_NEW;
+}
+
+void apply_damaged(struct core *c, struct life_facts *f)
+{
+    if (seen_has(&c->journal.messages, f->commit_pos, SEEN_READ_INDEX)) {
+        return; /* it was shown before */
+    }
+    notes_add(&c->notes, NOTE_ENVELOPE_DAMAGED, NULL, f->first_pos, 0);
+    c->journal.damaged++;
+    f->route_id = 0;
+    f->rcpt_count = 1;
+    if (apply_commit(c, f, NULL, true) == APPLY_NEW) {
+        struct delivery *d = index_find(&c->index, f->id);
+        (void)life_lift(c, d);
+        struct rcpt rcpt = delivery_rcpt(d, 0);
+        rcpt.state = RCPT_FROZEN;
+        rcpt.outcome = OUTCOME_DAMAGED;
+        delivery_set_rcpt(d, 0, rcpt);
+        bool here = life_settle(c, d);
+        assert(here);
+        return;
+    }
+    if (index_has_message(&c->index, f->id)) {
+        return;
+    }
+    for (uint64_t seq = f->first_pos >> 32; seq <= f->commit_pos >> 32; seq++) {
+        if (seq != 0 && liveness_pin(&c->journal.liveness, seq)) {
+            notes_add(&c->notes, NOTE_PINNED, NULL, seq, 0);
+        }
+    }
+}
+
+/* --- outcomes -------------------------------------------------------------------------------- */
+
+uint64_t apply_backoff_ns(uint64_t id, uint32_t attempts, uint32_t first_ms, uint32_t max_ms)
+{
+    uint64_t delay_ms = first_ms > 0 ? first_ms : 1;
+    for (uint32_t i = 1; i < attempts && delay_ms < max_ms; i++) {
+        delay_ms *= 2;
+    }
+    delay_ms = delay_ms < max_ms ? delay_ms : max_ms;
+    uint64_t mixed = (id + attempts) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t delay_ns = delay_ms * 1000000;
+    return delay_ns - (delay_ns / 4 / 65536) * (mixed >> 48);
+}
+
+static void back_off(const struct core *c, struct delivery *d, struct live *l)
+{
+    if (d->attempts < DELIVERY_ATTEMPTS_MAX) {
         d->attempts++;
     }
-    d->due_ns = c->now.now_ns + scheduler_backoff_ns(d->id, d->attempts, c->config->retry.first_ms,
-                                                     c->config->retry.max_ms);
+    l->due_ns =
+        c->now.now_ns + apply_backoff_ns(d->id, d->attempts, c->retry_first_ms, c->retry_max_ms);
 }
 
-/* The attempt is over. What is left of the delivery waits: behind a broken hop without a mark
- * against it, for us a moment without one, else by its own count. The delivery is lifted. */
-static void end_attempt(struct control *c, struct delivery *d, struct flight *flight)
+/* Ends the flight and gives back what it held. */
+static void end_flight(struct core *c, struct flight *flight, struct live *l)
+{
+    struct attach *a = &c->attach;
+    if (flight->worker < a->worker_count) {
+        assert(a->in_flight[flight->worker] > 0);
+        a->in_flight[flight->worker]--;
+    }
+    if (c->suspects.alone_id == flight->id) {
+        c->suspects.alone_id = 0;
+        c->suspects.next_ns = c->now.now_ns + UINT64_C(1000000000);
+    }
+    flight_end(&c->flights, flight, l, c->now.now_ns);
+}
+
+/* The attempt is over. The recipients that are left wait. The hop is down: the attempt is not
+ * counted. It was our own fault: they are tried soon, and the attempt is not counted. Otherwise
+ * they back off. The delivery (d and l, or neither) is lifted. */
+static void end_attempt(struct core *c, struct delivery *d, struct live *l, struct flight *flight)
 {
     bool broken = flight->hop != NULL && flight->hop->breaker.state != BREAKER_CLOSED;
-    if (d != NULL && d->waiting_count > 0) {
+    if (d != NULL && delivery_waiting_count(d) > 0) {
         if (flight->saw_message || (flight->saw_hop && !broken)) {
-            back_off(c, d);
-        } else if (flight->saw_hop) {
-            d->due_ns = c->now.now_ns;
-        } else { /* it was us: no buffer, or given back; that is over soon */
-            d->due_ns = c->now.now_ns + CONTROL_SELF_PAUSE_NS;
+            back_off(c, d, l);
+        } else {
+            l->due_ns = c->now.now_ns + (flight->saw_hop ? 0 : SELF_PAUSE_NS);
         }
     }
     if (d != NULL) {
-        d->faults = 0; /* it was not this one that brought the dataplane down */
+        d->faults = 0; /* this delivery did not bring the dataplane down */
     }
-    flight_end(c, flight);
+    end_flight(c, flight, l);
+}
+
+void apply_flight_gone(struct core *c, struct flight *flight)
+{
+    struct delivery *d = flight->delivery;
+    struct live *l = d == NULL ? NULL : life_lift(c, d);
+    end_flight(c, flight, l);
+    if (d != NULL) {
+        l->due_ns = c->now.now_ns;
+        bool here = life_settle(c, d);
+        assert(here);
+    }
 }
 
 static void note_scope(struct flight *flight, enum outcome outcome)
@@ -91,84 +168,88 @@ static void note_scope(struct flight *flight, enum outcome outcome)
     }
 }
 
-/* The connection went between dot and reply. Blamed on the message only when the hop took others
- * since the last time: else it is the hop. */
-static void note_dot_loss(struct control *c, struct delivery *d, const struct hop *hop,
+/* The connection went between dot and reply. The message is blamed only when the hop took others
+ * since the last time; else the hop is. */
+static void note_dot_loss(struct core *c, struct delivery *d, struct live *l, const struct hop *hop,
                           const struct state_fact *fact)
 {
     bool lost = fact->outcome == OUTCOME_DOT_LOST;
     if (lost || (fact->flags & ABI_FLAG_AFTER_DOT) != 0) {
-        c->totals.possible_duplicates++;
+        c->journal.possible_duplicates++;
     }
     if (d == NULL || !fact->live) {
         return;
     }
     if (!lost) {
-        d->dot_losses =
-            outcome_scope((enum outcome)fact->outcome) == OUTCOME_SCOPE_MESSAGE ? 0 : d->dot_losses;
+        bool cleared = outcome_scope((enum outcome)fact->outcome) == OUTCOME_SCOPE_MESSAGE;
+        d->dot_losses = cleared ? 0 : d->dot_losses;
         return;
     }
     uint32_t successes = hop != NULL ? hop->successes : 0;
-    if (d->dot_losses == 0 || successes != d->success_mark) {
-        d->dot_losses++;
-        d->success_mark = successes;
+    if (d->dot_losses == 0 || successes != l->success_mark) {
+        d->dot_losses += d->dot_losses < DELIVERY_DOT_LOSSES_MAX;
+        l->success_mark = successes;
     }
 }
 
-static void forget_reply(struct control *c, const struct rcpt *r)
+/* Nobody needs the reply any more that was kept when its segment went. */
+static void forget_reply(struct core *c, const struct rcpt *rcpt)
 {
-    if (r->state_pos != 0 && spool_pos_seq(r->state_pos) < c->checkpoint.told_seq) {
-        store_reply_done(c->store, r->state_pos);
+    struct wishes *w = &c->wishes;
+    if (rcpt->state_pos != 0 && rcpt->state_pos >> 32 < c->journal.told_seq) {
+        w->done_reply = mem_grow(w->done_reply, &w->done_reply_capacity, w->done_reply_count + 1,
+                                 sizeof *w->done_reply);
+        w->done_reply[w->done_reply_count++] = rcpt->state_pos;
     }
 }
 
-static void set_outcome(struct control *c, struct delivery *d, const struct state_fact *fact)
+static void set_outcome(struct core *c, struct delivery *d, const struct state_fact *fact)
 {
     enum outcome_disposition disposition = outcome_disposition((enum outcome)fact->outcome);
-    for (unsigned i = 0; i < d->rcpt_count; i++) {
-        struct rcpt *r = &d->rcpt[i];
-        if (!rcptset_has(&fact->rcpts, i) || r->state == RCPT_DONE ||
-            (r->state == RCPT_FROZEN && disposition != OUTCOME_DISPOSITION_DONE)) {
+    unsigned count = delivery_rcpt_count(d);
+    for (unsigned i = 0; i < count; i++) {
+        struct rcpt rcpt = delivery_rcpt(d, i);
+        if (!rcptset_has(&fact->rcpts, i) || rcpt.state == RCPT_DONE ||
+            (rcpt.state == RCPT_FROZEN && disposition != OUTCOME_DISPOSITION_DONE)) {
             continue;
         }
-        if (r->state == RCPT_FROZEN) {
-            forget_reply(c, r);
+        if (rcpt.state == RCPT_FROZEN) {
+            forget_reply(c, &rcpt);
         }
-        r->outcome = fact->outcome;
-        r->code = fact->code;
-        r->state_pos = fact->pos;
+        rcpt.outcome = fact->outcome;
+        rcpt.code = fact->code;
+        rcpt.state_pos = fact->pos;
         switch (disposition) {
         case OUTCOME_DISPOSITION_DONE:
-            delivery_set_rcpt(d, i, RCPT_DONE);
-            c->totals.delivered_rcpts++;
+            rcpt.state = RCPT_DONE;
+            c->journal.delivered_rcpts++;
             break;
         case OUTCOME_DISPOSITION_WAIT:
             break;
         case OUTCOME_DISPOSITION_FREEZE:
-            delivery_set_rcpt(d, i, RCPT_FROZEN);
+            rcpt.state = RCPT_FROZEN;
             break;
         }
+        delivery_set_rcpt(d, i, rcpt);
     }
 }
 
 /* `repeated`: the log told it before the ring did; only the end of the attempt is news. */
-static void apply_outcome(struct control *c, const struct state_fact *fact, bool repeated)
+static void apply_outcome(struct core *c, const struct state_fact *fact, bool repeated)
 {
-    struct delivery *d = index_find(c, fact->id);
-    struct flight *flight = map_find(&c->flights, fact->id);
-    struct hop *hop = routes_find_hop(c, fact->hop_id);
+    struct delivery *d = index_find(&c->index, fact->id);
+    struct flight *flight = flight_find(&c->flights, fact->id);
+    struct hop *hop = routes_find_hop(&c->routes, fact->hop_id);
     hop = hop == NULL && flight != NULL ? flight->hop : hop;
     if (flight != NULL && fact->pos != 0 && fact->pos < flight->begun_pos) {
         flight = NULL; /* about an attempt before this one */
     }
     if (fact->live && hop != NULL) {
-        hopside_heard(c, hop, fact, flight);
+        hopside_heard(c, hop, (enum outcome)fact->outcome, fact->code, fact->pos, flight);
     }
-    if (d != NULL) {
-        delivery_lift(c, d);
-    }
+    struct live *l = d == NULL ? NULL : life_lift(c, d);
     if (!repeated) {
-        note_dot_loss(c, d, hop, fact);
+        note_dot_loss(c, d, l, hop, fact);
         if (d != NULL) {
             set_outcome(c, d, fact);
         }
@@ -176,84 +257,89 @@ static void apply_outcome(struct control *c, const struct state_fact *fact, bool
     if (flight != NULL) {
         note_scope(flight, (enum outcome)fact->outcome);
         if (fact->live && (fact->flags & ABI_FLAG_LAST) != 0) {
-            end_attempt(c, d, flight);
+            end_attempt(c, d, l, flight);
         }
-    } else if (d != NULL && !repeated && d->flight == NULL) {
+    } else if (d != NULL && !repeated && l->flight == NULL) {
         d->faults = 0;
-        if (d->waiting_count > 0) {
-            back_off(c, d);
+        if (delivery_waiting_count(d) > 0) {
+            back_off(c, d, l);
         }
     }
     if (d != NULL) {
-        delivery_settle(c, d);
+        (void)life_settle(c, d);
     }
 }
 
-static void apply_release(struct control *c, const struct state_fact *fact)
+/* --- commands that came back as records, and faults ------------------------------------------ */
+
+static void apply_release(struct core *c, const struct state_fact *fact)
 {
-    pending_done(c, fact->id, ABI_STATE_RELEASE, &fact->rcpts);
-    struct delivery *d = index_find(c, fact->id);
+    bool done = outbox_done(&c->outbox, fact->id, ABI_STATE_RELEASE, &fact->rcpts);
+    struct delivery *d = index_find(&c->index, fact->id);
     if (d == NULL) {
         return;
     }
-    delivery_lift(c, d);
-    for (unsigned i = 0; i < d->rcpt_count; i++) {
-        if (rcptset_has(&fact->rcpts, i) && d->rcpt[i].state == RCPT_FROZEN) {
-            forget_reply(c, &d->rcpt[i]);
-            delivery_set_rcpt(d, i, RCPT_WAITING);
+    struct live *l = life_lift(c, d);
+    unsigned count = delivery_rcpt_count(d);
+    for (unsigned i = 0; i < count; i++) {
+        struct rcpt rcpt = delivery_rcpt(d, i);
+        if (rcptset_has(&fact->rcpts, i) && rcpt.state == RCPT_FROZEN) {
+            forget_reply(c, &rcpt);
+            rcpt.state = RCPT_WAITING;
+            delivery_set_rcpt(d, i, rcpt);
         }
     }
     d->attempts = 0;
     d->faults = 0;
     d->dot_losses = 0;
-    d->releasing = d->releasing && map_find(&c->releases, d->id) != NULL;
-    d->due_ns = c->now.now_ns;
-    for (uint32_t i = 0; fact->live && i < d->route->hop_count; i++) {
-        hopside_close(c, d->route->hop[i]);
+    d->releasing = d->releasing && !done;
+    l->due_ns = c->now.now_ns;
+    if (fact->live) {
+        hopside_close_route(c, routes_at(&c->routes, d->route));
     }
-    delivery_settle(c, d);
+    (void)life_settle(c, d);
 }
 
-static void apply_freeze(struct control *c, const struct state_fact *fact)
+static void apply_freeze(struct core *c, const struct state_fact *fact)
 {
-    pending_done(c, fact->id, ABI_STATE_FREEZE, &fact->rcpts);
-    struct delivery *d = index_find(c, fact->id);
+    bool done = outbox_done(&c->outbox, fact->id, ABI_STATE_FREEZE, &fact->rcpts);
+    struct delivery *d = index_find(&c->index, fact->id);
     if (d == NULL) {
         return;
     }
-    delivery_lift(c, d);
-    for (unsigned i = 0; i < d->rcpt_count; i++) {
-        struct rcpt *r = &d->rcpt[i];
-        if (rcptset_has(&fact->rcpts, i) && r->state == RCPT_WAITING) {
-            delivery_set_rcpt(d, i, RCPT_FROZEN);
-            r->outcome = fact->outcome;
-            r->code = fact->code;
-            r->state_pos = fact->pos;
+    (void)life_lift(c, d);
+    unsigned count = delivery_rcpt_count(d);
+    for (unsigned i = 0; i < count; i++) {
+        struct rcpt rcpt = delivery_rcpt(d, i);
+        if (rcptset_has(&fact->rcpts, i) && rcpt.state == RCPT_WAITING) {
+            rcpt = (struct rcpt){.state = RCPT_FROZEN,
+                                 .outcome = fact->outcome,
+                                 .code = fact->code,
+                                 .state_pos = fact->pos};
+            delivery_set_rcpt(d, i, rcpt);
         }
     }
-    d->freezing = d->freezing && map_find(&c->freezes, d->id) != NULL;
-    delivery_settle(c, d);
+    d->freezing = d->freezing && !done;
+    (void)life_settle(c, d);
 }
 
-static void apply_fault(struct control *c, const struct state_fact *fact)
+static void apply_fault(struct core *c, const struct state_fact *fact)
 {
-    struct delivery *d = index_find(c, fact->id);
+    struct delivery *d = index_find(&c->index, fact->id);
     if (d == NULL) {
         return;
     }
-    delivery_lift(c, d);
-    if (d->faults < UINT8_MAX) {
-        d->faults++;
-    }
-    delivery_settle(c, d);
+    (void)life_lift(c, d);
+    d->faults += d->faults < DELIVERY_FAULTS_MAX;
+    (void)life_settle(c, d);
 }
 
-void apply_state(struct control *c, const struct state_fact *fact)
+void apply_state(struct core *c, const struct state_fact *fact)
 {
-    assert(outcome_valid(fact->outcome));
-    bool repeated = seen_has(&c->states, fact->pos, 0);
-    seen_add(&c->states, fact->pos, SEEN_ALL);
-    c->checkpoint.dirty = true;
+    assert(outcome_valid(fact->outcome) && fact->pos != 0);
+    bool repeated = seen_has(&c->journal.states, fact->pos, 0);
+    seen_add(&c->journal.states, fact->pos, SEEN_ALL);
+    c->journal.dirty = true;
     switch ((enum abi_state_kind)fact->kind) {
     case ABI_STATE_OUTCOME:
         if (!repeated || fact->live) {
@@ -278,10 +364,10 @@ void apply_state(struct control *c, const struct state_fact *fact)
     }
 }
 
-void apply_attempt(struct control *c, const struct state_fact *fact)
+void apply_attempt(struct core *c, const struct state_fact *fact)
 {
     assert(fact->live && fact->pos == 0);
-    struct flight *flight = map_find(&c->flights, fact->id);
+    struct flight *flight = flight_find(&c->flights, fact->id);
     if (flight == NULL) {
         return; /* late: that attempt is over already */
     }

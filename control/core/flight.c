@@ -1,114 +1,123 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/core/flight.c: deliveries under way, and what they hold: a credit, a place at the hop.
+/* control/core/flight.c: see flights.h. Pure.
  *
- * Promise: one flight per delivery at most, so DELIVER is never sent twice for what is under way.
- *          What was under way when the dataplane went is counted, unless the log or the next one
- *          knows its end: the hop may have it already.
+ * What was under way when the dataplane went is counted as a possible duplicate, unless the log or
+ * the next dataplane knows its end: the hop may have it already.
  */
-#include "control/core/index.h"
+#include "control/core/flight.h"
+
 #include "control/core/mem.h"
 
-#include <stdlib.h>
-
-struct flight *flight_begin(struct control *c, uint64_t id, struct delivery *d, struct hop *hop)
+void flight_init(struct flights *flights)
 {
-    assert(d == NULL || (d->flight == NULL && d->id == id));
+    *flights = (struct flights){0};
+    list_init(&flights->all);
+}
+
+void flight_fini(struct flights *flights)
+{
+    while (!list_is_empty(&flights->all)) {
+        struct flight *flight = list_entry(flights->all.next, struct flight, node);
+        list_remove(&flight->node);
+        mem_free(flight);
+    }
+    map_fini(&flights->by_id);
+    mem_free(flights->cut);
+}
+
+struct flight *flight_find(const struct flights *flights, uint64_t id)
+{
+    return map_find(&flights->by_id, id);
+}
+
+struct flight *flight_begin(struct flights *flights, uint64_t id, struct live *l, struct hop *hop,
+                            uint64_t begun_pos, uint64_t now_ns)
+{
+    assert(l == NULL || (l->flight == NULL && l->delivery->id == id));
     struct flight *flight = mem_zalloc(sizeof *flight);
     flight->id = id;
-    flight->delivery = d;
     flight->hop = hop;
-    flight->worker = UINT32_MAX;
+    flight->worker = FLIGHT_WORKER_UNKNOWN;
     flight->confirmed = true;
-    flight->begun_pos = seen_top(&c->states);
-    map_put(&c->flights, id, flight);
-    c->in_flight++;
+    flight->begun_pos = begun_pos;
+    flight->begun_ns = now_ns;
+    map_put(&flights->by_id, id, flight);
+    list_append(&flights->all, &flight->node);
+    flights->count++;
     if (hop != NULL) {
         hop->in_flight++;
     }
-    if (d != NULL) {
-        d->flight = flight;
-        flight->open = delivery_rcpts(d, RCPT_WAITING);
+    if (l != NULL) {
+        l->flight = flight;
+        flight->delivery = l->delivery;
+        flight->open = delivery_rcpts(l->delivery, RCPT_WAITING);
     }
     return flight;
 }
 
-void flight_end(struct control *c, struct flight *flight)
+void flight_end(struct flights *flights, struct flight *flight, struct live *l, uint64_t now_ns)
 {
-    assert(c->in_flight > 0);
-    void *was = map_remove(&c->flights, flight->id);
+    assert(flights->count > 0 && (l == NULL) == (flight->delivery == NULL));
+    void *was = map_remove(&flights->by_id, flight->id);
     assert(was == flight);
-    c->in_flight--;
+    list_remove(&flight->node);
+    flights->count--;
     if (flight->hop != NULL) {
         assert(flight->hop->in_flight > 0);
         flight->hop->in_flight--;
         if (flight->probe) {
             /* A probe whose end told nothing of the hop leaves the breaker open. */
             struct breaker *b = &flight->hop->breaker;
-            breaker_probe_cancel(b, c->now.now_ns, b->probe_interval_ns);
+            breaker_probe_cancel(b, now_ns, b->probe_interval_ns);
         }
     }
-    if (flight->worker < c->attach.worker_count) {
-        assert(c->attach.in_flight[flight->worker] > 0);
-        c->attach.in_flight[flight->worker]--;
+    if (l != NULL) {
+        assert(l->flight == flight);
+        l->flight = NULL;
     }
-    if (flight->delivery != NULL) {
-        flight->delivery->flight = NULL;
-    }
-    if (c->alone_id == flight->id) {
-        c->alone_id = 0;
-        c->alone_next_ns = c->now.now_ns + CONTROL_ALONE_PAUSE_NS;
-    }
-    free(flight);
+    mem_free(flight);
 }
 
-static void note_cut(struct control *c, const struct flight *flight)
+void flight_note_cut(struct flights *flights, const struct flight *flight)
 {
-    c->cut = mem_grow(c->cut, &c->cut_capacity, c->cut_count + 1, sizeof *c->cut);
-    c->cut[c->cut_count++] = (struct cut){.id = flight->id, .begun_pos = flight->begun_pos};
+    flights->cut = mem_grow(flights->cut, &flights->cut_capacity, flights->cut_count + 1,
+                            sizeof *flights->cut);
+    flights->cut[flights->cut_count++] =
+        (struct cut){.id = flight->id, .begun_pos = flight->begun_pos};
 }
 
 static bool heard_since(const struct delivery *d, uint64_t begun_pos)
 {
-    for (unsigned i = 0; i < d->rcpt_count; i++) {
-        if (d->rcpt[i].state_pos >= begun_pos && d->rcpt[i].state_pos != 0) {
+    unsigned count = delivery_rcpt_count(d);
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t pos = delivery_rcpt(d, i).state_pos;
+        if (pos >= begun_pos && pos != 0) {
             return true;
         }
     }
     return false;
 }
 
-void flight_count_cut(struct control *c)
+uint64_t flight_count_cut(struct flights *flights, const struct index *index)
 {
-    for (size_t i = 0; i < c->cut_count; i++) {
-        const struct delivery *d = index_find(c, c->cut[i].id);
-        if (d != NULL && d->flight == NULL && !heard_since(d, c->cut[i].begun_pos)) {
-            c->totals.possible_duplicates++;
-        }
+    uint64_t count = 0;
+    for (size_t i = 0; i < flights->cut_count; i++) {
+        const struct delivery *d = index_find(index, flights->cut[i].id);
+        count += d != NULL && flight_find(flights, d->id) == NULL &&
+                 !heard_since(d, flights->cut[i].begun_pos);
     }
-    c->cut_count = 0;
+    flights->cut_count = 0;
+    return count;
 }
 
-/* The other side is gone, or starts anew and will say what is under way: everything waits. */
-void flight_forget_all(struct control *c)
+uint64_t flight_oldest_ns(const struct flights *flights, const struct hop *hop)
 {
-    size_t count = 0;
-    struct flight **list = mem_zalloc((c->flights.count + 1) * sizeof(struct flight *));
-    size_t at = 0;
-    for (struct flight *f = map_next(&c->flights, &at); f != NULL; f = map_next(&c->flights, &at)) {
-        list[count++] = f;
-    }
-    for (size_t i = 0; i < count; i++) {
-        struct delivery *d = list[i]->delivery;
-        if (d != NULL) {
-            note_cut(c, list[i]);
-            delivery_lift(c, d);
-        }
-        flight_end(c, list[i]);
-        if (d != NULL) {
-            d->due_ns = c->now.now_ns;
-            delivery_settle(c, d);
+    uint64_t oldest_ns = 0;
+    for (const struct list *n = flights->all.next; n != &flights->all; n = n->next) {
+        const struct flight *flight = list_entry(n, struct flight, node);
+        if (flight->hop == hop && (oldest_ns == 0 || flight->begun_ns < oldest_ns)) {
+            oldest_ns = flight->begun_ns;
         }
     }
-    free(list);
-    assert(c->in_flight == 0);
+    return oldest_ns;
 }

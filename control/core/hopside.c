@@ -1,33 +1,34 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/core/hopside.c: what outcomes say about a hop: its breaker and its window.
+/* control/core/hopside.c: what outcomes say about a hop: its breaker and its window. Pure.
  *
  * Promise: a hop that does not answer is left alone but for canaries; one that answers 4xx to
  *          everything (no breaker ever opens) is asked ever fewer at once.
  */
-#include "control/core/core.h"
+#include "control/core/hopside.h"
 
 enum { TEMPFAILS_HALVE = 8 }; /* 4xx in a row that halve the window */
 
 /* The hop answered to a message: it is there, whatever it said. What was found out before a word
  * was said to it proves nothing. */
-static bool is_answer(const struct state_fact *fact)
+static bool is_answer(enum outcome outcome)
 {
-    enum outcome outcome = (enum outcome)fact->outcome;
-    if (outcome_scope(outcome) != OUTCOME_SCOPE_MESSAGE) {
-        return false;
-    }
-    return outcome != OUTCOME_DAMAGED && outcome != OUTCOME_LOOP && outcome != OUTCOME_SUSPECT &&
-           outcome != OUTCOME_POISON;
+    return outcome_scope(outcome) == OUTCOME_SCOPE_MESSAGE && outcome != OUTCOME_DAMAGED &&
+           outcome != OUTCOME_LOOP && outcome != OUTCOME_SUSPECT && outcome != OUTCOME_POISON;
 }
 
-static void heard_answer(struct control *c, struct hop *hop, const struct state_fact *fact)
+static void closed(struct core *c, struct hop *hop, enum note_kind note)
+{
+    hop->since_ms = c->now.wall_ms;
+    hop->window = 1;
+    notes_add(&c->notes, note, hop->name, 0, 0);
+}
+
+static void heard_answer(struct core *c, struct hop *hop, enum outcome outcome)
 {
     if (breaker_close(&hop->breaker)) {
-        hop->since_ms = c->now.wall_ms;
-        hop->window = 1;
-        control_say(c, 6, "hop %s answers again: breaker closed", hop->name);
+        closed(c, hop, NOTE_BREAKER_CLOSED);
     }
-    if (fact->outcome == OUTCOME_REPLY_4XX) {
+    if (outcome == OUTCOME_REPLY_4XX) {
         hop->tempfail_run++;
         if (hop->tempfail_run % TEMPFAILS_HALVE == 0 && hop->window > 1) {
             hop->window /= 2;
@@ -35,46 +36,51 @@ static void heard_answer(struct control *c, struct hop *hop, const struct state_
         return;
     }
     hop->tempfail_run = 0;
-    hop->successes += fact->outcome == OUTCOME_DELIVERED;
+    hop->successes += outcome == OUTCOME_DELIVERED;
     if (hop->window < hop->connection_count_max) {
         hop->window++;
     }
 }
 
-void hopside_heard(struct control *c, struct hop *hop, const struct state_fact *fact,
-                   struct flight *flight)
+void hopside_heard(struct core *c, struct hop *hop, enum outcome outcome, uint16_t code,
+                   uint64_t pos, struct flight *flight)
 {
-    enum outcome outcome = (enum outcome)fact->outcome;
+    assert(outcome_valid(outcome) && hop != NULL);
     enum outcome_scope scope = outcome_scope(outcome);
     if (scope != OUTCOME_SCOPE_SELF) {
-        hop->last_outcome = fact->outcome;
-        hop->last_code = fact->code;
-        hop->last_state_pos = fact->pos;
+        hop->last_outcome = (uint8_t)outcome;
+        hop->last_code = code;
+        hop->last_state_pos = pos;
+        hop->heard_ns = c->now.now_ns;
     }
     bool was_probe = flight != NULL && flight->probe;
-    if (is_answer(fact)) {
-        heard_answer(c, hop, fact);
-        if (flight != NULL) {
-            flight->probe = false;
-        }
+    if (is_answer(outcome)) {
+        heard_answer(c, hop, outcome);
     } else if (scope == OUTCOME_SCOPE_HOP && (flight == NULL || !flight->saw_hop)) {
         if (breaker_fail(&hop->breaker, c->now.now_ns, outcome == OUTCOME_GREETING_5XX,
                          was_probe)) {
             hop->since_ms = c->now.wall_ms;
             hop->window = 1;
-            control_say(c, 4, "hop %s: breaker open: %s", hop->name, outcome_meaning(outcome));
+            notes_add(&c->notes, NOTE_BREAKER_OPEN, hop->name, outcome, 0);
         }
-        if (flight != NULL) {
-            flight->probe = false;
-        }
+    } else {
+        return;
+    }
+    if (flight != NULL) {
+        flight->probe = false;
     }
 }
 
-void hopside_close(struct control *c, struct hop *hop)
+void hopside_close(struct core *c, struct hop *hop)
 {
     if (breaker_close(&hop->breaker)) {
-        hop->since_ms = c->now.wall_ms;
-        hop->window = 1;
-        control_say(c, 6, "hop %s: breaker closed by an operator", hop->name);
+        closed(c, hop, NOTE_BREAKER_CLOSED_BY_HAND);
+    }
+}
+
+void hopside_close_route(struct core *c, const struct route *route)
+{
+    for (uint32_t i = 0; i < route->hop_count; i++) {
+        hopside_close(c, route->hop[i]);
     }
 }

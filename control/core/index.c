@@ -1,245 +1,213 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/core/index.c: deliveries in slabs, their lists and sums.
+/* control/core/index.c: slabs and shards. See index.h. Pure.
  *
- * Promise: the sums that status shows are kept, not counted: they cost nothing to ask.
- * Trap:    every change of a delivery is bracketed by lift and settle, or the sums drift. The
- *          asserts on the sums would tell.
+ * A shard is a table with linear probing. Removal shifts the run back, so there are no tombstones.
+ * It is filled to three quarters at most: 5.3 to 10.7 bytes for each delivery.
  */
 #include "control/core/index.h"
 
-#include "common/limits/message.h"
 #include "control/core/mem.h"
-#include "control/core/rules.h"
 
-#include <stdlib.h>
+#include "common/id.h"
 
-enum { SLAB_DELIVERIES = 1024 };
+enum { SHARD_SIZE_MIN = 16 };
 
-static struct delivery *take(struct control *c)
+static uint64_t mix(uint64_t id)
 {
-    if (c->free_delivery == NULL) {
-        struct delivery *slab = mem_zalloc(SLAB_DELIVERIES * sizeof *slab);
-        c->slab = mem_grow(c->slab, &c->slab_capacity, c->slab_count + 1, sizeof *c->slab);
-        c->slab[c->slab_count++] = slab;
-        for (size_t i = 0; i < SLAB_DELIVERIES; i++) {
-            slab[i].flight = (struct flight *)c->free_delivery;
-            c->free_delivery = &slab[i];
+    /* Ids are counted up by our own dataplane: a multiplication spreads them well enough. */
+    uint64_t h = (id_message(id) >> ID_INDEX_BITS) * UINT64_C(0x9e3779b97f4a7c15);
+    return h ^ h >> 29;
+}
+
+static struct index_shard *shard_of(const struct index *index, uint64_t id)
+{
+    return (struct index_shard *)&index->shard[mix(id) >> 52];
+}
+
+static uint32_t home(const struct index_shard *shard, uint64_t id)
+{
+    return (uint32_t)(mix(id) >> 8) & (shard->size - 1);
+}
+
+static struct delivery *at(const struct index *index, uint32_t entry)
+{
+    assert(entry != 0);
+    return index_at(index, entry - 1);
+}
+
+struct delivery *index_find(const struct index *index, uint64_t id)
+{
+    const struct index_shard *shard = shard_of(index, id);
+    if (shard->count == 0) {
+        return NULL;
+    }
+    for (uint32_t i = home(shard, id); shard->entry[i] != 0; i = (i + 1) & (shard->size - 1)) {
+        struct delivery *d = at(index, shard->entry[i]);
+        if (d->id == id) {
+            return d;
         }
     }
-    struct delivery *d = c->free_delivery;
-    c->free_delivery = (struct delivery *)d->flight;
-    *d = (struct delivery){0};
+    return NULL;
+}
+
+struct delivery *index_find_message(const struct index *index, uint64_t id)
+{
+    const struct index_shard *shard = shard_of(index, id);
+    if (shard->count == 0) {
+        return NULL;
+    }
+    for (uint32_t i = home(shard, id); shard->entry[i] != 0; i = (i + 1) & (shard->size - 1)) {
+        struct delivery *d = at(index, shard->entry[i]);
+        if (id_message(d->id) == id_message(id)) {
+            return d;
+        }
+    }
+    return NULL;
+}
+
+bool index_has_message(const struct index *index, uint64_t id)
+{
+    return index_find_message(index, id) != NULL;
+}
+
+static void put(const struct index *index, struct index_shard *shard, uint32_t entry)
+{
+    uint32_t i = home(shard, at(index, entry)->id);
+    while (shard->entry[i] != 0) {
+        i = (i + 1) & (shard->size - 1);
+    }
+    shard->entry[i] = entry;
+    shard->count++;
+    assert(shard->count < shard->size);
+}
+
+static void grow(const struct index *index, struct index_shard *shard)
+{
+    struct index_shard old = *shard;
+    shard->size = old.size == 0 ? SHARD_SIZE_MIN : old.size * 2;
+    shard->entry = mem_zalloc(shard->size * sizeof *shard->entry);
+    shard->count = 0;
+    for (uint32_t i = 0; i < old.size; i++) {
+        if (old.entry[i] != 0) {
+            put(index, shard, old.entry[i]);
+        }
+    }
+    assert(shard->count == old.count);
+    mem_free(old.entry);
+}
+
+static void add_slab(struct index *index)
+{
+    index->slab = mem_grow(index->slab, &index->slab_capacity, index->slab_count + 1,
+                           sizeof(struct delivery *));
+    struct delivery *slab = mem_zalloc(INDEX_SLAB_SLOTS * sizeof *slab);
+    uint64_t first = index->slab_count * INDEX_SLAB_SLOTS;
+    assert(index->free_slot == 0 && first + INDEX_SLAB_SLOTS < UINT32_MAX);
+    index->slab[index->slab_count++] = slab;
+    for (uint64_t i = 0; i < INDEX_SLAB_SLOTS - 1; i++) {
+        slab[i].next_free = first + i + 2;
+    }
+    index->free_slot = first + 1; /* the lowest slots first: they lie close together */
+}
+
+struct delivery *index_add(struct index *index, uint64_t id, uint64_t first_pos,
+                           uint64_t commit_pos, unsigned rcpt_count)
+{
+    assert(index_find(index, id) == NULL);
+    if (index->free_slot == 0) {
+        add_slab(index);
+    }
+    uint32_t slot = (uint32_t)(index->free_slot - 1);
+    struct delivery *d = index_at(index, slot);
+    assert(d->id == 0);
+    index->free_slot = d->next_free;
+    delivery_init(d, id, first_pos, commit_pos, rcpt_count);
+    struct index_shard *shard = shard_of(index, id);
+    if (shard->count + 1 > shard->size / 4 * 3) {
+        grow(index, shard);
+    }
+    put(index, shard, slot + 1);
+    index->count++;
     return d;
 }
 
-static void give(struct control *c, struct delivery *d)
+uint32_t index_next_slot(const struct index *index)
 {
-    if (d->rcpt != &d->one) {
-        free(d->rcpt);
-    }
-    *d = (struct delivery){.flight = (struct flight *)c->free_delivery};
-    c->free_delivery = d;
+    return index->free_slot != 0 ? (uint32_t)(index->free_slot - 1) : index_slots(index);
 }
 
-struct delivery *index_find(const struct control *c, uint64_t id)
+static void forget(const struct index *index, struct index_shard *shard, uint32_t hole)
 {
-    return map_find(&c->deliveries, id);
-}
-
-static const struct delivery *find_message(const struct control *c, uint64_t id)
-{
-    const struct delivery *d = NULL;
-    for (unsigned i = 0; i < LIMIT_ROUTES_PER_MESSAGE && d == NULL; i++) {
-        d = index_find(c, id_message(id) | i);
-    }
-    return d;
-}
-
-bool index_has_message(const struct control *c, uint64_t id)
-{
-    return find_message(c, id) != NULL;
-}
-
-bool index_agrees(const struct control *c, uint64_t id, uint64_t first_pos, uint64_t commit_pos)
-{
-    const struct delivery *d = find_message(c, id);
-    return d == NULL || (d->first_pos == first_pos && d->commit_pos == commit_pos);
-}
-
-struct delivery *index_add(struct control *c, uint64_t id, uint64_t first_pos, uint64_t commit_pos,
-                           uint32_t route_id, unsigned rcpt_count)
-{
-    assert(rcpt_count > 0 && rcpt_count <= LIMIT_RCPTS);
-    assert(index_agrees(c, id, first_pos, commit_pos)); /* whoever reads it has asked */
-    if (!index_has_message(c, id)) {
-        liveness_message_add(&c->liveness, first_pos, commit_pos);
-    }
-    struct delivery *d = take(c);
-    d->id = id;
-    d->first_pos = first_pos;
-    d->commit_pos = commit_pos;
-    d->route = routes_take(c, route_id);
-    d->rcpt_count = (uint16_t)rcpt_count;
-    d->waiting_count = (uint16_t)rcpt_count;
-    d->rcpt = rcpt_count == 1 ? &d->one : mem_zalloc(rcpt_count * sizeof *d->rcpt);
-    list_init(&d->ready_node);
-    list_append(&d->route->all, &d->route_node);
-    map_put(&c->deliveries, id, d);
-    c->checkpoint.dirty = true;
-    return d;
-}
-
-static void index_remove(struct control *c, struct delivery *d)
-{
-    assert(d->waiting_count == 0 && d->frozen_count == 0 && d->heap_slot == 0);
-    if (d->flight != NULL) {
-        d->flight->delivery = NULL;
-    }
-    list_remove(&d->route_node);
-    void *was = map_remove(&c->deliveries, d->id);
-    assert(was == d);
-    if (!index_has_message(c, d->id)) {
-        liveness_message_remove(&c->liveness, d->first_pos, d->commit_pos);
-    }
-    give(c, d);
-}
-
-void index_fini(struct control *c)
-{
-    size_t at = 0;
-    for (struct delivery *d = map_next(&c->deliveries, &at); d != NULL;
-         d = map_next(&c->deliveries, &at)) {
-        if (d->rcpt != &d->one) {
-            free(d->rcpt);
+    uint32_t mask = shard->size - 1;
+    for (uint32_t i = (hole + 1) & mask; shard->entry[i] != 0; i = (i + 1) & mask) {
+        uint32_t want = home(shard, at(index, shard->entry[i])->id);
+        if (((i - want) & mask) >= ((i - hole) & mask)) {
+            shard->entry[hole] = shard->entry[i];
+            hole = i;
         }
     }
-    map_fini(&c->deliveries);
-    for (size_t i = 0; i < c->slab_count; i++) {
-        free(c->slab[i]);
-    }
-    free(c->slab);
-    free(c->heap);
+    shard->entry[hole] = 0;
+    shard->count--;
 }
 
-/* Adds (sign 1) the delivery to the sums of its route, or takes it out (sign -1). */
-static void sum(struct delivery *d, int sign)
+void index_remove(struct index *index, struct delivery *d)
 {
-    uint64_t one = sign > 0 ? 1 : UINT64_MAX;
-    struct route *r = d->route;
-    struct tally *tally = &r->tally[d->state];
-    assert(sign > 0 || (tally->deliveries > 0 && tally->rcpts >= d->waiting_count));
-    tally->deliveries += one;
-    tally->rcpts += one * d->waiting_count;
-    if (d->frozen_count == 0) {
-        return;
+    uint32_t slot = index_slot(index, d);
+    struct index_shard *shard = shard_of(index, d->id);
+    uint32_t i = home(shard, d->id);
+    assert(index->count > 0 && shard->count > 0);
+    while (shard->entry[i] != slot + 1) {
+        assert(shard->entry[i] != 0);
+        i = (i + 1) & (shard->size - 1);
     }
-    for (unsigned i = 0; i < d->rcpt_count; i++) {
-        if (d->rcpt[i].state == RCPT_FROZEN) {
-            assert(sign > 0 || r->frozen_rcpts[d->rcpt[i].outcome] > 0);
-            r->frozen_rcpts[d->rcpt[i].outcome] += one;
-            r->frozen_sample[d->rcpt[i].outcome] = d->id;
+    forget(index, shard, i);
+    delivery_fini(d);
+    d->next_free = index->free_slot;
+    index->free_slot = (uint64_t)slot + 1;
+    index->count--;
+}
+
+uint32_t index_slot(const struct index *index, const struct delivery *d)
+{
+    /* The index knows its deliveries by their ids: the shard says the slot. */
+    const struct index_shard *shard = shard_of(index, d->id);
+    assert(d->id != 0 && shard->size > 0);
+    for (uint32_t i = home(shard, d->id);; i = (i + 1) & (shard->size - 1)) {
+        assert(shard->entry[i] != 0);
+        if (at(index, shard->entry[i]) == d) {
+            return shard->entry[i] - 1;
         }
     }
-    if (d->state == DELIVERY_FROZEN) {
-        enum outcome class = delivery_class(d, NULL);
-        assert(sign > 0 || r->frozen_deliveries[class] > 0);
-        r->frozen_deliveries[class] += one;
-    }
 }
 
-void delivery_lift(struct control *c, struct delivery *d)
+struct delivery *index_next(const struct index *index, uint32_t *slot, uint32_t *budget)
 {
-    scheduler_drop(c, d);
-    sum(d, -1);
-    if (d->state == DELIVERY_HELD) {
-        rules_count(c, d, -1);
-    }
-    c->checkpoint.dirty = true;
-}
-
-/* Frozen by our own judgement: twice there when the dataplane fell, or a hop's poison. Told to
- * the log; it comes back as a state like any other. */
-static void judge(struct control *c, struct delivery *d)
-{
-    bool suspect = d->faults >= CONTROL_FREEZE_FAULTS;
-    bool poison = d->dot_losses >= CONTROL_POISON_LOSSES;
-    if (d->freezing || d->waiting_count == 0 || d->flight != NULL || !(suspect || poison)) {
-        return;
-    }
-    struct rcptset rcpts = delivery_rcpts(d, RCPT_WAITING);
-    d->freezing = true;
-    pending_add(c, d->id, ABI_STATE_FREEZE, suspect ? OUTCOME_SUSPECT : OUTCOME_POISON, &rcpts);
-}
-
-static enum delivery_state place(struct control *c, struct delivery *d)
-{
-    if (d->flight != NULL) {
-        return DELIVERY_IN_FLIGHT;
-    }
-    if (d->waiting_count == 0) {
-        return DELIVERY_FROZEN;
-    }
-    if (!d->route->known) {
-        return DELIVERY_ORPHAN;
-    }
-    return d->held_rule != 0 || rules_hold(c, d) ? DELIVERY_HELD : DELIVERY_WAITING;
-}
-
-void delivery_settle(struct control *c, struct delivery *d)
-{
-    assert(d->heap_slot == 0 && list_is_empty(&d->ready_node));
-    if (d->waiting_count == 0 && d->frozen_count == 0) {
-        index_remove(c, d);
-        return;
-    }
-    judge(c, d);
-    d->state = (uint8_t)place(c, d);
-    sum(d, 1);
-    if (d->state == DELIVERY_HELD) {
-        rules_count(c, d, 1);
-    } else if (d->state == DELIVERY_WAITING && !d->freezing) {
-        scheduler_wait(c, d);
-    }
-}
-
-void delivery_set_rcpt(struct delivery *d, unsigned i, enum rcpt_state state)
-{
-    assert(i < d->rcpt_count);
-    enum rcpt_state was = (enum rcpt_state)d->rcpt[i].state;
-    d->waiting_count = (uint16_t)(d->waiting_count - (was == RCPT_WAITING));
-    d->frozen_count = (uint16_t)(d->frozen_count - (was == RCPT_FROZEN));
-    d->rcpt[i].state = (uint8_t)state;
-    d->waiting_count = (uint16_t)(d->waiting_count + (state == RCPT_WAITING));
-    d->frozen_count = (uint16_t)(d->frozen_count + (state == RCPT_FROZEN));
-    assert(d->waiting_count + d->frozen_count <= d->rcpt_count);
-}
-
-struct rcptset delivery_rcpts(const struct delivery *d, enum rcpt_state state)
-{
-    struct rcptset set = {{0}};
-    for (unsigned i = 0; i < d->rcpt_count; i++) {
-        if (d->rcpt[i].state == state) {
-            rcptset_add(&set, i);
+    uint32_t slots = index_slots(index);
+    assert(*slot <= slots);
+    while (*budget > 0 && *slot < slots) {
+        struct delivery *d = index_at(index, (*slot)++);
+        (*budget)--;
+        if (d->id != 0) {
+            return d;
         }
     }
-    return set;
+    return NULL;
 }
 
-enum outcome delivery_class(const struct delivery *d, unsigned *rcpt_out)
+void index_fini(struct index *index)
 {
-    unsigned waiting = d->rcpt_count;
-    unsigned found = d->rcpt_count;
-    for (unsigned i = 0; i < d->rcpt_count && found == d->rcpt_count; i++) {
-        if (d->rcpt[i].state == RCPT_FROZEN) {
-            found = i;
-        } else if (d->rcpt[i].state == RCPT_WAITING && waiting == d->rcpt_count) {
-            waiting = i;
-        }
+    uint32_t slot = 0;
+    uint32_t budget = UINT32_MAX;
+    struct delivery *d;
+    while ((d = index_next(index, &slot, &budget)) != NULL) {
+        delivery_fini(d);
     }
-    found = found < d->rcpt_count ? found : waiting;
-    found = found < d->rcpt_count ? found : 0;
-    if (rcpt_out != NULL) {
-        *rcpt_out = found;
+    for (size_t i = 0; i < index->slab_count; i++) {
+        mem_free(index->slab[i]);
     }
-    return (enum outcome)d->rcpt[found].outcome;
+    mem_free(index->slab);
+    for (size_t i = 0; i < INDEX_SHARDS; i++) {
+        mem_free(index->shard[i].entry);
+    }
+    *index = (struct index){0};
 }

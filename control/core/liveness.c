@@ -5,9 +5,6 @@
 
 #include "control/core/mem.h"
 
-#include "spool/spool.h"
-
-#include <stdlib.h>
 #include <string.h>
 
 /* A jump of the log by more than this is left to the next listing. */
@@ -15,7 +12,7 @@ enum { ADVANCE_MAX = 4096 };
 
 void liveness_fini(struct liveness *live)
 {
-    free(live->segment);
+    mem_free(live->segment);
     *live = (struct liveness){0};
 }
 
@@ -79,7 +76,7 @@ void liveness_restart(struct liveness *live)
 void liveness_message_add(struct liveness *live, uint64_t first_pos, uint64_t last_pos)
 {
     assert(first_pos <= last_pos);
-    for (uint64_t seq = spool_pos_seq(first_pos); seq <= spool_pos_seq(last_pos); seq++) {
+    for (uint64_t seq = (first_pos >> 32); seq <= (last_pos >> 32); seq++) {
         take(live, seq)->live++;
     }
 }
@@ -87,7 +84,7 @@ void liveness_message_add(struct liveness *live, uint64_t first_pos, uint64_t la
 void liveness_message_remove(struct liveness *live, uint64_t first_pos, uint64_t last_pos)
 {
     assert(first_pos <= last_pos);
-    for (uint64_t seq = spool_pos_seq(first_pos); seq <= spool_pos_seq(last_pos); seq++) {
+    for (uint64_t seq = (first_pos >> 32); seq <= (last_pos >> 32); seq++) {
         struct liveness_segment *segment = find(live, seq);
         assert(segment != NULL && segment->live > 0);
         segment->live--;
@@ -105,7 +102,7 @@ bool liveness_pin(struct liveness *live, uint64_t seq)
 
 void liveness_advance(struct liveness *live, uint64_t pos)
 {
-    uint64_t seq = spool_pos_seq(pos);
+    uint64_t seq = (pos >> 32);
     if (seq <= live->newest_seq) {
         return;
     }

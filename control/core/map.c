@@ -7,8 +7,6 @@
 
 #include "common/assert.h"
 
-#include <stdlib.h>
-
 static size_t home(const struct map *map, uint64_t key)
 {
     uint64_t h = key * UINT64_C(0x9e3779b97f4a7c15);
@@ -17,7 +15,7 @@ static size_t home(const struct map *map, uint64_t key)
 
 void map_fini(struct map *map)
 {
-    free(map->slot);
+    mem_free(map->slot);
     *map = (struct map){0};
 }
 
@@ -46,7 +44,7 @@ static void resize(struct map *map, size_t slots)
             *slot_of(map, old.slot[i].key) = old.slot[i];
         }
     }
-    free(old.slot);
+    mem_free(old.slot);
 }
 
 void map_put(struct map *map, uint64_t key, void *value)

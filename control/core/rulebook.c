@@ -19,6 +19,7 @@
 #include "common/id.h"
 #include "common/limits/address.h"
 #include "common/limits/rcpts.h"
+#include "common/limits/rules.h"
 
 enum { FILTER_SHIFT = 48, FILTER_WORDS = (1 << 16) / 64 };
 

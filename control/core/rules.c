@@ -1,161 +1,170 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/core/rules.c: see rules.h.
- *
- * Each change of the set gives it a new generation. A delivery that no rule with unchanging terms
- * matched under this generation is not asked about them again: an envelope is read once, not at
- * every attempt.
- */
+/* control/core/rules.c: see rules.h. Pure. */
 #include "control/core/rules.h"
 
-#include "control/core/index.h"
 #include "control/core/mem.h"
-#include "control/core/select_delivery.h"
+#include "common/limits/admin.h"
+#include "common/limits/rules.h"
 
-#include <stdlib.h>
-#include <string.h>
+enum { MATCHES_MAX = LIMIT_RULES + LIMIT_ADMIN_FENCES };
 
-struct rules {
-    struct rule *rule[LIMIT_RULES];
-    size_t count;
-    uint32_t generation; /* from 1 */
-};
-
-struct rules *rules_create(void)
+void rules_init(struct rules *rules, const struct siphash_key *key)
 {
-    struct rules *rules = mem_zalloc(sizeof *rules);
-    rules->generation = 1;
-    return rules;
+    *rules = (struct rules){.book = book_create(key), .planned_next = RULES_PLANNED};
 }
 
-void rules_destroy(struct rules *rules)
+static void destroy(struct rule *rule)
+{
+    slotset_fini(&rule->noted);
+    mem_free(rule);
+}
+
+void rules_fini(struct rules *rules)
 {
     for (size_t i = 0; i < rules->count; i++) {
-        free(rules->rule[i]);
+        destroy(rules->rule[i]);
     }
-    free(rules);
+    book_destroy(rules->book);
 }
 
-void rules_add(struct control *c, const struct rule *rule)
+struct rule *rules_add(struct rules *rules, const struct rule *rule)
 {
-    struct rules *rules = c->rules;
-    assert(rules->count < LIMIT_RULES && rule->id != 0);
+    assert(rules->count < sizeof rules->rule / sizeof rules->rule[0]);
+    assert(rule->id < RULES_PLANNED && rules_find(rules, rule->id) == NULL);
     struct rule *copy = mem_zalloc(sizeof *copy);
     *copy = *rule;
-    copy->matches = 0;
-    copy->rcpts = 0;
+    copy->matches = copy->rcpts = copy->held_ever = 0;
+    copy->noted = (struct slotset){0};
+    copy->in_force = rule->id != 0;
+    copy->asks_envelope = select_needs_envelope(&rule->select);
+    copy->id = copy->in_force ? rule->id : rules->planned_next++;
     rules->rule[rules->count++] = copy;
-    rules->generation++;
+    if (copy->in_force || copy->asks_envelope) {
+        book_add(rules->book, copy->id, &copy->select);
+    }
+    return copy;
 }
 
-struct rule *rules_find(struct control *c, uint32_t id)
+void rules_enforce(struct rules *rules, struct rule *rule, uint32_t id)
 {
-    for (size_t i = 0; i < c->rules->count; i++) {
-        if (c->rules->rule[i]->id == id) {
-            return c->rules->rule[i];
+    assert(!rule->in_force && id != 0 && id < RULES_PLANNED);
+    if (rule->asks_envelope) {
+        book_remove(rules->book, rule->id);
+    }
+    rule->id = id;
+    rule->in_force = true;
+    book_add(rules->book, id, &rule->select);
+}
+
+void rules_remove(struct rules *rules, struct rule *rule)
+{
+    size_t at = 0;
+    while (at < rules->count && rules->rule[at] != rule) {
+        at++;
+    }
+    assert(at < rules->count);
+    if (rule->in_force || rule->asks_envelope) {
+        book_remove(rules->book, rule->id);
+    }
+    rules->count--;
+    for (; at < rules->count; at++) { /* in order of age */
+        rules->rule[at] = rules->rule[at + 1];
+    }
+    destroy(rule);
+}
+
+struct rule *rules_find(const struct rules *rules, uint32_t id)
+{
+    for (size_t i = 0; id != 0 && i < rules->count; i++) {
+        if (rules->rule[i]->id == id) {
+            return rules->rule[i];
         }
     }
     return NULL;
 }
 
-const struct rule *rules_at(const struct control *c, size_t index)
+size_t rules_in_force(const struct rules *rules)
 {
-    return index < c->rules->count ? c->rules->rule[index] : NULL;
-}
-
-bool rules_any(const struct control *c)
-{
-    return c->rules->count > 0;
-}
-
-void rules_count(struct control *c, const struct delivery *d, int change)
-{
-    struct rule *rule = rules_find(c, d->held_rule);
-    if (rule != NULL) {
-        uint64_t one = change > 0 ? 1 : UINT64_MAX;
-        assert(change > 0 || (rule->matches > 0 && rule->rcpts >= d->waiting_count));
-        rule->matches += one;
-        rule->rcpts += one * d->waiting_count;
-    }
-}
-
-bool rules_hold(struct control *c, struct delivery *d)
-{
-    struct rules *rules = c->rules;
-    if (d->held_rule != 0) {
-        return true;
-    }
+    size_t count = 0;
     for (size_t i = 0; i < rules->count; i++) {
-        const struct select *select = &rules->rule[i]->select;
-        if (d->rule_generation == rules->generation && select_is_fixed(select)) {
-            continue;
-        }
-        if (select_match(c, select, d, NULL) != SELECT_NO) {
-            d->held_rule = rules->rule[i]->id;
-            return true;
-        }
+        count += rules->rule[i]->in_force;
     }
-    d->rule_generation = rules->generation;
-    return false;
+    return count;
 }
 
-bool rules_holds_it(struct control *c, uint32_t id, const struct delivery *d)
+void rules_note(struct rule *rule, struct delivery *d, uint32_t slot)
 {
-    if (d->held_rule == id) {
-        return true;
-    }
-    struct rule *rule = rules_find(c, id);
-    return rule != NULL && d->held_rule != 0 && !select_has(&rule->select, SELECT_RULE) &&
-           select_match(c, &rule->select, d, NULL) == SELECT_YES;
+    assert(rule->asks_envelope && d->id != 0);
+    slotset_add(&rule->noted, slot);
+    d->noted = true;
 }
 
-void rules_hold_existing(struct control *c, const struct rule *rule)
+void rules_judge(struct rules *rules, struct delivery *d, uint32_t slot,
+                 const struct envelope *envelope)
 {
-    size_t at = 0;
-    for (struct route *r = map_next(&c->routes, &at); r != NULL; r = map_next(&c->routes, &at)) {
-        for (struct list *l = r->all.next; l != &r->all; l = l->next) {
-            struct delivery *d = list_entry(l, struct delivery, route_node);
-            if (d->held_rule != 0 || select_match(c, &rule->select, d, NULL) == SELECT_NO) {
-                continue;
+    uint32_t id[MATCHES_MAX];
+    d->unjudged = false;
+    if (envelope == NULL) {
+        for (size_t i = 0; i < rules->count; i++) {
+            if (rules->rule[i]->asks_envelope) {
+                rules_note(rules->rule[i], d, slot);
             }
-            delivery_lift(c, d);
-            d->held_rule = rule->id;
-            delivery_settle(c, d);
         }
+        return;
+    }
+    struct rcptset pending = delivery_rcpts(d, RCPT_WAITING);
+    struct rcptset frozen = delivery_rcpts(d, RCPT_FROZEN);
+    rcptset_union(&pending, &frozen);
+    size_t count = book_match_envelope(rules->book, envelope, (unsigned)(d->id & 15), &pending, id,
+                                       MATCHES_MAX);
+    assert(count <= rules->count);
+    for (size_t i = 0; i < count; i++) {
+        rules_note(rules_find(rules, id[i]), d, slot);
     }
 }
 
-uint64_t rules_end(struct control *c, uint32_t id, uint64_t *rcpts_out)
+void rules_forget(struct rules *rules, const struct delivery *d, uint32_t slot)
 {
-    struct rules *rules = c->rules;
-    for (size_t i = 0; i < rules->count; i++) {
-        if (rules->rule[i]->id == id) {
-            free(rules->rule[i]);
-            rules->count--;
-            memmove(&rules->rule[i], &rules->rule[i + 1],
-                    (rules->count - i) * sizeof(struct rule *));
-            break;
+    for (size_t i = 0; d->noted && i < rules->count; i++) {
+        slotset_remove(&rules->rule[i]->noted, slot);
+    }
+}
+
+bool rules_match(const struct rule *rule, const struct delivery *d, uint32_t slot,
+                 const struct select_facts *facts)
+{
+    struct rcptset mask;
+    if (rule->asks_envelope && !(d->noted && slotset_has(&rule->noted, slot))) {
+        return false;
+    }
+    return select_match_facts(&rule->select, facts, &mask) != SELECT_NO;
+}
+
+uint32_t rules_holding(const struct rules *rules, const struct delivery *d, uint32_t slot,
+                       const struct select_facts *facts)
+{
+    uint32_t best = book_match_now(rules->book, facts);
+    for (size_t i = 0; d->noted && i < rules->count; i++) {
+        const struct rule *rule = rules->rule[i];
+        if (rule->in_force && rule->asks_envelope && (best == 0 || rule->id < best) &&
+            rules_match(rule, d, slot, facts)) {
+            best = rule->id;
         }
     }
-    rules->generation++;
-    uint64_t freed = 0;
-    *rcpts_out = 0;
-    size_t at = 0;
-    for (struct route *r = map_next(&c->routes, &at); r != NULL; r = map_next(&c->routes, &at)) {
-        for (struct list *l = r->all.next; l != &r->all; l = l->next) {
-            struct delivery *d = list_entry(l, struct delivery, route_node);
-            if (d->held_rule != id) {
-                continue;
-            }
-            bool was_held = d->state == DELIVERY_HELD;
-            delivery_lift(c, d);
-            d->held_rule = 0;
-            d->due_ns = c->now.now_ns;
-            delivery_settle(c, d);
-            if (was_held && d->state == DELIVERY_WAITING) {
-                freed++;
-                *rcpts_out += d->waiting_count;
-            }
-        }
+    assert(best < RULES_PLANNED);
+    return best;
+}
+
+void rules_count(struct rules *rules, const struct delivery *d, int change)
+{
+    assert(d->state == DELIVERY_HELD && (change == 1 || change == -1));
+    struct rule *rule = rules_find(rules, d->live);
+    if (rule == NULL) {
+        return; /* it ended, and this one is still to be placed anew */
     }
-    return freed;
+    unsigned waiting = delivery_waiting_count(d);
+    assert(change > 0 || (rule->matches > 0 && rule->rcpts >= waiting));
+    rule->matches += change > 0 ? 1 : UINT64_MAX;
+    rule->rcpts += change > 0 ? waiting : -(uint64_t)waiting;
+    rule->held_ever += change > 0;
 }

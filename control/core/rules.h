@@ -1,50 +1,80 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/core/rules.h: the durable statements over mail, existing and future: holds.
  *
- * Promise: a delivery that an active hold matches is not sent. What cannot be told because the
- *          envelope is unreadable counts as matched.
- * Trap:    rules in memory mirror the database; they are changed only after it is durable there.
+ * A rule's terms are of two kinds. Those that the envelope answers (sender=, rcpt=, domain=) are
+ * asked once, where the envelope is in memory: the rule keeps the slots that match. All others are
+ * asked again whenever a delivery is placed and just before it is sent.
+ *
+ * Promise: a delivery that a rule in force matches is not sent. What cannot be told because the
+ *          envelope is unreadable counts as matched. No rule costs a read for a new message.
+ * Trap:    rules in memory mirror the database: one is in force only after it is durable there. One
+ *          that is being planned judges envelopes, and holds nothing.
  */
 #ifndef HOLDFAST_CONTROL_CORE_RULES_H
 #define HOLDFAST_CONTROL_CORE_RULES_H
 
-#include "control/core/core.h"
-#include "control/core/select.h"
+#include "control/core/delivery.h"
+#include "control/core/rulebook.h"
+#include "control/core/slotset.h"
+#include "common/limits/admin.h"
+#include "common/limits/rules.h"
 
 enum {
-    RULES_AUTHOR_SIZE = 64,
+    RULES_AUTHOR_SIZE = 128,
     RULES_REASON_SIZE = 512,
 };
 
 struct rule {
-    uint32_t id;
+    uint32_t id; /* while it is planned: RULES_PLANNED and above */
+    bool in_force;
+    bool asks_envelope;
     struct select select;
     char author[RULES_AUTHOR_SIZE];
     char reason[RULES_REASON_SIZE];
     uint64_t created_ms;
     uint64_t review_ms;
-    uint64_t matches; /* deliveries held by it */
-    uint64_t rcpts;   /* their waiting recipients */
+    uint64_t matches;     /* deliveries held by it */
+    uint64_t rcpts;       /* their waiting recipients */
+    uint64_t held_ever;   /* deliveries that it held since control started */
+    struct slotset noted; /* asks_envelope: deliveries whose envelope matches */
 };
 
-struct rules *rules_create(void);
-void rules_destroy(struct rules *rules);
-/* Takes a copy, in memory only. */
-void rules_add(struct control *c, const struct rule *rule);
-/* Ends it, in memory only: what it held and no other rule holds waits, due now. Returns how many
- * deliveries, and of how many waiting recipients. */
-uint64_t rules_end(struct control *c, uint32_t id, uint64_t *rcpts_out);
-struct rule *rules_find(struct control *c, uint32_t id);
-/* Applies a rule just added to all deliveries there are. */
-void rules_hold_existing(struct control *c, const struct rule *rule);
-bool rules_any(const struct control *c);
-/* Is it held? Asks every rule that may have changed its mind, sets d->held_rule. */
-bool rules_hold(struct control *c, struct delivery *d);
-/* That rule matches and is in force for it. */
-bool rules_holds_it(struct control *c, uint32_t id, const struct delivery *d);
-/* `d` is held by its rule from now (change 1) or no more (-1). */
-void rules_count(struct control *c, const struct delivery *d, int change);
-/* In order of age: NULL after the last. */
-const struct rule *rules_at(const struct control *c, size_t index);
+#define RULES_PLANNED UINT32_C(0xf0000000)
+
+struct rules {
+    struct book *book; /* in force, and those planned that ask the envelope */
+    struct rule *rule[LIMIT_RULES + LIMIT_ADMIN_FENCES];
+    size_t count;
+    uint32_t planned_next;
+};
+
+void rules_init(struct rules *rules, const struct siphash_key *key);
+void rules_fini(struct rules *rules);
+/* A copy of `rule`: in force when rule->id is not 0, else planned: it gets an id of its own. */
+struct rule *rules_add(struct rules *rules, const struct rule *rule);
+/* What was planned is durable under that id and in force from now on. */
+void rules_enforce(struct rules *rules, struct rule *rule, uint32_t id);
+/* Ends it, in memory. */
+void rules_remove(struct rules *rules, struct rule *rule);
+struct rule *rules_find(const struct rules *rules, uint32_t id);
+/* How many are in force. */
+size_t rules_in_force(const struct rules *rules);
+
+/* The envelope of that delivery is seen, NULL: it cannot be read. */
+void rules_judge(struct rules *rules, struct delivery *d, uint32_t slot,
+                 const struct envelope *envelope);
+/* The envelope terms of that rule match the delivery. */
+void rules_note(struct rule *rule, struct delivery *d, uint32_t slot);
+/* The delivery goes: its slot is somebody else's soon. */
+void rules_forget(struct rules *rules, const struct delivery *d, uint32_t slot);
+
+/* That rule matches the delivery now. */
+bool rules_match(const struct rule *rule, const struct delivery *d, uint32_t slot,
+                 const struct select_facts *facts);
+/* The lowest id of a rule in force that matches now, 0 without one. */
+uint32_t rules_holding(const struct rules *rules, const struct delivery *d, uint32_t slot,
+                       const struct select_facts *facts);
+/* The delivery is held by its rule from now on (change 1), or no more (-1). */
+void rules_count(struct rules *rules, const struct delivery *d, int change);
 
 #endif

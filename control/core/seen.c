@@ -6,12 +6,11 @@
 
 #include "common/assert.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 void seen_fini(struct seen *seen)
 {
-    free(seen->entry);
+    mem_free(seen->entry);
     *seen = (struct seen){0};
 }
 

@@ -3,6 +3,7 @@
 #include "control/core/select.h"
 
 #include "common/id.h"
+#include "common/limits/rules.h"
 
 static const struct {
     const char *prefix;
@@ -13,6 +14,16 @@ static const struct {
     {"hop=", SELECT_HOP},   {"state=", SELECT_STATE},   {"rule=", SELECT_RULE},
     {"age>", SELECT_OLDER}, {"age<", SELECT_YOUNGER},
 };
+
+const char *select_key_prefix(enum select_key key)
+{
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        if (keys[i].key == key) {
+            return keys[i].prefix;
+        }
+    }
+    return "all";
+}
 
 /* Reads digits up to `most`. Returns what is behind them, NULL when there are none or too many. */
 static const char *read_number(const char *text, uint64_t most, uint64_t *number_out)

@@ -64,6 +64,8 @@ must_check bool select_parse_terms(const char *const *term, size_t count, struct
                                    char error_out[SELECT_ERROR_SIZE]);
 /* Reads durations as in age>: false when it is none. */
 must_check bool select_parse_duration(const char *text, uint64_t *ms_out);
+/* What stands before the value: "id=", "age>"; "all" has none. */
+const char *select_key_prefix(enum select_key key);
 /* That term is asked of the envelope. */
 bool select_key_is_envelope(enum select_key key);
 /* Some term needs the envelope. */

@@ -1,74 +1,104 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/core/up.c: the consumer of the up ring.
+/* control/core/up.c: the consumer of the up ring. Pure.
  *
- *   HELLO ─▶ read both logs up to its positions ─▶ INFLIGHT… ─▶ INFLIGHT_END ─▶ running
- *   a missing number ─▶ read both logs from where we stand, ask workers again, want a new attach
+ *   HELLO ─▶ the shell reads both logs up to its positions ─▶ INFLIGHT… ─▶ INFLIGHT_END ─▶ running
+ *   a missing number ─▶ the shell reads both logs from where we stand; then, if something was under
+ *                       way, a new attach is wanted
  *
- * Promise: what the ring says is checked before it is believed; nonsense is dropped and counted,
- *          and can at worst make us read the log.
+ * Promise: what the ring says is checked before it is believed; nonsense is dropped and noted, and
+ *          can at worst make us read the log.
  * Trap:    a dropped entry may have been the last word about an attempt, which no log holds. Only
  *          a new attach, with its set of deliveries under way, settles that.
  */
-#include "control/core/index.h"
+#include "control/core/up.h"
 
-#include "spool/extent.h"
+#include "control/core/apply.h"
+#include "control/core/feed.h"
 
-#include <string.h>
+#include "common/id.h"
+#include "common/limits/message.h"
+#include "common/limits/ring.h"
 
-static void wrong(struct control *c, const struct abi_up *up, const char *what)
+enum { UP_PER_TURN = 512 }; /* entries; each costs about a microsecond */
+
+static void wrong(struct core *c, const struct abi_up *up, const char *what)
 {
-    control_say(c, 4, "ring: entry %llu (type %u) ignored: %s", (unsigned long long)up->number,
-                up->type, what);
+    notes_add(&c->notes, NOTE_RING_ENTRY, what, up->number, up->type);
+}
+
+/* --- reading the logs ------------------------------------------------------------------------ */
+
+static void wish_logs(struct core *c, uint64_t message_to, uint64_t state_to, bool for_hello)
+{
+    struct attach *a = &c->attach;
+    assert(!a->reading);
+    a->reading = true;
+    a->for_hello = for_hello;
+    c->wishes.logs.wanted = true;
+    c->wishes.logs.ticket = a->ticket;
+    c->wishes.logs.message_to = message_to;
+    c->wishes.logs.state_to = state_to;
 }
 
 /* Up messages below `number` were dropped. Both logs are read, as far as they are durable: what is
  * newer comes through the ring, or is in the next gap. The state log's bound first: what it holds
  * speaks of mail that the other's then covers. */
-static void read_gap(struct control *c, uint64_t number)
+static void read_gap(struct core *c, uint64_t number)
 {
     struct attach *a = &c->attach;
-    control_say(c, 6, "ring: %llu entries were dropped, reading the logs",
-                (unsigned long long)(number - a->number));
+    assert(number > a->number);
+    notes_add(&c->notes, NOTE_RING_GAP, NULL, number - a->number, 0);
     a->number = number;
-    uint64_t state_pos = atomic_load_explicit(&a->region->durable_state_pos, memory_order_acquire);
-    uint64_t message_pos =
+    uint64_t state_to = atomic_load_explicit(&a->region->durable_state_pos, memory_order_acquire);
+    uint64_t message_to =
         atomic_load_explicit(&a->region->durable_message_pos, memory_order_acquire);
-    int r = catchup_messages(c, message_pos);
-    if (r == 0) {
-        r = catchup_states(c, state_pos);
+    wish_logs(c, message_to, state_to, false);
+}
+
+void up_logs_read(struct core *c, uint64_t ticket, int error)
+{
+    struct attach *a = &c->attach;
+    if (ticket != a->ticket || !a->reading) {
+        return; /* of an attach before this one: what was read is applied, and that is all */
     }
-    if (r < 0) {
-        /* What the gap held is not known: nothing behind it may be believed, and no segment be
-         * offered, until an attach has read the logs from where they were last known whole. */
-        control_say(c, 3, "cannot read the logs after dropped ring entries: %s", strerror(-r));
+    a->reading = false;
+    if (error != 0) {
+        notes_add(&c->notes, NOTE_LOGS_UNREAD,
+                  a->for_hello ? "at attach" : "after dropped ring entries", (uint64_t)-error, 0);
+        /* Nothing is sent on half the truth, and nothing behind a gap is believed: another attach
+         * reads the logs from where they were last known whole. */
         a->phase = ATTACH_HELLO;
+        a->wanted_again = true;
+        return;
     }
-    if (c->in_flight > 0 || a->phase != ATTACH_RUNNING) {
+    if (a->for_hello) {
+        liveness_advance(&c->journal.liveness, a->hello_message_pos);
+        a->ends_left = a->worker_count;
+        a->phase = ATTACH_INFLIGHT;
+        return;
+    }
+    if (c->flights.count > 0 || a->phase != ATTACH_RUNNING) {
         a->wanted_again = true;
     }
-    for (struct list *l = c->fences.next; l != &c->fences; l = l->next) {
-        struct fence *fence = list_entry(l, struct fence, node);
-        fence->unsent = fence->waiting; /* its answers may be among the dropped */
-    }
+    outbox_fences_again(&c->outbox, a, false);
 }
+
+/* --- entries --------------------------------------------------------------------------------- */
 
 /* The log ends before what we have applied of it: headers of its newest segments are unreadable.
  * What comes now at those positions is other mail. One segment's difference is none: we may have
  * read a batch that is not durable yet. */
-static void look_back(struct control *c, struct seen *seen, const char *log, uint64_t pos)
+static void look_back(struct core *c, struct seen *seen, const char *log, uint64_t pos)
 {
-    if (spool_pos_seq(seen_top(seen)) <= spool_pos_seq(pos) + 1) {
+    if (seen_top(seen) >> 32 <= (pos >> 32) + 1) {
         return;
     }
-    control_say(c, 3, "%s ends at %llu:%u, but was known to reach %llu:%u: segments are unreadable",
-                log, (unsigned long long)spool_pos_seq(pos), spool_pos_offset(pos),
-                (unsigned long long)spool_pos_seq(seen_top(seen)),
-                spool_pos_offset(seen_top(seen)));
-    c->totals.damaged++;
+    notes_add(&c->notes, NOTE_LOG_SHORT, log, pos, 0);
+    c->journal.damaged++;
     seen_lower(seen, pos);
 }
 
-static void take_hello(struct control *c, const struct abi_up *up)
+static void take_hello(struct core *c, const struct abi_up *up)
 {
     struct attach *a = &c->attach;
     if (a->phase != ATTACH_HELLO) {
@@ -78,87 +108,70 @@ static void take_hello(struct control *c, const struct abi_up *up)
     a->start = up->hello.start;
     uint32_t most = LIMIT_DELIVERS_IN_FLIGHT * a->worker_count;
     a->credits = up->hello.credits < most ? up->hello.credits : most;
-    look_back(c, &c->messages, "message log", up->hello.message_pos);
-    look_back(c, &c->states, "state log", up->hello.state_pos);
-    int r = catchup_messages(c, up->hello.message_pos);
-    if (r == 0) {
-        r = catchup_states(c, up->hello.state_pos);
-    }
-    if (r < 0) {
-        /* Not attached then: nothing is sent on half the truth; another attach tries again. */
-        control_say(c, 3, "cannot read the logs at attach: %s", strerror(-r));
-        a->wanted_again = true;
-        return;
-    }
-    liveness_advance(&c->liveness, up->hello.message_pos);
-    down_list_segments(c);
-    a->ends_left = a->worker_count;
-    a->phase = ATTACH_INFLIGHT;
+    a->hello_message_pos = up->hello.message_pos;
+    look_back(c, &c->journal.messages, "message log", up->hello.message_pos);
+    look_back(c, &c->journal.states, "state log", up->hello.state_pos);
+    liveness_restart(&c->journal.liveness);
+    c->wishes.segments = true;
+    wish_logs(c, up->hello.message_pos, up->hello.state_pos, true);
 }
 
-static void take_inflight(struct control *c, const struct abi_up *up)
+static void take_inflight(struct core *c, const struct abi_up *up)
 {
     if (c->attach.phase != ATTACH_INFLIGHT) {
         wrong(c, up, "INFLIGHT out of place");
         return;
     }
-    struct flight *flight = map_find(&c->flights, up->inflight.id);
+    struct flight *flight = flight_find(&c->flights, up->inflight.id);
     if (flight != NULL) {
         flight->confirmed = true;
         return;
     }
-    struct delivery *d = index_find(c, up->inflight.id);
-    if (d != NULL) {
-        delivery_lift(c, d);
+    if (c->flights.count >= (size_t)LIMIT_DELIVERS_IN_FLIGHT * c->attach.worker_count) {
+        wrong(c, up, "more INFLIGHT than credits");
+        return;
     }
-    (void)flight_begin(c, up->inflight.id, d, routes_find_hop(c, up->inflight.hop_id));
+    struct delivery *d = index_find(&c->index, up->inflight.id);
+    struct live *l = d == NULL ? NULL : life_lift(c, d);
+    struct hop *hop = routes_find_hop(&c->routes, up->inflight.hop_id);
+    (void)flight_begin(&c->flights, up->inflight.id, l, hop, seen_top(&c->journal.states),
+                       c->now.now_ns);
     if (d != NULL) {
-        d->last_hop_id = up->inflight.hop_id;
-        delivery_settle(c, d);
+        d->hop = hop == NULL ? 0 : hop->index;
+        (void)life_settle(c, d);
     }
 }
 
 /* What we believed under way and was not told is not: it waits again. */
-static void take_inflight_end(struct control *c, const struct abi_up *up)
+static void take_inflight_end(struct core *c, const struct abi_up *up)
 {
-    if (c->attach.phase != ATTACH_INFLIGHT) {
+    struct attach *a = &c->attach;
+    if (a->phase != ATTACH_INFLIGHT) {
         wrong(c, up, "INFLIGHT_END out of place");
         return;
     }
-    assert(c->attach.ends_left > 0);
-    if (--c->attach.ends_left > 0) {
+    assert(a->ends_left > 0);
+    if (--a->ends_left > 0) {
         return; /* each worker tells its own */
     }
-    size_t at = 0;
-    struct list gone;
-    list_init(&gone);
-    for (struct flight *f = map_next(&c->flights, &at); f != NULL; f = map_next(&c->flights, &at)) {
-        if (!f->confirmed) {
-            list_append(&gone, &f->node);
+    struct list *next;
+    for (struct list *n = c->flights.all.next; n != &c->flights.all; n = next) {
+        next = n->next;
+        struct flight *flight = list_entry(n, struct flight, node);
+        if (!flight->confirmed) {
+            apply_flight_gone(c, flight);
         }
     }
-    while (!list_is_empty(&gone)) {
-        struct flight *f = list_entry(gone.next, struct flight, node);
-        struct delivery *d = f->delivery;
-        list_remove(&f->node);
-        if (d != NULL) {
-            delivery_lift(c, d);
-            d->due_ns = c->now.now_ns;
-        }
-        flight_end(c, f);
-        if (d != NULL) {
-            delivery_settle(c, d);
-        }
-    }
-    flight_count_cut(c);
-    c->attach.phase = ATTACH_RUNNING;
-    control_say(c, 6, "attached to dataplane start %u: %llu deliveries under way", c->attach.start,
-                (unsigned long long)c->in_flight);
+    c->journal.possible_duplicates += flight_count_cut(&c->flights, &c->index);
+    a->phase = ATTACH_RUNNING;
+    notes_add(&c->notes, NOTE_ATTACHED, NULL, a->start, c->flights.count);
 }
 
-static void take_commit(struct control *c, const struct abi_up *up)
+static void take_commit(struct core *c, const struct abi_up *up)
 {
-    struct commit_fact fact = {
+    uint8_t bytes[LIMIT_ENVELOPE_BYTES];
+    struct envelope envelope;
+    struct life_facts fact = {
         .id = up->commit.id,
         .commit_pos = up->commit.commit_pos,
         .first_pos = up->commit.first_pos,
@@ -167,15 +180,22 @@ static void take_commit(struct control *c, const struct abi_up *up)
         .body_bytes = up->commit.body_bytes,
         .rcpt_count = up->commit.rcpt_count,
     };
-    if (!spool_commit_valid(fact.id, fact.first_pos, fact.commit_pos, fact.rcpt_count)) {
+    uint32_t len = up->commit.envelope_bytes;
+    bool known = book_envelope_count(c->rules.book) > 0 && len > 0 &&
+                 envelope_ring_get(&c->attach.envelopes, up->commit.envelope_at, len, bytes) &&
+                 envelope_decode(bytes_of(bytes, len), &envelope);
+    if (len > 0) {
+        envelope_ring_release(&c->attach.envelopes, up->commit.envelope_at, len);
+    }
+    if (!feed_is_message(&fact)) {
         wrong(c, up, "a COMMIT that cannot be");
         return;
     }
-    (void)apply_commit(c, &fact);
-    seen_trim(&c->messages);
+    (void)apply_commit(c, &fact, known ? &envelope : NULL, false);
+    seen_trim(&c->journal.messages);
 }
 
-static void take_state(struct control *c, const struct abi_up *up)
+static void take_state(struct core *c, const struct abi_up *up)
 {
     struct state_fact fact = {
         .id = up->state.id,
@@ -204,20 +224,18 @@ static void take_state(struct control *c, const struct abi_up *up)
         return;
     }
     apply_state(c, &fact);
-    seen_trim(&c->states);
+    seen_trim(&c->journal.states);
 }
 
-static void take_fence(struct control *c, const struct abi_up *up)
+static void take_recycled(struct core *c, const struct abi_up *up)
 {
-    for (struct list *l = c->fences.next; l != &c->fences; l = l->next) {
-        struct fence *fence = list_entry(l, struct fence, node);
-        if (fence->token == up->fence.token && up->fence.worker < LIMIT_WORKERS) {
-            fence->waiting &= ~(1u << up->fence.worker);
-        }
+    if (!liveness_segment_recycled(&c->journal.liveness, up->recycled.seq)) {
+        notes_add(&c->notes, NOTE_RECYCLED_LIVE, NULL, up->recycled.seq, 0);
+        c->journal.damaged++;
     }
 }
 
-static void take(struct control *c, const struct abi_up *up)
+static void take(struct core *c, const struct abi_up *up)
 {
     switch ((enum abi_up_type)up->type) {
     case ABI_UP_HELLO:
@@ -237,53 +255,60 @@ static void take(struct control *c, const struct abi_up *up)
         take_state(c, up);
         return;
     case ABI_UP_FENCE:
-        take_fence(c, up);
+        outbox_fence_answer(&c->outbox, up->fence.token, up->fence.worker);
         return;
     case ABI_UP_RECYCLED:
-        c->attach.free_segments = up->recycled.free_count;
-        if (!liveness_segment_recycled(&c->liveness, up->recycled.seq)) {
-            control_say(c, 3, "segment %llu was recycled while mail in it is live",
-                        (unsigned long long)up->recycled.seq);
-            c->totals.damaged++;
-        }
+        take_recycled(c, up);
         return;
     }
     wrong(c, up, "unknown type");
 }
 
-/* The first entry of a ring has to be HELLO: before it nothing is known to be complete. */
-static bool in_order(struct control *c, const struct abi_up *up)
+/* true: the entry is the next one, and may be taken. The first entry of a ring has to be HELLO:
+ * before it nothing is known to be complete. */
+static bool in_order(struct core *c, const struct abi_up *up)
 {
     struct attach *a = &c->attach;
     if (up->number < a->number) {
         wrong(c, up, "a number that was there before");
         return false;
     }
-    if (up->number > a->number) {
-        read_gap(c, up->number);
-    }
-    a->number = up->number + 1;
     if (a->phase == ATTACH_HELLO && up->type != ABI_UP_HELLO) {
+        a->number = up->number + 1;
         a->wanted_again = true;
         return false;
     }
+    if (up->number > a->number) {
+        a->held = *up;
+        a->has_held = true;
+        read_gap(c, up->number);
+        return false;
+    }
+    a->number++;
     return true;
 }
 
-bool up_turn(struct control *c)
+bool up_turn(struct core *c)
 {
     struct attach *a = &c->attach;
     struct abi_up up;
     int taken = 0;
     uint64_t count = atomic_load_explicit(&a->region->up_count, memory_order_acquire);
-    while (taken < CONTROL_UP_PER_TURN && ring_take(&a->up, &up)) {
+    if (a->has_held && !a->reading) {
+        a->has_held = false;
+        taken++;
+        if (in_order(c, &a->held)) {
+            take(c, &a->held);
+        }
+    }
+    while (!a->reading && taken < UP_PER_TURN && ring_take(&a->up, &up)) {
         taken++;
         if (in_order(c, &up)) {
             take(c, &up);
         }
     }
     /* The last entries may be dropped with none after them. */
-    if (taken < CONTROL_UP_PER_TURN && a->phase != ATTACH_HELLO && count > a->number) {
+    if (!a->reading && taken < UP_PER_TURN && a->phase != ATTACH_HELLO && count > a->number) {
         read_gap(c, count);
         return true;
     }

@@ -16,6 +16,7 @@
 #include "control/shell/shell.h"
 
 #include "common/region.h"
+#include "common/trouble.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -154,7 +155,8 @@ static int take_root(struct link *link)
     if (r == 0) {
         link->root = mem;
     } else if (!link->told_unfit) {
-        log_line(3, "the shared memory of the running dataplane is refused: %s", strerror(-r));
+        log_line(3, "the shared memory of the running dataplane is refused: %s",
+                 trouble_meaning(r));
         link->told_unfit = true;
     }
     return r;
@@ -231,7 +233,7 @@ static void offer(struct link *link, struct control *control, uint64_t now_ns)
     int fd;
     int r = region_make("holdfast-attach", region->size, &fd, &mem);
     if (r < 0) {
-        log_line(3, "cannot make a shared region: %s", strerror(-r));
+        log_line(3, "cannot make a shared region: %s", trouble_meaning(r));
         return;
     }
     region->mem = mem;

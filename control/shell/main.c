@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/shell/main.c: holdfast-control: start, the loop, the end.
  *
- *   config ─▶ folders ─▶ lock ─▶ sockets ─▶ user ─▶ spool ─▶ database ─▶ recover ─▶ READY ─▶ loop
+ *   config ─▶ folders ─▶ lock ─▶ sockets ─▶ user ─▶ spool ─▶ database ─▶ threads ─▶ loop
+ *                                                     loop: recovers beside operators ─▶ READY
  *
  * Promise: it starts whole or says in one line why not. SIGTERM leaves a checkpoint; a kill loses
  *          nothing but time. SIGHUP takes a new configuration, or keeps the old one.
@@ -9,6 +10,7 @@
  *          (common/abi.h), or a message waits for the next tick.
  */
 #include "common/place.h"
+#include "common/trouble.h"
 #include "control/control.h"
 #include "control/shell/listen.h"
 #include "control/shell/setup.h"
@@ -36,7 +38,7 @@ enum {
     EVENTS_MAX = 32,
     TICK_MS = 100,       /* half of LINK_LOOK_NS */
     SEEK_TICK_MS = 20,   /* LINK_SEEK_NS */
-    PENDING_TICK_MS = 2, /* an operator waits for workers to pass a fence */
+    PENDING_TICK_MS = 2, /* an operator waits: for workers to pass a fence, or for a lane */
 };
 
 static const char usage[] =
@@ -61,11 +63,14 @@ struct shell {
     struct trouble trouble; /* of the spool, while we start */
     sqlite3 *db;
     struct control *control;
+    struct threads *threads;
     struct server *server;
     struct link *link;
     int epoll_fd;
     int doorbell_fd;
     int signal_fd;
+    bool reloading;
+    bool reload_again; /* a signal came meanwhile */
     bool end;
 };
 
@@ -150,10 +155,10 @@ static int open_outside(struct shell *s, char error[CONFIG_ERROR_SIZE])
     if (admin_fd < 0) {
         return admin_fd;
     }
-    r = server_create(admin_fd, s->epoll_fd, &s->server);
+    r = server_create(admin_fd, s->epoll_fd, &s->place, &s->server);
     r = r == 0 ? watch_fd(s, s->doorbell_fd) : r;
     if (r < 0) {
-        snprintf(error, CONFIG_ERROR_SIZE, "epoll: %s", strerror(-r));
+        snprintf(error, CONFIG_ERROR_SIZE, "epoll: %s", trouble_meaning(r));
         return r;
     }
     r = place_become(&s->place, error);
@@ -182,13 +187,17 @@ static int open_inside(struct shell *s, bool new_policy, char error[CONFIG_ERROR
         return r;
     }
     control_on_event(s->control, log_event, NULL);
-    r = control_recover(s->control, shell_time());
+    char path[CONFIG_PATH_SIZE + 32];
+    snprintf(path, sizeof path, "%s/policy.db", s->config->state_dir);
+    r = threads_create(s->control, s->config->spool.dir, path, &s->threads);
+    r = r == 0 ? watch_fd(s, threads_wake_fd(s->threads)) : r;
     if (r < 0) {
-        snprintf(error, CONFIG_ERROR_SIZE, "spool %s: recovering the delivery table: %.200s",
-                 s->config->spool.dir, trouble_text(&s->trouble, r));
+        snprintf(error, CONFIG_ERROR_SIZE, "starting the threads of control: %s",
+                 trouble_meaning(r));
         return r;
     }
-    s->io->trouble = NULL;
+    s->io->trouble = NULL; /* from here on the lanes have disks of their own */
+    control_recover(s->control, shell_time());
     s->link = link_create(&s->place);
     return 0;
 }
@@ -201,6 +210,9 @@ static void close_all(struct shell *s)
     if (s->server != NULL) {
         server_destroy(s->server);
         listen_end(&s->place);
+    }
+    if (s->threads != NULL) {
+        threads_destroy(s->threads);
     }
     if (s->control != NULL) {
         control_destroy(s->control);
@@ -233,30 +245,53 @@ static const char *fixed_difference(const struct config *a, const struct config 
     return strcmp(a->spool.dir, b->spool.dir) != 0 ? "spool.dir" : NULL;
 }
 
+/* Beside the loop: a configuration may name half a million recipients. */
+static int load_config(void *ctx, struct config **config_out, char error[CONFIG_ERROR_SIZE])
+{
+    const struct shell *s = ctx; /* only what does not change while we run */
+    int r = config_load(s->config_path, config_out, error);
+    const char *fixed = r < 0 ? NULL : fixed_difference(s->first, *config_out);
+    if (fixed != NULL) {
+        snprintf(error, CONFIG_ERROR_SIZE, "%s changes only with a restart", fixed);
+        config_free(*config_out);
+        *config_out = NULL;
+        r = -EINVAL;
+    }
+    return r;
+}
+
+static void reload(struct shell *s);
+
+static void reloaded(void *ctx, struct config *config, const char *error)
+{
+    struct shell *s = ctx;
+    s->reloading = false;
+    (void)sd_notify(0, "READY=1");
+    if (error != NULL) {
+        log_line(3, "configuration refused, the old one stays: %s", error);
+        config_free(config);
+    } else {
+        if (s->config != s->first) {
+            config_free(s->config);
+        }
+        s->config = config;
+    }
+    if (s->reload_again) {
+        s->reload_again = false;
+        reload(s);
+    }
+}
+
 static void reload(struct shell *s)
 {
-    char error[CONFIG_ERROR_SIZE];
-    struct config *config;
-    if (config_load(s->config_path, &config, error) < 0) {
-        log_line(3, "configuration refused, the old one stays: %s", error);
+    const struct control_reload request = {.load = load_config, .done = reloaded, .ctx = s};
+    if (s->reloading || control_recovered(s->control) != 1) {
+        s->reload_again = true;
         return;
     }
-    const char *fixed = fixed_difference(s->first, config);
-    if (fixed != NULL) {
-        log_line(3, "configuration refused, the old one stays: %s changes only with a restart",
-                 fixed);
-        config_free(config);
-        return;
-    }
-    if (control_reload(s->control, config, shell_time(), error) < 0) {
-        log_line(3, "configuration refused, the old one stays: %s", error);
-        config_free(config);
-        return;
-    }
-    if (s->config != s->first) {
-        config_free(s->config);
-    }
-    s->config = config;
+    s->reloading = true;
+    (void)sd_notify(0, "RELOADING=1");
+    control_reload(s->control, &request, shell_time());
 }
 
 static void take_signals(struct shell *s)
@@ -264,9 +299,7 @@ static void take_signals(struct shell *s)
     struct signalfd_siginfo info;
     while (read(s->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGHUP) {
-            (void)sd_notify(0, "RELOADING=1");
             reload(s);
-            (void)sd_notify(0, "READY=1");
         } else {
             s->end = true;
         }
@@ -315,13 +348,31 @@ static void wait_for_events(struct shell *s, bool worked)
         }
     }
     drain_doorbell(s);
+    threads_drain(s->threads);
     take_signals(s);
 }
 
-static void run(struct shell *s)
+/* 0 in the end, or -errno: it cannot recover. */
+static int run(struct shell *s)
 {
+    bool ready = false;
     while (!s->end) {
-        link_turn(s->link, s->control, shell_now_ns());
+        int recovered = control_recovered(s->control);
+        if (recovered < 0) {
+            return recovered;
+        }
+        if (recovered == 1 && !ready) {
+            ready = true;
+            (void)sd_notify(0, "READY=1");
+            log_line(6, "holdfast-control " HOLDFAST_VERSION " ready");
+            if (s->reload_again) {
+                s->reload_again = false;
+                reload(s);
+            }
+        }
+        if (ready) {
+            link_turn(s->link, s->control, shell_now_ns());
+        }
         bool worked = control_turn(s->control, shell_time());
         server_turn(s->server, s->control);
         wait_for_events(s, worked);
@@ -332,6 +383,7 @@ static void run(struct shell *s)
         log_line(3, "cannot save a checkpoint: %s; the next start reads the logs",
                  trouble_meaning(r));
     }
+    return 0;
 }
 
 int main(int argc, char **argv)
@@ -365,9 +417,14 @@ int main(int argc, char **argv)
         close_all(&s);
         return code;
     }
-    (void)sd_notify(0, "READY=1");
-    log_line(6, "holdfast-control " HOLDFAST_VERSION " ready");
-    run(&s);
+    r = run(&s);
+    if (r < 0) {
+        snprintf(error, sizeof error, "spool %.128s: recovering the delivery table: %s",
+                 s.config->spool.dir, control_recover_error(s.control));
+        code = complain(error, r == -EBADMSG ? EXIT_CONFIG : EXIT_ENVIRONMENT);
+    } else {
+        code = 0;
+    }
     close_all(&s);
-    return 0;
+    return code;
 }

@@ -7,13 +7,13 @@
 #include "common/config.h"
 #include "common/limits/admin.h"
 #include "control/core/mem.h"
+#include "control/shell/peer.h"
 #include "control/shell/shell.h"
 
 #include "common/bytes.h"
 #include "common/list.h"
 
 #include <errno.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,13 +22,25 @@
 
 enum {
     HEADER_BYTES = 4,
-    WHO_SIZE = 64,
+    WELCOMES = 16, /* in one turn */
+};
+
+/* The name of a peer is being looked up. */
+struct naming {
+    struct work work;
+    struct conn *conn;
+    struct peer peer;
+    char who[PEER_WHO_SIZE];
 };
 
 struct conn {
     struct list node;
-    int fd; /* -1: the client is gone, an answer is still pending */
-    char who[WHO_SIZE];
+    struct server *server;
+    int fd; /* -1: the client is gone, an answer or its name is still to come */
+    struct peer peer;
+    char who[PEER_WHO_SIZE];
+    bool named;
+    bool asked; /* it has sent a request */
     uint8_t *in;
     size_t in_len;
     size_t in_capacity;
@@ -44,6 +56,7 @@ struct conn {
 struct server {
     int fd;
     int epoll_fd;
+    const struct place *place;
     struct list conns;
     uint32_t conn_count;
 };
@@ -53,7 +66,7 @@ static void watch(struct server *s, struct conn *conn)
     struct epoll_event event = {.data.ptr = conn};
     if (conn->out != NULL) {
         event.events = EPOLLOUT;
-    } else if (!conn->pending) {
+    } else if (!conn->pending && conn->named) {
         event.events = EPOLLIN;
     }
     int r = epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, conn->fd, &event);
@@ -66,8 +79,8 @@ static void hang_up(struct server *s, struct conn *conn)
         close(conn->fd); /* leaves the epoll set with it */
         conn->fd = -1;
     }
-    if (conn->pending) {
-        return; /* server_turn takes its answer first */
+    if (conn->pending || !conn->named) {
+        return; /* server_turn takes its answer first, or name_done its name */
     }
     list_remove(&conn->node);
     s->conn_count--;
@@ -129,7 +142,13 @@ static void answer_frame(struct conn *conn, struct control *control, struct byte
         refuse(conn, "not a JSON object");
         return;
     }
-    json_t *answer = control_admin(control, request, conn->who, shell_time());
+    char who[PEER_WHO_SIZE];
+    (void)snprintf(who, sizeof who, "%s", conn->who);
+    peer_add_sudo(&conn->peer, json_string_value(json_object_get(request, "sudo_user")), who);
+    (void)json_object_del(request, "sudo_user");
+    conn->asked = true;
+    const struct control_peer peer = {.who = who, .may_act = conn->peer.may_act};
+    json_t *answer = control_admin(control, request, &peer, shell_time());
     json_decref(request);
     const json_t *token = json_object_get(answer, "pending");
     if (json_is_integer(token)) {
@@ -144,7 +163,7 @@ static void answer_frame(struct conn *conn, struct control *control, struct byte
 /* Answers the frames that are whole, one after the other. false: the connection is over. */
 static bool run(struct conn *conn, struct control *control)
 {
-    while (conn->out == NULL && !conn->pending && conn->in_len >= HEADER_BYTES) {
+    while (conn->out == NULL && !conn->pending && conn->named && conn->in_len >= HEADER_BYTES) {
         size_t len = get_be32(conn->in);
         if (len > LIMIT_ADMIN_REQUEST_BYTES) {
             refuse(conn, "the frame is too long");
@@ -175,66 +194,150 @@ static bool receive(struct conn *conn)
     return got > 0;
 }
 
-static void name_peer(int fd, char who[WHO_SIZE])
+static void name_run(struct work *work, struct work_tools *tools)
 {
-    struct ucred cred;
-    socklen_t len = sizeof cred;
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0) {
-        snprintf(who, WHO_SIZE, "unknown");
-        return;
-    }
-    const struct passwd *user = getpwuid(cred.uid);
-    if (user != NULL) {
-        snprintf(who, WHO_SIZE, "%s", user->pw_name);
-    } else {
-        snprintf(who, WHO_SIZE, "uid:%u", (unsigned)cred.uid);
-    }
+    struct naming *naming = (struct naming *)work;
+    (void)tools;
+    peer_name(&naming->peer, naming->who);
 }
 
-/* Who says nothing must not keep others out. The one that was silent the longest is shut down, and
- * hung up when epoll says so: its event may be in the batch under way. */
+static bool name_done(struct work *work, struct control *control)
+{
+    struct naming *naming = (struct naming *)work;
+    struct conn *conn = naming->conn;
+    memcpy(conn->who, naming->who, sizeof conn->who);
+    conn->named = true;
+    mem_free(naming);
+    if (conn->fd >= 0 && flush(conn) && run(conn, control)) {
+        watch(conn->server, conn);
+    } else {
+        hang_up(conn->server, conn);
+    }
+    return true;
+}
+
+static void naming_drop(struct work *work)
+{
+    struct naming *naming = (struct naming *)work;
+    mem_free(naming);
+}
+
+static void ask_name(struct conn *conn, struct control *control)
+{
+    struct naming *naming = mem_zalloc(sizeof *naming);
+    naming->work =
+        (struct work){.lane = WORK_LOOK, .run = name_run, .done = name_done, .drop = naming_drop};
+    naming->conn = conn;
+    naming->peer = conn->peer;
+    works_submit(control_works(control), &naming->work);
+}
+
+static uint32_t count_of(const struct server *s, uid_t uid)
+{
+    uint32_t count = 0;
+    for (const struct list *l = s->conns.next; l != &s->conns; l = l->next) {
+        count += list_entry(l, struct conn, node)->peer.uid == uid;
+    }
+    return count;
+}
+
+/* The most connections that any user has. */
+static uint32_t most_of_one(const struct server *s)
+{
+    uint32_t most = 0;
+    for (const struct list *l = s->conns.next; l != &s->conns; l = l->next) {
+        uint32_t count = count_of(s, list_entry(l, struct conn, node)->peer.uid);
+        most = count > most ? count : most;
+    }
+    return most;
+}
+
+/* Who opens many connections must not keep others out, and no person at a prompt is to go for
+ * them. So one of those who have the most goes, if any of them is idle: first one that has never
+ * asked anything, then the one that was silent for longer, which comes first in the list. It is
+ * shut down, and hung up when epoll says so: its event may be in the batch under way. */
 static void dismiss_idle(struct server *s)
 {
+    struct conn *goes = NULL;
+    uint32_t most = most_of_one(s);
     for (struct list *l = s->conns.next; l != &s->conns; l = l->next) {
         struct conn *conn = list_entry(l, struct conn, node);
-        if (!conn->pending && !conn->dismissed) {
-            conn->dismissed = true;
-            (void)shutdown(conn->fd, SHUT_RDWR);
-            return;
+        bool idle = conn->fd >= 0 && conn->named && !conn->pending && !conn->dismissed;
+        if (idle && count_of(s, conn->peer.uid) == most &&
+            (goes == NULL || (goes->asked && !conn->asked))) {
+            goes = conn;
         }
+    }
+    if (goes != NULL) {
+        goes->dismissed = true;
+        (void)shutdown(goes->fd, SHUT_RDWR);
     }
 }
 
-static void welcome(struct server *s)
+/* One that may do nothing here: told so, and not kept. */
+static void turn_away(int fd)
 {
-    int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0) {
-        return;
-    }
-    if (s->conn_count >= LIMIT_ADMIN_CONNS) {
+    static const char answer[] = "{\"v\":1,\"ok\":false,\"error\":\"you are in neither group that "
+                                 "may use this socket\",\"exit\":1}";
+    uint8_t frame[HEADER_BYTES + sizeof answer];
+    put_be32(frame, sizeof answer - 1);
+    memcpy(frame + HEADER_BYTES, answer, sizeof answer - 1);
+    ssize_t sent = send(fd, frame, HEADER_BYTES + sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)sent; /* a fresh socket has room; if not, it is closed without a word */
+    close(fd);
+}
+
+/* Room for it? A user has half of all places at most, so that there is one for another. */
+static bool make_room(struct server *s, uid_t uid)
+{
+    uint32_t own = count_of(s, uid);
+    if (s->conn_count >= LIMIT_ADMIN_CONNS || own >= LIMIT_ADMIN_CONNS / 2) {
         dismiss_idle(s);
     }
-    if (s->conn_count >= 2 * LIMIT_ADMIN_CONNS) {
+    return s->conn_count < 2 * LIMIT_ADMIN_CONNS && own < LIMIT_ADMIN_CONNS;
+}
+
+/* false: nobody waits. */
+static bool welcome(struct server *s, struct control *control)
+{
+    int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    struct peer peer;
+    if (fd < 0) {
+        return false;
+    }
+    if (!peer_judge(fd, s->place, &peer)) {
         close(fd);
-        return;
+        return true;
+    }
+    if (!peer.may_look) {
+        turn_away(fd);
+        return true;
+    }
+    if (!make_room(s, peer.uid)) {
+        close(fd);
+        return true;
     }
     struct conn *conn = mem_zalloc(sizeof *conn);
     conn->fd = fd;
-    name_peer(fd, conn->who);
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
+    conn->server = s;
+    conn->peer = peer;
+    struct epoll_event event = {.data.ptr = conn}; /* nothing is read before it has a name */
     if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
         close(fd);
-        free(conn);
-        return;
+        mem_free(conn);
+        return true;
     }
     list_append(&s->conns, &conn->node);
     s->conn_count++;
+    ask_name(conn, control);
+    return true;
 }
 
 void server_event(struct server *s, struct control *control, const struct epoll_event *event)
 {
     if (event->data.ptr == s) {
-        welcome(s);
+        for (int n = 0; n < WELCOMES && welcome(s, control); n++) {
+        }
         return;
     }
     struct conn *conn = event->data.ptr;
@@ -289,11 +392,13 @@ bool server_is_waiting(const struct server *s)
     return false;
 }
 
-int server_create(int listen_fd, int epoll_fd, struct server **server_out)
+int server_create(int listen_fd, int epoll_fd, const struct place *place,
+                  struct server **server_out)
 {
     struct server *s = mem_zalloc(sizeof *s);
     s->fd = listen_fd;
     s->epoll_fd = epoll_fd;
+    s->place = place;
     list_init(&s->conns);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = s};
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, s->fd, &event) < 0) {
@@ -310,6 +415,7 @@ void server_destroy(struct server *s)
     while (!list_is_empty(&s->conns)) {
         struct conn *conn = list_entry(s->conns.next, struct conn, node);
         conn->pending = false;
+        conn->named = true; /* no lane runs any more */
         hang_up(s, conn);
     }
     close(s->fd);

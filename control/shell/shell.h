@@ -22,8 +22,10 @@ struct control_time shell_time(void);
 
 struct server;
 /* Serves who connects to `listen_fd` (listen.h), which is the server's from now on; adds it to
- * `epoll_fd`. 0 or -errno, and then it is closed too. */
-must_check int server_create(int listen_fd, int epoll_fd, struct server **server_out);
+ * `epoll_fd`. The place is borrowed: it knows the groups (peer.h). 0 or -errno, and then the socket
+ * is closed too. */
+must_check int server_create(int listen_fd, int epoll_fd, const struct place *place,
+                             struct server **server_out);
 void server_destroy(struct server *server);
 /* An epoll event whose data.ptr is not NULL is the server's. */
 void server_event(struct server *server, struct control *control, const struct epoll_event *event);
@@ -41,6 +43,16 @@ void link_destroy(struct link *link);
 void link_turn(struct link *link, struct control *control, uint64_t now_ns);
 /* The region in use, NULL when detached. */
 struct abi_attach *link_region(struct link *link);
+
+struct threads;
+/* A thread for each lane of control's, each with a disk of its own. 0 or -errno; *threads_out is to
+ * be destroyed in both cases. */
+must_check int threads_create(struct control *control, const char *spool_dir, const char *db_path,
+                              struct threads **threads_out);
+void threads_destroy(struct threads *threads);
+/* Readable when a lane has finished something; drained by threads_drain. */
+int threads_wake_fd(const struct threads *threads);
+void threads_drain(const struct threads *threads);
 
 #define LINK_LOOK_NS (UINT64_C(200) * 1000000)
 /* Without a dataplane, mail waits for us: look more often. */

@@ -3,7 +3,7 @@
  * deliveries that were not done, and up to where the message log was in the table.
  *
  * Promise: hostile bytes are refused; whatever is below the floor and not named here is delivered.
- * Trap:    checkpoint.c writes the layout; the two change together. */
+ */
 #ifndef HOLDFAST_CONTROL_SHELL_SNAPSHOT_H
 #define HOLDFAST_CONTROL_SHELL_SNAPSHOT_H
 
@@ -12,18 +12,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-
-enum {
-    CHECKPOINT_VERSION = 2,
-    CHECKPOINT_VERSION_UNPINNED = 1, /* read, not written: does not tell which segments to keep */
-    CHECKPOINT_TOTALS = 7,           /* numbers of 8 bytes behind the version */
-};
-
-enum rcpt_state {
-    RCPT_WAITING,
-    RCPT_DONE,
-    RCPT_FROZEN,
-};
 
 struct snapshot_delivery {
     uint64_t id;

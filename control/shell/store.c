@@ -10,19 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SCHEMA_VERSION = 1 };
+enum { SCHEMA_VERSION = 2 };
 
 /* An answer for a database that fails its own check. */
 #define REFUSED "the policy database is damaged: restore it; starting empty would release holds"
 
 struct store {
     sqlite3 *db;
-    uint64_t *done_release;
-    size_t done_release_count;
-    size_t done_release_capacity;
-    uint64_t *done_reply;
-    size_t done_reply_count;
-    size_t done_reply_capacity;
 };
 
 static const char schema[] =
@@ -37,11 +31,11 @@ static const char schema[] =
     "CREATE TABLE audit(id INTEGER PRIMARY KEY AUTOINCREMENT, time_ms INTEGER NOT NULL,"
     " who TEXT NOT NULL, cmd TEXT NOT NULL, selection TEXT NOT NULL, reason TEXT NOT NULL,"
     " count INTEGER NOT NULL, result TEXT NOT NULL) STRICT;"
-    "CREATE TABLE pending_release(id INTEGER PRIMARY KEY, rcpts0 INTEGER NOT NULL,"
-    " rcpts1 INTEGER NOT NULL, before_pos INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE jobs(id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL,"
+    " selection TEXT NOT NULL, who TEXT NOT NULL, begun_ms INTEGER NOT NULL,"
+    " before_pos INTEGER NOT NULL, total INTEGER NOT NULL) STRICT;"
     "CREATE TABLE replies(pos INTEGER PRIMARY KEY, text TEXT NOT NULL) STRICT;"
-    "PRAGMA user_version = 1;";
-_Static_assert(LIMIT_RCPTS == 128, "pending_release keeps two words of recipients");
+    "PRAGMA user_version = 2;";
 
 sqlite3 *store_db(const struct store *store)
 {
@@ -221,22 +215,27 @@ int store_open(sqlite3 *db, struct store **store_out, char error[CONFIG_ERROR_SI
     return 0;
 }
 
+struct store *store_borrow(sqlite3 *db)
+{
+    struct store *store = mem_zalloc(sizeof *store);
+    store->db = db;
+    return store;
+}
+
 void store_close(struct store *store)
 {
-    free(store->done_release);
-    free(store->done_reply);
     free(store);
 }
 
 static const struct {
     const char *find_id;
     const char *insert;
-    const char *find_name;
+    const char *all;
 } names_sql[] = {
     [STORE_ROUTES] = {"SELECT id FROM routes WHERE name = ?", "INSERT INTO routes(name) VALUES(?)",
-                      "SELECT name FROM routes WHERE id = ?"},
+                      "SELECT id, name FROM routes"},
     [STORE_HOPS] = {"SELECT id FROM hops WHERE name = ?", "INSERT INTO hops(name) VALUES(?)",
-                    "SELECT name FROM hops WHERE id = ?"},
+                    "SELECT id, name FROM hops"},
 };
 
 int store_name_id(struct store *store, enum store_names which, const char *name, uint32_t *id_out)
@@ -254,24 +253,24 @@ int store_name_id(struct store *store, enum store_names which, const char *name,
     return r;
 }
 
-bool store_name_is_known(struct store *store, enum store_names which, const char *name)
+int store_names_load(struct store *store, enum store_names which,
+                     int (*fn)(void *ctx, uint32_t id, const char *name), void *ctx)
 {
-    uint64_t id = 0;
-    int r = one_number(store_query(store, names_sql[which].find_id, "s", name), &id);
-    return r < 0 || id != 0; /* a database that fails is told of by what comes next */
-}
-
-bool store_id_name(struct store *store, enum store_names which, uint32_t id,
-                   char name_out[LIMIT_NAME_BYTES + 1])
-{
-    sqlite3_stmt *statement = store_query(store, names_sql[which].find_name, "i", id);
-    bool found = statement != NULL && sqlite3_step(statement) == SQLITE_ROW;
-    if (found) {
-        const char *name = (const char *)sqlite3_column_text(statement, 0);
-        snprintf(name_out, LIMIT_NAME_BYTES + 1, "%s", name == NULL ? "" : name);
+    sqlite3_stmt *statement = store_query(store, names_sql[which].all, "");
+    if (statement == NULL) {
+        return -EIO;
+    }
+    int rc;
+    int r = 0;
+    while (r == 0 && (rc = sqlite3_step(statement)) != SQLITE_DONE) {
+        const char *name =
+            rc == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 1) : NULL;
+        r = rc != SQLITE_ROW
+                ? errno_of(rc)
+                : fn(ctx, (uint32_t)sqlite3_column_int64(statement, 0), name == NULL ? "" : name);
     }
     sqlite3_finalize(statement);
-    return found;
+    return r;
 }
 
 int store_meta_set(struct store *store, const char *key, uint64_t value)
@@ -317,50 +316,6 @@ int store_domains_since(struct store *store, uint64_t since_ms,
     return r;
 }
 
-int store_release_add(struct store *store, uint64_t id, const struct rcptset *rcpts,
-                      uint64_t before_pos)
-{
-    return store_run(store_query(store,
-                                 "INSERT INTO pending_release VALUES(?, ?, ?, ?) ON CONFLICT(id) DO"
-                                 " UPDATE SET rcpts0 = rcpts0 | excluded.rcpts0,"
-                                 " rcpts1 = rcpts1 | excluded.rcpts1,"
-                                 " before_pos = excluded.before_pos",
-                                 "llll", id, rcpts->word[0], rcpts->word[1], before_pos));
-}
-
-int store_release_load(struct store *store,
-                       int (*fn)(void *ctx, uint64_t id, const struct rcptset *rcpts,
-                                 uint64_t before_pos),
-                       void *ctx)
-{
-    sqlite3_stmt *statement =
-        store_query(store, "SELECT id, rcpts0, rcpts1, before_pos FROM pending_release", "");
-    if (statement == NULL) {
-        return -EIO;
-    }
-    int rc;
-    int r = 0;
-    while (r == 0 && (rc = sqlite3_step(statement)) != SQLITE_DONE) {
-        if (rc != SQLITE_ROW) {
-            r = errno_of(rc);
-            break;
-        }
-        struct rcptset rcpts = {{(uint64_t)sqlite3_column_int64(statement, 1),
-                                 (uint64_t)sqlite3_column_int64(statement, 2)}};
-        r = fn(ctx, (uint64_t)sqlite3_column_int64(statement, 0), &rcpts,
-               (uint64_t)sqlite3_column_int64(statement, 3));
-    }
-    sqlite3_finalize(statement);
-    return r;
-}
-
-void store_release_done(struct store *store, uint64_t id)
-{
-    store->done_release = mem_grow(store->done_release, &store->done_release_capacity,
-                                   store->done_release_count + 1, sizeof *store->done_release);
-    store->done_release[store->done_release_count++] = id;
-}
-
 int store_reply_add(struct store *store, uint64_t pos, const char *text)
 {
     return store_run(
@@ -380,54 +335,23 @@ bool store_reply_find(struct store *store, uint64_t pos, char *out, size_t out_s
     return found;
 }
 
-void store_reply_done(struct store *store, uint64_t pos)
+int store_replies_done(struct store *store, const uint64_t *pos, size_t count)
 {
-    store->done_reply = mem_grow(store->done_reply, &store->done_reply_capacity,
-                                 store->done_reply_count + 1, sizeof *store->done_reply);
-    store->done_reply[store->done_reply_count++] = pos;
-}
-
-bool store_needs_flush(const struct store *store)
-{
-    return store->done_release_count > 0 || store->done_reply_count > 0;
-}
-
-static int delete_all(struct store *store, const char *sql, const uint64_t *key, size_t count)
-{
-    sqlite3_stmt *statement = store_query(store, sql, "");
-    if (statement == NULL) {
-        return -EIO;
-    }
+    int r = store_begin(store);
+    sqlite3_stmt *statement =
+        r == 0 ? store_query(store, "DELETE FROM replies WHERE pos = ?", "") : NULL;
+    r = r == 0 && statement == NULL ? -EIO : r;
     int rc = SQLITE_DONE;
-    for (size_t i = 0; i < count && rc == SQLITE_DONE; i++) {
+    for (size_t i = 0; r == 0 && i < count && rc == SQLITE_DONE; i++) {
         sqlite3_reset(statement);
-        rc = sqlite3_bind_int64(statement, 1, (sqlite3_int64)key[i]);
+        rc = sqlite3_bind_int64(statement, 1, (sqlite3_int64)pos[i]);
         rc = rc == SQLITE_OK ? sqlite3_step(statement) : rc;
     }
     sqlite3_finalize(statement);
-    return errno_of(rc);
-}
-
-int store_flush(struct store *store)
-{
-    if (!store_needs_flush(store)) {
-        return 0;
-    }
-    int r = store_begin(store);
-    if (r < 0) {
-        return r;
-    }
-    r = delete_all(store, "DELETE FROM pending_release WHERE id = ?", store->done_release,
-                   store->done_release_count);
-    r = r == 0 ? delete_all(store, "DELETE FROM replies WHERE pos = ?", store->done_reply,
-                            store->done_reply_count)
-               : r;
+    r = r == 0 ? errno_of(rc) : r;
     r = r == 0 ? store_commit(store) : r;
     if (r < 0) {
         store_rollback(store);
-        return r;
     }
-    store->done_release_count = 0;
-    store->done_reply_count = 0;
-    return 0;
+    return r;
 }

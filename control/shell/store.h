@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/shell/store.h: the policy database: rules, releases under way, audit, names and their
- * ids.
+/* control/shell/store.h: the policy database: rules, jobs, audit, names and their ids.
  *
  * SQLite with WAL and synchronous=FULL. This file and store*.c are the only ones that speak SQL.
  *
@@ -12,7 +11,6 @@
 #define HOLDFAST_CONTROL_SHELL_STORE_H
 
 #include "common/config_fwd.h"
-#include "common/limits/names.h"
 #include "common/rcptset.h"
 #include "control/core/rules.h"
 
@@ -24,6 +22,8 @@ struct store;
 
 /* Checks (quick_check), makes or migrates the schema. 0 or -errno and a line. */
 must_check int store_open(sqlite3 *db, struct store **store_out, char error_out[CONFIG_ERROR_SIZE]);
+/* On an open handle of a database that store_open has checked: to read. */
+struct store *store_borrow(sqlite3 *db);
 void store_close(struct store *store);
 const char *store_error(const struct store *store);
 
@@ -38,11 +38,9 @@ enum store_names {
 /* The id of a name, given now if it has none yet. */
 must_check int store_name_id(struct store *store, enum store_names which, const char *name,
                              uint32_t *id_out);
-/* Whether a configuration ever had it. */
-bool store_name_is_known(struct store *store, enum store_names which, const char *name);
-/* The name that once had the id; false: never given. */
-must_check bool store_id_name(struct store *store, enum store_names which, uint32_t id,
-                              char name_out[LIMIT_NAME_BYTES + 1]);
+/* Every name that was ever given an id. */
+must_check int store_names_load(struct store *store, enum store_names which,
+                                int (*fn)(void *ctx, uint32_t id, const char *name), void *ctx);
 
 must_check int store_meta_set(struct store *store, const char *key, uint64_t value);
 /* 0 when it was never set. */
@@ -76,21 +74,27 @@ must_check int store_audit_add(struct store *store, const struct store_audit *au
 /* The newest `limit`, newest first. */
 must_check int store_audit_list(struct store *store, uint32_t limit, json_t *entries);
 
-/* A release under way: of recipients frozen by state records below `before_pos`. */
-must_check int store_release_add(struct store *store, uint64_t id, const struct rcptset *rcpts,
-                                 uint64_t before_pos);
-must_check int store_release_load(struct store *store,
-                                  int (*fn)(void *ctx, uint64_t id, const struct rcptset *rcpts,
-                                            uint64_t before_pos),
-                                  void *ctx);
-/* Forgets one: gathered, made durable by store_flush; a crash before only repeats it. */
-void store_release_done(struct store *store, uint64_t id);
+/* A job that goes on after a restart: release of what `select` (JSON text) means, frozen by state
+ * records below `before_pos`. */
+struct store_job {
+    uint32_t id;
+    const char *select;
+    const char *who;
+    uint64_t begun_ms;
+    uint64_t before_pos;
+    uint64_t total; /* deliveries, as planned */
+};
+/* Gives the job its id. */
+must_check int store_job_add(struct store *store, struct store_job *job);
+must_check int store_job_done(struct store *store, uint32_t id);
+must_check int store_jobs_load(struct store *store,
+                               int (*fn)(void *ctx, const struct store_job *job), void *ctx);
+
 /* Replies that outlive their state segment. */
 must_check int store_reply_add(struct store *store, uint64_t pos, const char *text);
 must_check bool store_reply_find(struct store *store, uint64_t pos, char *out, size_t out_size);
-void store_reply_done(struct store *store, uint64_t pos);
-bool store_needs_flush(const struct store *store);
-must_check int store_flush(struct store *store);
+/* Nobody needs those any more. */
+must_check int store_replies_done(struct store *store, const uint64_t *pos, size_t count);
 
 /* Between store.c and store_rules.c. */
 sqlite3 *store_db(const struct store *store);

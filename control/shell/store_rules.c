@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/shell/store_rules.c: rules and audit in the policy database. See store.h. */
+/* control/shell/store_rules.c: rules, audit and jobs in the policy database. See store.h. */
 #include "control/shell/store.h"
 
 #include <errno.h>
@@ -119,4 +119,50 @@ int store_audit_list(struct store *store, uint32_t limit, json_t *entries)
     }
     sqlite3_finalize(statement);
     return rc == SQLITE_DONE ? 0 : -EIO;
+}
+
+int store_job_add(struct store *store, struct store_job *job)
+{
+    int r = store_run(store_query(store,
+                                  "INSERT INTO jobs(kind, selection, who, begun_ms, before_pos,"
+                                  " total) VALUES('release', ?, ?, ?, ?, ?)",
+                                  "sslll", job->select, job->who, job->begun_ms, job->before_pos,
+                                  job->total));
+    if (r == 0) {
+        job->id = (uint32_t)sqlite3_last_insert_rowid(store_db(store));
+    }
+    return r;
+}
+
+int store_job_done(struct store *store, uint32_t id)
+{
+    return store_run(store_query(store, "DELETE FROM jobs WHERE id = ?", "i", id));
+}
+
+int store_jobs_load(struct store *store, int (*fn)(void *ctx, const struct store_job *job),
+                    void *ctx)
+{
+    sqlite3_stmt *statement =
+        store_query(store,
+                    "SELECT id, selection, who, begun_ms, before_pos, total FROM jobs"
+                    " WHERE kind = 'release' ORDER BY id",
+                    "");
+    if (statement == NULL) {
+        return -EIO;
+    }
+    int rc;
+    int r = 0;
+    while (r == 0 && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
+        const char *select = (const char *)sqlite3_column_text(statement, 1);
+        const char *who = (const char *)sqlite3_column_text(statement, 2);
+        const struct store_job job = {.id = (uint32_t)sqlite3_column_int64(statement, 0),
+                                      .select = select == NULL ? "" : select,
+                                      .who = who == NULL ? "" : who,
+                                      .begun_ms = (uint64_t)sqlite3_column_int64(statement, 3),
+                                      .before_pos = (uint64_t)sqlite3_column_int64(statement, 4),
+                                      .total = (uint64_t)sqlite3_column_int64(statement, 5)};
+        r = fn(ctx, &job);
+    }
+    sqlite3_finalize(statement);
+    return r != 0 ? r : rc == SQLITE_DONE ? 0 : -EIO;
 }

@@ -12,6 +12,8 @@
 #include "tests/sim/trace.h"
 
 #include <inttypes.h>
+#include "tests/sim/relay_parts.h"
+
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,8 +25,10 @@ static json_t *ask(struct world *w, const char *request_text)
 {
     json_t *request = json_loads(request_text, 0, NULL);
     assert(request != NULL);
+    static const struct control_peer peer = {.who = "sim", .may_act = true};
     struct relay *r = w->relay;
-    json_t *answer = control_admin(r->control.control, request, "sim", relay_time(r));
+    json_t *answer = control_admin(r->control.control, request, &peer, relay_time(r));
+    answer = relay_await(r, answer, false);
     json_decref(request);
     assert(answer != NULL);
     if (!json_is_true(json_object_get(answer, "ok"))) {

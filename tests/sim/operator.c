@@ -240,7 +240,9 @@ static void release(struct world *w)
              rng_percent(&o->rng, 10) ? ",\"dry_run\":true" : "");
     mail_pardon_loops(w->ledger); /* also when the answer is lost */
     w->relay->curse.budget += 2;
+    w->relay->ask.hasty = true;
     json_t *answer = relay_ask(w->relay, request);
+    w->relay->ask.hasty = false;
     trace_say("operator: %s: %" PRIu64, request, number(answer, "released"));
     json_decref(answer);
     if (rng_percent(&o->rng, 60)) {

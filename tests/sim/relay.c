@@ -267,16 +267,26 @@ static bool turn_worker(struct relay *r)
     return worker_turn(r->dataplane.worker, trace.now_ns, relay_time(r).wall_ms);
 }
 
+/* A turn of the loop, then some of what is done beside it. */
+static bool turn_control_once(struct relay *r)
+{
+    bool worked = control_turn(r->control.control, relay_time(r));
+    for (uint64_t n = rng_below(&r->rng, 4); n > 0; n--) {
+        worked = control_work(r->control.control) || worked;
+    }
+    return worked || works_busy(control_works(r->control.control));
+}
+
 static bool turn_control(struct relay *r)
 {
     if (!r->starved) {
-        return control_turn(r->control.control, relay_time(r));
+        return turn_control_once(r);
     }
     /* It wants to read what it missed while it was deaf, and cannot: in this turn, or the first one
      * that wants to. */
     uint64_t before = simdisk_error_count(r->disk);
     simdisk_process_starve(r->control.io, true);
-    bool worked = control_turn(r->control.control, relay_time(r));
+    bool worked = turn_control_once(r);
     simdisk_process_starve(r->control.io, false);
     r->starved = simdisk_error_count(r->disk) == before;
     return worked;
@@ -356,6 +366,7 @@ uint64_t relay_next_ns(const struct relay *r)
     earlier(&next, r->deaf_until_ns != 0 ? r->deaf_until_ns : UINT64_MAX);
     if (r->control.up && r->paused_until_ns == 0) {
         earlier(&next, control_next_ns(r->control.control));
+        earlier(&next, works_busy(control_works(r->control.control)) ? 0 : UINT64_MAX);
         earlier(&next, simdisk_next_ns(r->control.io));
         earlier(&next, r->control.dataplane_gone ? r->control.notice_ns : UINT64_MAX);
         earlier(&next, r->reattach_ns > trace.now_ns ? r->reattach_ns : UINT64_MAX);

@@ -92,7 +92,9 @@ struct relay {
     struct {
         json_t *request;
         json_t *answer;
+        bool hasty; /* the next one that releases may not wait for its answer */
     } ask;
+    bool reloading;
 
     struct abi_attach *region; /* control's newest */
     uint64_t epoch;

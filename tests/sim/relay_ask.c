@@ -29,11 +29,40 @@ bool __wrap_ring_put(struct ring_end *producer, const void *message)
     return __real_ring_put(producer, message);
 }
 
+/* Turns control until the answer is there, or nothing more happens by itself: then it stays
+ * pending. `hasty`: somebody does not wait, and what was begun goes on without. */
+json_t *relay_await(struct relay *r, json_t *answer, bool hasty)
+{
+    struct control *c = r->control.control;
+    const json_t *pending = json_object_get(answer, "pending");
+    if (pending == NULL) {
+        return answer;
+    }
+    uint64_t token = (uint64_t)json_integer_value(pending);
+    if (hasty) {
+        control_admin_forget(c, token);
+        return answer;
+    }
+    for (bool worked = true; worked;) {
+        worked = control_turn(c, relay_time(r));
+        worked = control_work(c) || worked || works_busy(control_works(c));
+        json_t *ready = control_admin_ready(c, token, relay_time(r));
+        if (ready != NULL) {
+            json_decref(answer);
+            return ready;
+        }
+    }
+    return answer;
+}
+
 /* --- operators ------------------------------------------------------------------------------- */
 
 static bool ask(struct relay *r)
 {
-    r->ask.answer = control_admin(r->control.control, r->ask.request, "operator", relay_time(r));
+    static const struct control_peer peer = {.who = "operator", .may_act = true};
+    struct control *c = r->control.control;
+    r->ask.answer = control_admin(c, r->ask.request, &peer, relay_time(r));
+    r->ask.answer = relay_await(r, r->ask.answer, r->ask.hasty && rng_percent(&r->rng, 40));
     return true;
 }
 
@@ -56,15 +85,34 @@ json_t *relay_answer(struct relay *r, uint64_t token)
     return r->control.up ? control_admin_ready(r->control.control, token, relay_time(r)) : NULL;
 }
 
-static bool reload(struct relay *r)
+static int load_config(void *ctx, struct config **config_out, char error[CONFIG_ERROR_SIZE])
 {
-    char error[CONFIG_ERROR_SIZE] = "";
-    struct config *config = campus_config(r->campus, r->removed);
-    int result = control_reload(r->control.control, config, relay_time(r), error);
-    if (result < 0) {
+    const struct relay *r = ctx;
+    (void)error;
+    *config_out = campus_config(r->campus, r->removed);
+    return 0;
+}
+
+static void reloaded(void *ctx, struct config *config, const char *error)
+{
+    struct relay *r = ctx;
+    r->reloading = false;
+    if (error != NULL) {
         trace_break(BREACH_OTHER, "control does not take a configuration: %s", error);
     } else {
         r->control.config = config;
+    }
+}
+
+static bool reload(struct relay *r)
+{
+    struct control *c = r->control.control;
+    const struct control_reload request = {.load = load_config, .done = reloaded, .ctx = r};
+    r->reloading = true;
+    control_reload(c, &request, relay_time(r));
+    while (r->reloading) {
+        bool worked = control_turn(c, relay_time(r));
+        (void)(control_work(c) || worked);
     }
     return true;
 }

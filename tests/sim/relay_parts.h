@@ -5,6 +5,9 @@
 
 #include "tests/sim/relay.h"
 
+/* relay_ask.c: the answer to a request that may be pending, once it is complete; still pending when
+ * control waits for others. `hasty`: does not wait. */
+json_t *relay_await(struct relay *relay, json_t *answer, bool hasty);
 /* Runs fn as that process, which may be killed in it: then true. */
 bool relay_run(struct relay *relay, enum relay_actor actor, bool (*fn)(struct relay *relay));
 void relay_strike(struct relay *relay, enum relay_crash crash);

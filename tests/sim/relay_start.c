@@ -122,7 +122,13 @@ bool relay_start_control(struct relay *r)
         return control_failed(r, error_text, error);
     }
     control_on_event(r->control.control, say_event, NULL);
-    error = control_recover(r->control.control, relay_time(r));
+    control_set_pace(r->control.control, (uint32_t)rng_spread(&r->rng, 1, 4096));
+    control_recover(r->control.control, relay_time(r));
+    while ((error = control_recovered(r->control.control)) == 0) {
+        bool worked = control_turn(r->control.control, relay_time(r));
+        (void)(control_work(r->control.control) || worked);
+    }
+    error = error > 0 ? 0 : error;
     if (error < 0) {
         return control_failed(r, "recovery", error);
     }

@@ -73,7 +73,13 @@ static void start_control(struct fake *f)
     char error[CONFIG_ERROR_SIZE] = "";
     int r = control_create(f->config, f->db, f->control_io, f->time, &f->control, error);
     cr_assert_eq(r, 0, "%s", error);
-    cr_assert_eq(control_recover(f->control, f->time), 0);
+    control_recover(f->control, f->time);
+    int recovered;
+    while ((recovered = control_recovered(f->control)) == 0) {
+        bool worked = control_turn(f->control, f->time);
+        (void)(control_work(f->control) || worked);
+    }
+    f->recovered = recovered;
 }
 
 struct fake *fake_create(void)
@@ -459,6 +465,7 @@ void fake_turn(struct fake *f, uint64_t ms)
     }
     for (int i = 0; worked && i < 1000; i++) {
         worked = control_turn(f->control, f->time);
+        worked = control_work(f->control) || worked || works_busy(control_works(f->control));
         while (f->region != NULL && ring_take(&f->down, &down)) {
             take_down(f, &down);
             worked = true;
@@ -488,6 +495,24 @@ bool fake_was_sent(const struct fake *f, uint64_t id)
     return fake_times_sent(f, id) > 0;
 }
 
+/* The answer, or still pending when control waits for the dataplane. */
+static json_t *await(struct fake *f, json_t *answer)
+{
+    const json_t *pending = json_object_get(answer, "pending");
+    bool worked = pending != NULL;
+    while (worked) {
+        worked = control_turn(f->control, f->time);
+        worked = control_work(f->control) || worked || works_busy(control_works(f->control));
+        json_t *ready =
+            control_admin_ready(f->control, (uint64_t)json_integer_value(pending), f->time);
+        if (ready != NULL) {
+            json_decref(answer);
+            return ready;
+        }
+    }
+    return answer;
+}
+
 json_t *fake_admin(struct fake *f, const char *request)
 {
     char *text = strdup(request);
@@ -497,10 +522,11 @@ json_t *fake_admin(struct fake *f, const char *request)
     json_t *json = json_loads(text, 0, NULL);
     cr_assert_not_null(json, "%s", text);
     json_object_set_new(json, "v", json_integer(1));
-    json_t *answer = control_admin(f->control, json, "tester", f->time);
+    static const struct control_peer peer = {.who = "tester", .may_act = true};
+    json_t *answer = control_admin(f->control, json, &peer, f->time);
     json_decref(json);
     free(text);
-    return answer;
+    return await(f, answer);
 }
 
 json_int_t fake_total(struct fake *f, const char *key)
@@ -529,4 +555,33 @@ const char *fake_state_of(struct fake *f, uint64_t id, char out[32])
     snprintf(out, 32, "%s", state == NULL ? "" : state);
     json_decref(answer);
     return out;
+}
+
+static int load_config(void *ctx, struct config **config_out, char error[CONFIG_ERROR_SIZE])
+{
+    const struct fake *f = ctx;
+    (void)error;
+    *config_out = f->next_config;
+    return 0;
+}
+
+static void reloaded(void *ctx, struct config *config, const char *error)
+{
+    struct fake *f = ctx;
+    (void)config;
+    f->reload_over = true;
+    f->reload_error = error == NULL ? 0 : -1;
+}
+
+int fake_reload(struct fake *f, struct config *config)
+{
+    const struct control_reload request = {.load = load_config, .done = reloaded, .ctx = f};
+    f->next_config = config;
+    f->reload_over = false;
+    control_reload(f->control, &request, f->time);
+    while (!f->reload_over) {
+        bool worked = control_turn(f->control, f->time);
+        (void)(control_work(f->control) || worked);
+    }
+    return f->reload_error;
 }

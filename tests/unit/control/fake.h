@@ -47,6 +47,10 @@ struct fake {
     uint32_t recycle_count;
     uint64_t state_recycle;
     uint64_t fence;
+    int recovered; /* of the last start: 1, or -errno */
+    struct config *next_config;
+    bool reload_over;
+    int reload_error;
     bool echo; /* fences and state commands are answered at once */
 };
 
@@ -54,6 +58,8 @@ struct fake {
  * Control is created and recovered, not attached. */
 struct fake *fake_create(void);
 void fake_destroy(struct fake *f);
+/* Another configuration, in force when this returns 0. */
+int fake_reload(struct fake *f, struct config *config);
 /* Control dies and starts again on the same folder and database. `clean`: with a checkpoint. */
 void fake_restart_control(struct fake *f, bool clean);
 /* Fresh rings and HELLO with those in flight. */

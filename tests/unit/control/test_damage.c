@@ -2,7 +2,7 @@
 /* tests/unit/control/test_damage.c: what becomes unreadable is shown and kept, not overwritten. */
 #include "tests/unit/control/fake.h"
 
-#include "control/core/core.h"
+#include "control/shell/parts.h"
 #include "control/shell/snapshot.h"
 
 #include <criterion/criterion.h>
@@ -93,34 +93,6 @@ Test(damage, segment_of_an_unreadable_record_is_kept)
     }
 }
 
-/* A checkpoint of the version before does not tell what is kept: it is found again. */
-Test(damage, checkpoint_that_does_not_tell_the_kept_segments_is_read)
-{
-    uint64_t seq = damage_one();
-    uint64_t message_pos;
-    uint64_t state_pos;
-    uint64_t older_pos;
-    void *blob;
-    size_t len;
-    cr_assert_eq(control_checkpoint(f->control, f->time), 0);
-    cr_assert_eq(
-        spool_checkpoint_load(f->control_io, &message_pos, &state_pos, &older_pos, &blob, &len), 0);
-    uint8_t *bytes = blob;
-    cr_assert_eq(bytes[0], 2);
-    cr_assert_eq(bytes[len - 16], 1); /* count, then the sequence */
-    cr_assert_eq(bytes[len - 8], seq);
-    bytes[0] = 1;
-    cr_assert_eq(
-        spool_checkpoint_save(f->control_io, message_pos, state_pos, bytes_of(bytes, len - 16)), 0);
-    free(blob);
-    fake_restart_control(f, false);
-    fake_forget_sent(f);
-    fake_attach(f, NULL, 0);
-    fake_turn(f, 10000);
-    cr_assert_not(was_offered(seq));
-    cr_assert(was_offered(seq + 1));
-}
-
 /* A message whose first record lies in a segment of its own, before two others. */
 static uint64_t split_mail(uint64_t *id_out)
 {
@@ -185,8 +157,9 @@ Test(damage, after_a_gap_only_what_is_durable_is_read)
 Test(damage, log_that_ends_before_what_is_known)
 {
     uint64_t position = spool_writer_message_pos(f->writer);
-    seen_raise(&f->control->messages, position + (UINT64_C(5) << 32));
-    seen_raise(&f->control->states, spool_writer_state_pos(f->writer) + (UINT64_C(5) << 32));
+    seen_raise(&f->control->core.journal.messages, position + (UINT64_C(5) << 32));
+    seen_raise(&f->control->core.journal.states,
+               spool_writer_state_pos(f->writer) + (UINT64_C(5) << 32));
     fake_attach(f, NULL, 0);
     fake_turn(f, 0);
     cr_assert_eq(fake_total(f, "damaged"), 2);
@@ -239,7 +212,7 @@ Test(damage, snapshot_names_what_is_not_done)
     struct others o = {.count = 0};
     uint64_t floor;
     cr_assert_eq(snapshot_read(bytes_of(blob, len), &floor, take_other, &o), 0);
-    cr_assert_eq(floor, f->control->messages.floor);
+    cr_assert_eq(floor, f->control->core.journal.messages.floor);
     cr_assert_eq(o.count, 2);
     for (uint32_t i = 0; i < o.count; i++) {
         cr_assert(o.delivery[i].id == partly || o.delivery[i].id == waits);

@@ -4,7 +4,7 @@
 #include "tests/unit/control/fake.h"
 
 #include "common/config.h"
-#include "control/core/core.h"
+#include "control/core/apply.h"
 
 #include <criterion/criterion.h>
 #include <time.h>
@@ -99,15 +99,14 @@ Test(delivery, backoff_doubles_to_its_bound_and_is_the_same_for_the_same_id)
 {
     uint64_t before = 0;
     for (uint32_t n = 1; n < 40; n++) {
-        uint64_t delay = scheduler_backoff_ns(77, n, 1000, 60000);
+        uint64_t delay = apply_backoff_ns(77, n, 1000, 60000);
         cr_assert_leq(delay, 60000 * UINT64_C(1000000));
         cr_assert_geq(delay, 750 * UINT64_C(1000000));
         cr_assert(n > 5 || delay > before);
-        cr_assert_eq(delay, scheduler_backoff_ns(77, n, 1000, 60000));
+        cr_assert_eq(delay, apply_backoff_ns(77, n, 1000, 60000));
         before = delay;
     }
-    cr_assert_neq(scheduler_backoff_ns(77, 9, 1000, 60000),
-                  scheduler_backoff_ns(78, 9, 1000, 60000));
+    cr_assert_neq(apply_backoff_ns(77, 9, 1000, 60000), apply_backoff_ns(78, 9, 1000, 60000));
 }
 
 Test(delivery, hop_takes_no_more_than_its_connections_and_all_no_more_than_the_credits)
@@ -389,16 +388,15 @@ Test(delivery, our_own_trouble_is_tried_again_after_a_second_without_a_mark)
 Test(delivery, of_an_unknown_route_is_an_orphan_until_the_route_returns)
 {
     char state[32];
-    char error[CONFIG_ERROR_SIZE];
     struct config fewer = *f->config;
     fewer.route_count = 2;
+    cr_assert_eq(fake_reload(f, &fewer), 0);
     uint64_t id = fake_simple(f, 3);
-    cr_assert_eq(control_reload(f->control, &fewer, f->time, error), 0);
     fake_turn(f, 3600 * 1000);
     cr_assert_not(fake_was_sent(f, id));
     cr_assert_str_eq(fake_state_of(f, id, state), "orphan");
     cr_assert_eq(fake_total(f, "held"), 1);
-    cr_assert_eq(control_reload(f->control, f->config, f->time, error), 0);
+    cr_assert_eq(fake_reload(f, f->config), 0);
     fake_turn(f, 0);
     cr_assert(fake_was_sent(f, id));
     uint64_t stranger = fake_simple(f, 999);

@@ -5,6 +5,7 @@
 
 #include "control/core/core.h"
 
+#include <errno.h>
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
@@ -423,6 +424,18 @@ Test(log, replies_of_frozen_mail_outlive_their_state_segment)
     (void)text;
 }
 
+/* Recovers that control: 1, or -errno. */
+static int recover(struct control *c)
+{
+    int recovered;
+    control_recover(c, f->time);
+    while ((recovered = control_recovered(c)) == 0) {
+        bool worked = control_turn(c, f->time);
+        (void)(control_work(c) || worked);
+    }
+    return recovered;
+}
+
 /* What a checkpoint says of a place is checked like the ring's word, although its checksum is good:
  * here the first record moves two thousand million segments away from the last. */
 Test(log, a_checkpoint_with_a_message_in_no_place_is_refused)
@@ -446,7 +459,7 @@ Test(log, a_checkpoint_with_a_message_in_no_place_is_refused)
     char error[CONFIG_ERROR_SIZE];
     struct control *c;
     cr_assert_eq(control_create(f->config, f->db, f->control_io, f->time, &c, error), 0);
-    cr_assert_eq(control_recover(c, f->time), -EBADMSG);
+    cr_assert_eq(recover(c), -EBADMSG);
     control_destroy(c);
 }
 
@@ -457,6 +470,6 @@ Test(log, damaged_checkpoint_versions_are_refused)
     char error[CONFIG_ERROR_SIZE];
     struct control *c;
     cr_assert_eq(control_create(f->config, f->db, f->control_io, f->time, &c, error), 0);
-    cr_assert_lt(control_recover(c, f->time), 0);
+    cr_assert_eq(recover(c), -EBADMSG);
     control_destroy(c);
 }

@@ -4,6 +4,8 @@
 #include "control/core/liveness.h"
 #include "control/core/map.h"
 #include "control/core/seen.h"
+#include "control/core/select.h"
+#include "control/admin/select_json.h"
 
 #include <criterion/criterion.h>
 

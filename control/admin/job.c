@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/admin/job.c: see job.h. */
+#include "control/admin/job.h"
+
+#include "control/core/mem.h"
+
+#include <stdlib.h>
+
+void *job_create(struct control *c, size_t size, struct admin_request *request,
+                 bool (*step)(struct job *job, struct control *c))
+{
+    assert(size >= sizeof(struct job) && step != NULL);
+    struct job *job = mem_zalloc(size);
+    job->request = *request;
+    request->json = NULL; /* the job's now */
+    request->select_text = NULL;
+    job->step = step;
+    job->token = ++c->job_token;
+    list_append(&c->jobs, &job->node);
+    return job;
+}
+
+static void end(struct job *job)
+{
+    if (job->fini != NULL) {
+        job->fini(job);
+    }
+    list_remove(&job->node);
+    json_decref(job->request.json);
+    json_decref(job->answer);
+    free(job->request.select_text);
+    mem_free(job);
+}
+
+void job_submit(struct job *job, struct control *c, struct work *work)
+{
+    assert(!job->under_way);
+    job->under_way = true;
+    works_submit(&c->works, work);
+}
+
+bool jobs_turn(struct control *c)
+{
+    bool worked = false;
+    struct list *next;
+    for (struct list *l = c->jobs.next; l != &c->jobs; l = next) {
+        next = l->next;
+        struct job *job = list_entry(l, struct job, node);
+        if (job->under_way) {
+            continue;
+        }
+        if (job->over || (job->forgotten && (job->looks || job->answer != NULL))) {
+            end(job);
+        } else if (job->answer == NULL) {
+            worked = job->step(job, c) || worked;
+        }
+    }
+    return worked;
+}
+
+void jobs_fini(struct control *c)
+{
+    while (!list_is_empty(&c->jobs)) {
+        end(list_entry(c->jobs.next, struct job, node));
+    }
+}
+
+size_t jobs_count(const struct control *c, bool background)
+{
+    size_t count = 0;
+    for (const struct list *l = c->jobs.next; l != &c->jobs; l = l->next) {
+        count += list_entry(l, struct job, node)->background == background;
+    }
+    return count;
+}
+
+static struct job *find(struct control *c, uint64_t token)
+{
+    for (struct list *l = c->jobs.next; l != &c->jobs; l = l->next) {
+        struct job *job = list_entry(l, struct job, node);
+        if (job->token == token && !job->background) {
+            return job;
+        }
+    }
+    return NULL;
+}
+
+json_t *control_admin_ready(struct control *c, uint64_t token, struct control_time time)
+{
+    c->core.now = time;
+    struct job *job = find(c, token);
+    if (job == NULL) {
+        return json_pack("{sisbsssi}", "v", 1, "ok", 0, "error", "no such request is pending",
+                         "exit", 1);
+    }
+    if (job->answer == NULL) {
+        return NULL;
+    }
+    json_t *answer = json_incref(job->answer);
+    job->forgotten = true;
+    return answer;
+}
+
+void control_admin_forget(struct control *c, uint64_t token)
+{
+    struct job *job = find(c, token);
+    if (job != NULL) {
+        job->forgotten = true;
+    }
+}

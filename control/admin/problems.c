@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/admin/problems.c: see problems.h.
+ *
+ * Trap: mail that waits is no problem by itself; mail that has waited for longer than its route's
+ *       objective is. */
+#include "control/admin/problems.h"
+
+#include "common/counters.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+/* A hop with mail under way and no word for so long is mute: longer than any one command may take
+ * by RFC 5321 section 4.5.3.2.6. */
+#define MUTE_NS (UINT64_C(600) * 1000000000)
+/* A rule that held nothing for so long after it was made matches nothing. */
+#define IDLE_MS (UINT64_C(3600) * 1000)
+
+struct problems {
+    json_t *list;
+    int level;
+};
+
+void problems_sum(const struct control *c, struct problems_sums *s)
+{
+    *s = (struct problems_sums){.frozen_rcpts = 0};
+    for (size_t at = 1; at <= c->core.routes.route_count; at++) {
+        const struct route *r = routes_at(&c->core.routes, at);
+        for (int i = 0; i < DELIVERY_STATE_COUNT; i++) {
+            s->state[i].deliveries += r->tally[i].deliveries;
+            s->state[i].rcpts += r->tally[i].rcpts;
+        }
+        for (int i = 0; i < OUTCOME_COUNT; i++) {
+            s->frozen_rcpts += r->frozen_rcpts[i];
+        }
+    }
+}
+
+bool problems_has_mail(const struct route *r)
+{
+    uint64_t deliveries = 0;
+    for (int i = 0; i < DELIVERY_STATE_COUNT; i++) {
+        deliveries += r->tally[i].deliveries;
+    }
+    return deliveries > 0;
+}
+
+__attribute__((format(printf, 5, 6))) static void add(struct problems *p, const char *what,
+                                                      int level, const char *what_to_do,
+                                                      const char *format, ...)
+{
+    char text[320];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    json_t *o = json_object();
+    admin_set_text(o, "what", bytes_str(what));
+    admin_set_number(o, "level", (uint64_t)level);
+    admin_set_words(o, "text", text);
+    admin_set_words(o, "do", what_to_do);
+    p->level = level > p->level ? level : p->level;
+    /* Worst first, else in the order of their finding. */
+    size_t at = 0;
+    while (at < json_array_size(p->list) &&
+           json_integer_value(json_object_get(json_array_get(p->list, at), "level")) >= level) {
+        at++;
+    }
+    json_array_insert_new(p->list, at, o);
+}
+
+static void check_spool(struct problems *p, const struct control *c)
+{
+    const struct abi_attach *region = c->core.attach.region;
+    if (c->core.attach.phase != ATTACH_RUNNING) {
+        add(p, "detached", 2, "see whether holdfast-dataplane runs, and its log",
+            "no dataplane is attached: mail does not come in through it, and nothing is delivered");
+    }
+    if (region == NULL) {
+        return;
+    }
+    uint32_t state = atomic_load_explicit(&region->spool_state, memory_order_relaxed);
+    uint64_t free_segments =
+        atomic_load_explicit(&region->counter[COUNTER_segments_free], memory_order_relaxed);
+    bool full = state == ABI_SPOOL_FULL;
+    if (state == ABI_SPOOL_FENCED) {
+        add(p, "spool_fenced", 2,
+            "look for disk errors in the kernel's log, then restart "
+            "holdfast-dataplane",
+            "the spool met an I/O error: senders are answered 421");
+    } else if (full) {
+        add(p, "spool_full", 2, "see what holds the space: holdfast count --by route,class",
+            "the spool is full: senders are answered 452 (%" PRIu64 " segments are free)",
+            free_segments);
+    }
+    if (c->core.attach.phase == ATTACH_RUNNING &&
+        !attach_policy_adopted(&c->core.attach, c->core.policy_generation)) {
+        add(p, "policy", 1, "see the log of holdfast-dataplane",
+            "the dataplane has not taken policy generation %" PRIu64
+            " yet: nothing is delivered until it has",
+            c->core.policy_generation);
+    }
+}
+
+static void check_damage(struct problems *p, const struct control *c)
+{
+    if (c->core.journal.damaged > 0) {
+        add(p, "damage", 2, "find it with holdfast spool verify; see OPERATING, damage",
+            "%" PRIu64 " places in the spool that should be good are damaged",
+            c->core.journal.damaged);
+    }
+    if (c->saver.error < 0) {
+        add(p, "checkpoint", 1, "see the log of holdfast-control; is the disk full?",
+            "the last checkpoint could not be saved: a restart takes longer");
+    }
+}
+
+static void check_hops(struct problems *p, const struct control *c)
+{
+    char act[128];
+    for (size_t i = 1; i <= c->core.routes.hop_count; i++) {
+        const struct hop *h = routes_hop_at(&c->core.routes, i);
+        uint64_t begun_ns = flight_oldest_ns(&c->core.flights, h);
+        uint64_t since_ns = h->heard_ns > begun_ns ? h->heard_ns : begun_ns;
+        snprintf(act, sizeof act, "mend it, then holdfast retry hop=%s", h->name);
+        if (h->known && h->breaker.state != BREAKER_CLOSED) {
+            add(p, "breaker", 1, act, "hop %s is down since %" PRIu64 " failures: %s", h->name,
+                (uint64_t)h->breaker.failures, outcome_meaning((enum outcome)h->last_outcome));
+        } else if (h->in_flight > 0 && begun_ns != 0 && c->core.now.now_ns > since_ns + MUTE_NS) {
+            add(p, "mute_hop", 1, act,
+                "hop %s has %u deliveries under way and has said nothing for %" PRIu64 " minutes",
+                h->name, h->in_flight, (c->core.now.now_ns - since_ns) / 1000000000 / 60);
+        }
+    }
+}
+
+static void check_routes(struct problems *p, const struct control *c)
+{
+    char act[160];
+    uint64_t wall_ms = c->core.now.wall_ms;
+    for (size_t i = 1; i <= c->core.routes.route_count; i++) {
+        const struct route *r = routes_at(&c->core.routes, i);
+        uint64_t age_ms = r->tempfail_oldest_ms != 0 && wall_ms > r->tempfail_oldest_ms
+                              ? wall_ms - r->tempfail_oldest_ms
+                              : 0;
+        if (r->tally[DELIVERY_ORPHAN].deliveries > 0) {
+            snprintf(act, sizeof act,
+                     "give route %s back to the configuration, then holdfast-control reload",
+                     r->name);
+            add(p, "orphans", 1, act,
+                "%" PRIu64 " deliveries are orphans: the configuration has no route %s",
+                r->tally[DELIVERY_ORPHAN].deliveries, r->name);
+        }
+        if (r->objective_ms != 0 && age_ms > r->objective_ms) {
+            snprintf(act, sizeof act, "ask why: holdfast list route=%s class=tempfail", r->name);
+            add(p, "tempfail", 1, act,
+                "route %s: %" PRIu64 " deliveries meet 4xx, the oldest for %" PRIu64 " minutes",
+                r->name, r->tempfail_count, age_ms / 60000);
+        }
+    }
+}
+
+static void check_rules(struct problems *p, const struct control *c)
+{
+    char act[96];
+    uint64_t wall_ms = c->core.now.wall_ms;
+    for (size_t i = 0; i < c->core.rules.count; i++) {
+        const struct rule *rule = c->core.rules.rule[i];
+        if (!rule->in_force) {
+            continue;
+        }
+        snprintf(act, sizeof act, "holdfast rules; holdfast release rule=%u", rule->id);
+        if (rule->review_ms != 0 && wall_ms > rule->review_ms) {
+            add(p, "overdue_rule", 1, act,
+                "rule %u by %s was to be reviewed %" PRIu64 " hours ago; it holds %" PRIu64
+                " deliveries",
+                rule->id, rule->author, (wall_ms - rule->review_ms) / 3600000, rule->matches);
+        } else if (rule->matches == 0 && rule->held_ever == 0 &&
+                   wall_ms > rule->created_ms + IDLE_MS) {
+            add(p, "idle_rule", 1, act,
+                "rule %u by %s has held nothing: does it say what was "
+                "meant?",
+                rule->id, rule->author);
+        }
+    }
+}
+
+static void check_aside(struct problems *p, const struct problems_sums *s)
+{
+    if (s->frozen_rcpts > 0) {
+        add(p, "frozen", 1,
+            "see why: holdfast count --by route,class state=frozen; then "
+            "holdfast release",
+            "%" PRIu64 " recipients are frozen", s->frozen_rcpts);
+    }
+    if (s->state[DELIVERY_HELD].deliveries > 0) {
+        add(p, "held", 1, "see by what: holdfast rules", "%" PRIu64 " deliveries are held by rules",
+            s->state[DELIVERY_HELD].deliveries);
+    }
+}
+
+json_t *problems_list(const struct control *c, const struct problems_sums *s, int *level_out)
+{
+    struct problems p = {.list = json_array()};
+    if (c->catchup.recovered == 1) {
+        check_spool(&p, c);
+    } else {
+        add(&p, "recovering", 2, "wait; if it does not end, see the log of holdfast-control",
+            "control reads its spool: %zu deliveries so far", c->core.index.count);
+    }
+    check_damage(&p, c);
+    check_hops(&p, c);
+    check_routes(&p, c);
+    check_rules(&p, c);
+    check_aside(&p, s);
+    *level_out = p.level;
+    return p.list;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/admin/sieve.h: the deliveries that a selection means, found some slots in each step.
+ *
+ *   slots ─▶ what the core knows ─▶ (terms that ask the envelope: a lane reads it) ─▶ visit
+ *
+ * Promise: a delivery that is there all the time, and matches all the time, is visited exactly
+ *          once. At the visit it is there and its mask is of recipients not yet delivered.
+ * Trap:    while the lane looks (`looking`), the sieve stays where it is.
+ */
+#ifndef HOLDFAST_CONTROL_ADMIN_SIEVE_H
+#define HOLDFAST_CONTROL_ADMIN_SIEVE_H
+
+#include "control/admin/job.h"
+
+enum { SIEVE_BATCH = 128 };
+
+struct sieve_item {
+    uint64_t id;
+    uint64_t first_pos;
+    struct rcptset mask;
+    bool unreadable;
+};
+
+struct sieve;
+typedef void (*sieve_visit_fn)(struct sieve *sieve, struct control *control, struct delivery *d,
+                               const struct rcptset *mask);
+/* In the lane, of each that matches; `envelope` NULL: unreadable. */
+typedef void (*sieve_look_fn)(struct sieve *sieve, const struct sieve_item *item,
+                              const struct envelope *envelope);
+
+struct sieve {
+    struct work work;
+    struct job *job;
+    const struct select *select;
+    bool unreadable_counts; /* what cannot be told counts as meant: a hold */
+    bool acts;              /* a visit does more than count: fewer in a step */
+    sieve_visit_fn visit;
+    sieve_look_fn look; /* NULL: not wanted */
+    void *ctx;
+
+    uint32_t slot;
+    uint64_t of_message; /* the selection names a message: its deliveries, no walk */
+    unsigned of_index;
+    bool at_end;
+    size_t count;
+    struct sieve_item item[SIEVE_BATCH];
+};
+
+/* The selection is borrowed; an empty one means all. */
+void sieve_init(struct sieve *sieve, struct job *job, const struct select *select,
+                sieve_visit_fn visit, void *ctx);
+/* true: all were visited. Else call again in the next turn that finds the job not under way. */
+must_check bool sieve_step(struct sieve *sieve, struct control *control);
+
+#endif

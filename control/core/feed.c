@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/core/feed.c: see feed.h. Pure. */
+#include "control/core/feed.h"
+
+#include "common/id.h"
+#include "spool/extent.h"
+
+bool feed_is_message(const struct life_facts *f)
+{
+    return spool_commit_valid(f->id, f->first_pos, f->commit_pos, f->rcpt_count) &&
+           id_message(f->id) != 0;
+}
+
+void feed_message_seen(struct core *c, uint64_t pos)
+{
+    seen_add(&c->journal.messages, pos, SEEN_ALL);
+    liveness_advance(&c->journal.liveness, pos);
+}
+
+bool feed_state(struct core *c, const struct state_fact *fact)
+{
+    if (!outcome_valid(fact->outcome) || fact->kind < ABI_STATE_OUTCOME ||
+        fact->kind > ABI_STATE_FAULT || fact->pos == 0 || fact->live) {
+        return false;
+    }
+    apply_state(c, fact);
+    return true;
+}
+
+void feed_pin(struct core *c, uint64_t seq)
+{
+    if (seq == 0 || !liveness_pin(&c->journal.liveness, seq)) {
+        return; /* no segment has 0: a header, no place */
+    }
+    c->journal.dirty = true;
+    notes_add(&c->notes, NOTE_PINNED, NULL, seq, 0);
+}
+
+bool feed_damage(struct core *c, bool messages, uint64_t pos)
+{
+    struct journal *j = &c->journal;
+    uint64_t *top = messages ? &j->message_damage_top : &j->state_damage_top;
+    if (messages) {
+        feed_pin(c, pos >> 32);
+    }
+    if (pos < *top) {
+        return false;
+    }
+    *top = pos + 1;
+    j->damaged++;
+    return true;
+}
+
+void feed_floor(struct core *c, bool messages, uint64_t pos)
+{
+    seen_raise(messages ? &c->journal.messages : &c->journal.states, pos);
+    c->journal.dirty = true;
+}
+
+void feed_segment(struct core *c, uint64_t seq)
+{
+    liveness_segment_exists(&c->journal.liveness, seq);
+}
+
+size_t feed_take_unjudged(struct core *c, struct feed_ask *out, size_t max)
+{
+    size_t count = 0;
+    while (count < max && !list_is_empty(&c->schedule.unjudged)) {
+        struct live *l = list_entry(c->schedule.unjudged.next, struct live, node);
+        list_remove(&l->node); /* it comes back by feed_envelope, or by any lift and settle */
+        out[count++] =
+            (struct feed_ask){.id = l->delivery->id, .first_pos = l->delivery->first_pos};
+    }
+    return count;
+}
+
+void feed_envelope(struct core *c, uint64_t id, struct bytes encoded)
+{
+    struct envelope envelope;
+    struct delivery *d = index_find(&c->index, id);
+    if (d == NULL || !d->unjudged) {
+        return;
+    }
+    bool good = encoded.len > 0 && envelope_decode(encoded, &envelope);
+    life_judge(c, d, good ? &envelope : NULL);
+}
+
+void feed_envelope_again(struct core *c, uint64_t id)
+{
+    struct delivery *d = index_find(&c->index, id);
+    if (d != NULL && d->unjudged && d->state == DELIVERY_WAITING) {
+        life_replace(c, d);
+    }
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/core/feed.h: how the shell hands in what the core wished for, or what it found by itself
+ * in files: facts of the logs, lists, envelopes.
+ *
+ * Promise: facts are checked here as those of the ring are: nothing a disk says decides an
+ *          assertion.
+ */
+#ifndef HOLDFAST_CONTROL_CORE_FEED_H
+#define HOLDFAST_CONTROL_CORE_FEED_H
+
+#include "control/core/apply.h"
+
+/* Could that be a delivery of one message? Positions in order, and no further apart than the
+ * largest message may be; recipients and index within their limits. */
+must_check bool feed_is_message(const struct life_facts *fact);
+
+/* A good place of a log was read that is no news by itself: every applied place below may be
+ * forgotten when all before it was good. */
+void feed_message_seen(struct core *core, uint64_t pos);
+/* A record of the state log, as its fields are on disk. false: this program does not know it. */
+must_check bool feed_state(struct core *core, const struct state_fact *fact);
+/* A place that should be good and is not. true: it was not known before. */
+bool feed_damage(struct core *core, bool messages, uint64_t pos);
+/* Segment `seq` holds damage: it is kept for a person. */
+void feed_pin(struct core *core, uint64_t seq);
+/* A log is read in order, and all below `pos` is applied. */
+void feed_floor(struct core *core, bool messages, uint64_t pos);
+
+/* A segment that there is (wishes.segments). */
+void feed_segment(struct core *core, uint64_t seq);
+
+/* Deliveries whose envelope the rules have to see: fills at most `max`, marks them asked for.
+ * Returns how many. */
+struct feed_ask {
+    uint64_t id;
+    uint64_t first_pos;
+};
+size_t feed_take_unjudged(struct core *core, struct feed_ask *out, size_t max);
+/* The envelope, as it is encoded; empty: it cannot be read. */
+void feed_envelope(struct core *core, uint64_t id, struct bytes encoded);
+/* It could not be asked now: again later. */
+void feed_envelope_again(struct core *core, uint64_t id);
+
+#endif

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/core/image.c: taking an image. See image.h; loading one is in image_load.c. Pure. */
+#include "control/core/core.h"
+
+#include "control/core/mem.h"
+
+void image_fini(struct image *image)
+{
+    mem_free(image->saved);
+    mem_free(image->keep);
+    mem_free(image->out);
+    *image = (struct image){0};
+}
+
+static void put(struct image *image, const struct image_record *record)
+{
+    image->out =
+        mem_grow(image->out, &image->out_capacity, image->out_len + IMAGE_RECORD_BYTES_MAX, 1);
+    image->out_len += image_record_encode(record, image->out + image->out_len);
+}
+
+static void put_seen(struct image *image, uint8_t log, const struct seen *seen)
+{
+    for (size_t i = 0; i < seen->count; i++) {
+        struct image_record record = {.kind = IMAGE_SEEN};
+        record.seen.log = log;
+        record.seen.pos = seen->entry[i].pos;
+        record.seen.mask = seen->entry[i].mask;
+        put(image, &record);
+    }
+}
+
+static void put_head(struct core *c)
+{
+    struct image *image = &c->image;
+    const struct journal *j = &c->journal;
+    struct image_record record;
+    record.kind = IMAGE_HEAD;
+    record.head.version = IMAGE_VERSION;
+    record.head.accepted_rcpts = j->accepted_rcpts;
+    record.head.delivered_rcpts = j->delivered_rcpts;
+    record.head.possible_duplicates = j->possible_duplicates;
+    record.head.message_damage_top = j->message_damage_top;
+    record.head.state_damage_top = j->state_damage_top;
+    record.head.message_floor = j->messages.floor;
+    record.head.state_floor = j->states.floor;
+    record.head.told_seq = j->told_seq;
+    put(image, &record);
+    for (size_t i = 0; i < c->rules.count; i++) {
+        record.kind = IMAGE_RULE;
+        record.rule.id = c->rules.rule[i]->id;
+        if (c->rules.rule[i]->in_force) {
+            put(image, &record);
+        }
+    }
+    put_seen(image, 0, &j->messages);
+    put_seen(image, 1, &j->states);
+    for (size_t i = 0; i < j->liveness.count; i++) {
+        record.kind = IMAGE_PIN;
+        record.pin.seq = j->liveness.segment[i].seq;
+        if (j->liveness.segment[i].pinned) {
+            put(image, &record);
+        }
+    }
+}
+
+void image_begin(struct core *c, uint64_t keep_below_seq)
+{
+    struct image *image = &c->image;
+    assert(!image->active && image->out_len == 0);
+    image->chunk_count = index_slots(&c->index) / IMAGE_CHUNK_SLOTS;
+    image->saved = mem_grow(image->saved, &image->saved_capacity, image->chunk_count + 1,
+                            sizeof *image->saved);
+    while (image->saved_count < image->chunk_count) {
+        image->saved[image->saved_count++] = 0;
+    }
+    image->active = true;
+    image->epoch++;
+    image->cursor = 0;
+    image->deliveries = 0;
+    image->message_pos = c->journal.messages.floor;
+    image->state_pos = c->journal.states.floor;
+    image->keep_below_seq = keep_below_seq;
+    image->keep_count = 0;
+    c->journal.dirty = false;
+    put_head(c);
+}
+
+/* The reply of a frozen recipient outlives its segment. */
+static void keep_reply(struct core *c, const struct rcpt *rcpt)
+{
+    struct image *image = &c->image;
+    uint64_t seq = rcpt->state_pos >> 32;
+    if (rcpt->state != RCPT_FROZEN || rcpt->state_pos == 0 || seq >= image->keep_below_seq ||
+        seq < c->journal.told_seq) {
+        return;
+    }
+    image->keep =
+        mem_grow(image->keep, &image->keep_capacity, image->keep_count + 1, sizeof *image->keep);
+    image->keep[image->keep_count++] = rcpt->state_pos;
+}
+
+static uint64_t due_wall_ms(const struct core *c, const struct delivery *d)
+{
+    if (d->state != DELIVERY_WAITING && d->state != DELIVERY_IN_FLIGHT) {
+        return c->now.wall_ms;
+    }
+    uint64_t due_ns = schedule_live(&c->schedule, d)->due_ns;
+    uint64_t left_ns = due_ns > c->now.now_ns ? due_ns - c->now.now_ns : 0;
+    return c->now.wall_ms + left_ns / 1000000;
+}
+
+static void put_rules(const struct core *c, const struct delivery *d, uint32_t slot,
+                      struct image_record *record)
+{
+    record->delivery.rule_count = 0;
+    for (size_t i = 0; d->noted && i < c->rules.count; i++) {
+        const struct rule *rule = c->rules.rule[i];
+        if (!rule->in_force || !slotset_has(&rule->noted, slot)) {
+            continue;
+        }
+        if (record->delivery.rule_count == IMAGE_RULES_MAX) {
+            record->delivery.unjudged = true; /* more than have room: it is judged again */
+            break;
+        }
+        record->delivery.rule[record->delivery.rule_count++] = rule->id;
+    }
+}
+
+static void put_delivery(struct core *c, const struct delivery *d, uint32_t slot)
+{
+    struct image_record record; /* large: only what is encoded is set */
+    const struct route *route = routes_at(&c->routes, d->route);
+    const struct hop *hop = routes_hop_at(&c->routes, d->hop);
+    record.kind = IMAGE_DELIVERY;
+    record.delivery.id = d->id;
+    record.delivery.first_pos = d->first_pos;
+    record.delivery.commit_pos = delivery_commit_pos(d);
+    record.delivery.received_ms = d->received_ms;
+    record.delivery.due_ms = due_wall_ms(c, d);
+    record.delivery.route_id = route->id;
+    record.delivery.hop_id = hop == NULL ? 0 : hop->id;
+    record.delivery.body_bytes = d->body_bytes;
+    record.delivery.held_rule = d->state == DELIVERY_HELD ? d->live : 0;
+    record.delivery.attempts = d->attempts;
+    record.delivery.faults = d->faults;
+    record.delivery.dot_losses = d->dot_losses;
+    record.delivery.unjudged = d->unjudged;
+    record.delivery.rcpt_count = (uint16_t)delivery_rcpt_count(d);
+    for (unsigned i = 0; i < record.delivery.rcpt_count; i++) {
+        struct rcpt rcpt = delivery_rcpt(d, i);
+        keep_reply(c, &rcpt);
+        record.delivery.rcpt[i] = (struct image_rcpt){.state_pos = rcpt.state_pos,
+                                                      .code = rcpt.code,
+                                                      .state = rcpt.state,
+                                                      .outcome = rcpt.outcome};
+    }
+    put_rules(c, d, slot, &record);
+    put(&c->image, &record);
+    c->image.deliveries++;
+}
+
+static void save_chunk(struct core *c, uint32_t chunk)
+{
+    struct image *image = &c->image;
+    assert(chunk < image->chunk_count && image->saved[chunk] != image->epoch);
+    image->saved[chunk] = image->epoch;
+    for (uint32_t i = 0; i < IMAGE_CHUNK_SLOTS; i++) {
+        uint32_t slot = chunk * IMAGE_CHUNK_SLOTS + i;
+        const struct delivery *d = index_at(&c->index, slot);
+        if (d->id != 0) {
+            put_delivery(c, d, slot);
+        }
+    }
+}
+
+void image_touch(struct core *c, uint32_t slot)
+{
+    struct image *image = &c->image;
+    uint32_t chunk = slot / IMAGE_CHUNK_SLOTS;
+    if (image->active && chunk < image->chunk_count && image->saved[chunk] != image->epoch) {
+        save_chunk(c, chunk);
+    }
+}
+
+bool image_step(struct core *c, uint32_t chunks)
+{
+    struct image *image = &c->image;
+    assert(image->active);
+    for (; chunks > 0 && image->cursor < image->chunk_count; chunks--) {
+        if (image->saved[image->cursor] != image->epoch) {
+            save_chunk(c, image->cursor);
+        }
+        image->cursor++;
+    }
+    if (image->cursor < image->chunk_count) {
+        return false;
+    }
+    struct image_record record = {.kind = IMAGE_END};
+    record.end.deliveries = image->deliveries;
+    put(image, &record);
+    image->active = false;
+    return true;
+}
+
+uint8_t *image_take(struct image *image, size_t *len_out)
+{
+    uint8_t *out = image->out;
+    *len_out = image->out_len;
+    image->out = NULL;
+    image->out_len = image->out_capacity = 0;
+    return out;
+}
+
+void image_abandon(struct image *image)
+{
+    image->active = false;
+    image->out_len = 0;
+    image->keep_count = 0;
+}

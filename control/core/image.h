@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/core/image.h: the delivery table as it was at one moment, taken while it changes.
+ *
+ * image_begin marks the moment. From then on the chunks of the index (some slots each) are encoded
+ * one after the other, some in each turn; a chunk that is about to change is encoded first. So the
+ * image is of that one moment, whatever happens meanwhile, and nothing is copied but what goes out.
+ *
+ *   image_begin ─▶ image_step … image_step ─▶ done     pieces go out through image_take
+ *                    ▲
+ *   life_lift ─▶ image_touch: before a delivery changes
+ *
+ * Promise: an image loaded, with both logs read on from its positions, is the table.
+ * Trap:    every change of a delivery, and every use of a free slot, must be announced by
+ *          image_touch.
+ */
+#ifndef HOLDFAST_CONTROL_CORE_IMAGE_H
+#define HOLDFAST_CONTROL_CORE_IMAGE_H
+
+#include "control/core/image_record.h"
+
+#include <stddef.h>
+
+struct core;
+
+enum {
+    IMAGE_CHUNK_SLOTS = 64,
+    IMAGE_PIECE_BYTES = 128 * 1024, /* a piece goes out when it is so long */
+};
+
+struct image {
+    bool active;
+    uint32_t epoch;
+    uint32_t cursor;      /* the next chunk */
+    uint32_t chunk_count; /* when it began: later slots are later mail */
+    uint32_t *saved;      /* by chunk: the epoch in which it was encoded */
+    size_t saved_capacity;
+    size_t saved_count;
+    uint64_t deliveries;  /* encoded so far */
+    uint64_t message_pos; /* the floors of that moment */
+    uint64_t state_pos;
+    uint64_t keep_below_seq; /* replies of frozen mail below are to be kept elsewhere; 0: none */
+    uint64_t *keep;          /* positions of such replies */
+    size_t keep_count;
+    size_t keep_capacity;
+    uint8_t *out;
+    size_t out_len;
+    size_t out_capacity;
+
+    struct { /* loading */
+        bool head_seen;
+        bool end_seen;
+        bool judged; /* every rule in force has judged what is in it */
+        uint32_t rules;
+        uint64_t deliveries;
+    } load;
+};
+
+void image_fini(struct image *image);
+/* `keep_below_seq`: the state segments below will be given back once this image is durable. */
+void image_begin(struct core *core, uint64_t keep_below_seq);
+/* Encodes up to `chunks` chunks. true: the image is whole, and its last bytes can be taken. */
+bool image_step(struct core *core, uint32_t chunks);
+/* That slot is about to change. */
+void image_touch(struct core *core, uint32_t slot);
+/* The bytes gathered so far, for the caller to free; NULL and 0 when there are none. */
+uint8_t *image_take(struct image *image, size_t *len_out);
+/* It will not be finished. */
+void image_abandon(struct image *image);
+
+#endif

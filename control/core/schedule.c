@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/core/schedule.c: see schedule.h. Pure.
+ *
+ * The heap is binary and knows each one's place, so that any can be taken out.
+ */
+#include "control/core/schedule.h"
+
+#include "control/core/mem.h"
+
+enum { SLAB_LIVES = 1024 };
+
+void schedule_init(struct schedule *s)
+{
+    *s = (struct schedule){0};
+    list_init(&s->free);
+    list_init(&s->active);
+    list_init(&s->suspects);
+    list_init(&s->unjudged);
+}
+
+void schedule_fini(struct schedule *s)
+{
+    for (size_t i = 0; i < s->slab_count; i++) {
+        mem_free(s->slab[i]);
+    }
+    mem_free(s->slab);
+    mem_free(s->heap);
+}
+
+static void add_slab(struct schedule *s)
+{
+    s->slab = mem_grow(s->slab, &s->slab_capacity, s->slab_count + 1, sizeof(struct live *));
+    struct live *slab = mem_zalloc(SLAB_LIVES * sizeof *slab);
+    size_t first = s->slab_count * SLAB_LIVES;
+    assert(first + SLAB_LIVES < UINT32_MAX);
+    s->slab[s->slab_count++] = slab;
+    for (size_t i = 0; i < SLAB_LIVES; i++) {
+        slab[i].index = (uint32_t)(first + i);
+        list_append(&s->free, &slab[i].node);
+    }
+}
+
+struct live *schedule_take(struct schedule *s, struct delivery *d)
+{
+    assert(d->id != 0);
+    if (list_is_empty(&s->free)) {
+        add_slab(s);
+    }
+    struct live *l = list_entry(s->free.next, struct live, node);
+    list_remove(&l->node);
+    *l = (struct live){.index = l->index, .delivery = d};
+    list_init(&l->node);
+    d->live = l->index;
+    s->live_count++;
+    return l;
+}
+
+struct live *schedule_live(const struct schedule *s, const struct delivery *d)
+{
+    assert(d->live / SLAB_LIVES < s->slab_count);
+    struct live *l = &s->slab[d->live / SLAB_LIVES][d->live % SLAB_LIVES];
+    assert(l->delivery == d);
+    return l;
+}
+
+void schedule_give(struct schedule *s, struct delivery *d)
+{
+    struct live *l = schedule_live(s, d);
+    assert(l->heap_place == 0 && list_is_empty(&l->node) && l->flight == NULL);
+    l->delivery = NULL;
+    list_append(&s->free, &l->node);
+    d->live = 0;
+    s->live_count--;
+}
+
+static void place(struct schedule *s, size_t i, struct live *l)
+{
+    s->heap[i] = l;
+    l->heap_place = (uint32_t)(i + 1);
+}
+
+static void rise(struct schedule *s, size_t i, struct live *l)
+{
+    while (i > 0 && s->heap[(i - 1) / 2]->due_ns > l->due_ns) {
+        place(s, i, s->heap[(i - 1) / 2]);
+        i = (i - 1) / 2;
+    }
+    place(s, i, l);
+}
+
+static void sink(struct schedule *s, size_t i, struct live *l)
+{
+    for (;;) {
+        size_t child = 2 * i + 1;
+        if (child >= s->heap_count) {
+            break;
+        }
+        if (child + 1 < s->heap_count && s->heap[child + 1]->due_ns < s->heap[child]->due_ns) {
+            child++;
+        }
+        if (s->heap[child]->due_ns >= l->due_ns) {
+            break;
+        }
+        place(s, i, s->heap[child]);
+        i = child;
+    }
+    place(s, i, l);
+}
+
+static void heap_put(struct schedule *s, struct live *l)
+{
+    assert(l->heap_place == 0 && s->heap_count < UINT32_MAX - 1);
+    s->heap = mem_grow(s->heap, &s->heap_capacity, s->heap_count + 1, sizeof(struct live *));
+    s->heap_count++;
+    rise(s, s->heap_count - 1, l);
+}
+
+static void heap_take(struct schedule *s, struct live *l)
+{
+    size_t i = l->heap_place - 1;
+    assert(l->heap_place != 0 && i < s->heap_count && s->heap[i] == l);
+    l->heap_place = 0;
+    struct live *last = s->heap[--s->heap_count];
+    if (last == l) {
+        return;
+    }
+    if (i > 0 && s->heap[(i - 1) / 2]->due_ns > last->due_ns) {
+        rise(s, i, last);
+    } else {
+        sink(s, i, last);
+    }
+}
+
+static void make_ready(struct schedule *s, struct live *l, struct route *route)
+{
+    assert(list_is_empty(&l->node) && l->heap_place == 0);
+    if (l->delivery->faults > 0) {
+        list_append(&s->suspects, &l->node);
+        return;
+    }
+    if (list_is_empty(&route->ready)) {
+        list_append(&s->active, &route->active_node);
+    }
+    list_append(&route->ready, &l->node);
+}
+
+void schedule_wait(struct schedule *s, struct live *l, struct route *route, uint64_t now_ns)
+{
+    assert(l->flight == NULL && l->heap_place == 0);
+    if (l->due_ns > now_ns) {
+        heap_put(s, l);
+    } else {
+        make_ready(s, l, route);
+    }
+}
+
+void schedule_wait_judgement(struct schedule *s, struct live *l)
+{
+    assert(list_is_empty(&l->node) && l->heap_place == 0 && l->delivery->unjudged);
+    list_append(&s->unjudged, &l->node);
+}
+
+void schedule_drop(struct schedule *s, struct live *l, struct route *route)
+{
+    if (l->heap_place != 0) {
+        heap_take(s, l);
+    }
+    if (list_is_empty(&l->node)) {
+        return;
+    }
+    list_remove(&l->node);
+    if (list_is_empty(&route->ready) && !list_is_empty(&route->active_node)) {
+        list_remove(&route->active_node);
+    }
+}
+
+struct live *schedule_take_due(struct schedule *s, uint64_t now_ns)
+{
+    if (s->heap_count == 0 || s->heap[0]->due_ns > now_ns) {
+        return NULL;
+    }
+    struct live *l = s->heap[0];
+    heap_take(s, l);
+    return l;
+}
+
+uint64_t schedule_next_ns(const struct schedule *s)
+{
+    return s->heap_count == 0 ? UINT64_MAX : s->heap[0]->due_ns;
+}

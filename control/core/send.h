@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/core/send.h: which delivery goes to which hop, and when. */
+#ifndef HOLDFAST_CONTROL_CORE_SEND_H
+#define HOLDFAST_CONTROL_CORE_SEND_H
+
+#include "control/core/core.h"
+
+/* Sends what is due and has a place, up to a bound. true: it did something. */
+bool send_turn(struct core *core);
+/* State commands, up to a bound. */
+bool send_commands(struct core *core);
+/* When send_turn has something to do by the clock alone. */
+uint64_t send_next_ns(const struct core *core);
+
+#endif

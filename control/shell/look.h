@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/shell/look.h: reading one envelope or one reply, in a lane. */
+#ifndef HOLDFAST_CONTROL_SHELL_LOOK_H
+#define HOLDFAST_CONTROL_SHELL_LOOK_H
+
+#include "common/bytes.h"
+#include "common/envelope.h"
+#include "control/shell/works.h"
+
+/* The encoded envelope of that message, borrowed until the lane's next read. 0; -EBADMSG: it cannot
+ * be read; -errno: nothing is known of it now. */
+must_check int look_envelope(struct work_tools *tools, uint64_t id, uint64_t first_pos,
+                             struct bytes *encoded_out);
+/* The reply that a state record keeps, or the store; cleaned. Returns its length, 0 without one. */
+size_t look_reply(struct work_tools *tools, uint64_t state_pos, char *out, size_t out_size);
+
+#endif

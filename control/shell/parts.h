@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/shell/parts.h: what stands around the core: who reads, saves, publishes and answers. Each
+ * part has its own header or section here; control/control.c joins them. */
+#ifndef HOLDFAST_CONTROL_SHELL_PARTS_H
+#define HOLDFAST_CONTROL_SHELL_PARTS_H
+
+#include "control/control.h"
+
+struct catchup {
+    bool under_way;
+    int recovered; /* see control_recovered */
+    char why[320]; /* it cannot be */
+    uint64_t ticket;
+    bool listing; /* of the segments, under way */
+    uint64_t relist_ns;
+};
+
+struct saver {
+    bool under_way;
+    bool wanted; /* now, whatever the clock says */
+    uint64_t due_ns;
+    uint64_t tried_ns;                      /* the last time */
+    uint64_t state_pos;                     /* of the newest saved one */
+    uint64_t older_state_pos;               /* of the one before */
+    uint64_t bytes_under_way;               /* handed to the lane and not yet written */
+    struct spool_checkpoint_writer *writer; /* the lane's */
+    int error;                              /* of the last one, 0: it was saved */
+};
+
+struct publisher {
+    void *data; /* the snapshot in force */
+    size_t len;
+    bool under_way;
+    uint64_t republish_ns;
+    uint64_t told_ns; /* when to say that it is not adopted; 0: it is */
+};
+
+struct judging {
+    uint32_t under_way; /* batches */
+    uint64_t again_ns;  /* not before */
+};
+
+struct control {
+    struct core core;
+    struct config *config;
+    struct store *store;
+    struct works works;
+    struct catchup catchup;
+    struct saver saver;
+    struct publisher publisher;
+    struct judging judging;
+    struct list jobs; /* admin/job.h */
+    uint64_t job_token;
+    uint32_t pace; /* see control_set_pace */
+    uint64_t flush_ns;
+    bool flushing;
+    uint64_t heartbeat_age_ms; /* the shell's: of the dataplane */
+    control_event_fn event;
+    void *event_ctx;
+};
+
+/* One line for the operator's log. level: 3 error, 4 warning, 6 notice (syslog numbers). */
+__attribute__((format(printf, 3, 4))) void control_say(struct control *control, int level,
+                                                       const char *format, ...);
+
+/* catchup.c */
+void catchup_recover(struct control *control);
+/* Starts what the core wishes for. true: something was started. */
+bool catchup_turn(struct control *control);
+
+/* save.c */
+bool save_turn(struct control *control);
+uint64_t save_next_ns(const struct control *control);
+
+/* publish.c: ids, domains, the policy snapshot. At the start: here and now, 0 or -errno and a
+ * line. */
+must_check int publish_first(struct control *control, char error_out[CONFIG_ERROR_SIZE]);
+void publish_reload(struct control *control, const struct control_reload *reload);
+void publish_turn(struct control *control);
+uint64_t publish_next_ns(const struct control *control);
+
+/* judge.c: envelopes for the rules. */
+bool judge_turn(struct control *control);
+uint64_t judge_next_ns(const struct control *control);
+
+#endif

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/shell/publish.c: durable ids for the names of a configuration, and the policy snapshot
+ * made of it: beside the loop, at the start, at a reload, and once an hour.
+ *
+ * Promise: the snapshot's generation changes exactly when its content does. File first, then the
+ *          database, then we: whatever fails, the generation that is published is one that the
+ *          dataplane finds in the file, and the next try makes good.
+ * Trap:    a domain that vanished is answered 451 for domain_grace, so what was accepted lately is
+ *          never rejected by a slip of the configuration.
+ */
+#include "control/core/mem.h"
+#include "control/shell/parts.h"
+#include "control/shell/store.h"
+
+#include "common/policy.h"
+#include "common/limits/routes.h"
+#include "common/trouble.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REPUBLISH_NS       (3600 * UINT64_C(1000000000)) /* grace is counted in days */
+#define REPUBLISH_AGAIN_NS (10 * UINT64_C(1000000000))   /* after a failure */
+#define TELL_NS            (10 * UINT64_C(1000000000))   /* it is taken in milliseconds */
+
+/* What is published: made in a lane, taken over by the loop. */
+struct edition {
+    struct work work;
+    struct control_reload reload; /* load NULL: the configuration in force again */
+    struct config *config;        /* the one to publish */
+    const struct config *present; /* the one in force: its domains are there until now */
+    uint64_t wall_ms;
+    uint64_t generation_now; /* published; 0: none */
+    void *data;              /* NULL: the content is as it was */
+    size_t len;
+    uint64_t generation;
+    int error;
+    char text[CONFIG_ERROR_SIZE];
+};
+
+/* --- names ----------------------------------------------------------------------------------- */
+
+/* The domains of the configuration are there at that time. */
+static int note_present(struct store *store, const struct config *config, uint64_t wall_ms)
+{
+    int r = store_begin(store);
+    for (uint32_t i = 0; i < config->route_count && r == 0; i++) {
+        for (uint32_t n = 0; n < config->route[i].domain_count && r == 0; n++) {
+            r = store_domain_present(store, config->route[i].domain[n], wall_ms);
+        }
+    }
+    r = r == 0 ? store_commit(store) : r;
+    if (r < 0) {
+        store_rollback(store);
+    }
+    return r;
+}
+
+/* Durable ids for every name, in one transaction. */
+static int assign_ids(struct store *store, struct config *config)
+{
+    int r = store_begin(store);
+    for (uint32_t i = 0; i < config->hop_count && r == 0; i++) {
+        r = store_name_id(store, STORE_HOPS, config->hop[i].name, &config->hop[i].id);
+    }
+    for (uint32_t i = 0; i < config->route_count && r == 0; i++) {
+        r = store_name_id(store, STORE_ROUTES, config->route[i].name, &config->route[i].id);
+    }
+    r = r == 0 ? store_commit(store) : r;
+    if (r < 0) {
+        store_rollback(store);
+    }
+    return r;
+}
+
+/* --- the snapshot ---------------------------------------------------------------------------- */
+
+struct grace {
+    struct policy_grace *list;
+    size_t count;
+    size_t capacity;
+    const char **present; /* domains of the configuration in force, sorted */
+    size_t present_count;
+};
+
+static int compare_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int add_grace(void *ctx, const char *domain)
+{
+    struct grace *grace = ctx;
+    if (domain == NULL || grace->count >= LIMIT_DOMAINS ||
+        (grace->present_count > 0 && bsearch(&domain, grace->present, grace->present_count,
+                                             sizeof *grace->present, compare_text) != NULL)) {
+        return 0;
+    }
+    grace->list = mem_grow(grace->list, &grace->capacity, grace->count + 1, sizeof *grace->list);
+    grace->list[grace->count++].domain = mem_copy_str(domain);
+    return 0;
+}
+
+static void list_present(const struct config *config, struct grace *grace)
+{
+    size_t capacity = 0;
+    for (uint32_t i = 0; i < config->route_count; i++) {
+        const struct config_route *route = &config->route[i];
+        grace->present =
+            mem_grow(grace->present, &capacity, grace->present_count + route->domain_count + 1,
+                     sizeof *grace->present);
+        for (uint32_t n = 0; n < route->domain_count; n++) {
+            grace->present[grace->present_count++] = route->domain[n];
+        }
+    }
+    if (grace->present_count > 0) {
+        qsort(grace->present, grace->present_count, sizeof *grace->present, compare_text);
+    }
+}
+
+/* The generation and content of the snapshot in the state directory; 0 without one. */
+static uint64_t saved_generation(const struct config *config, uint64_t *content_out)
+{
+    const struct policy *policy;
+    void *data;
+    size_t len;
+    *content_out = 0;
+    if (config->state_dir[0] == '\0' || policy_load(config->state_dir, &policy, &data, &len) != 0) {
+        return 0;
+    }
+    uint64_t generation = policy_generation(policy);
+    *content_out = policy_content(policy);
+    policy_unload(data, len);
+    return generation;
+}
+
+/* The generation of this content: the stored one if it is the same, else the next. */
+static int find_generation(struct store *store, const struct config *config, uint64_t content,
+                           uint64_t *generation_out, bool *same_out)
+{
+    uint64_t stored = 0;
+    uint64_t generation = 0;
+    int r = store_meta_get(store, "policy_content", &stored);
+    if (r == 0) {
+        r = store_meta_get(store, "policy_generation", &generation);
+    }
+    /* The file may be ahead: of a new or a restored database, or of one that took no note of it. */
+    uint64_t saved_content;
+    uint64_t saved = saved_generation(config, &saved_content);
+    uint64_t newest = saved > generation ? saved : generation;
+    *same_out = generation > 0 && stored == content && saved <= generation;
+    *generation_out = *same_out ? generation : newest + 1;
+    return r;
+}
+
+static int note_generation(struct store *store, uint64_t content, uint64_t generation)
+{
+    int r = store_begin(store);
+    r = r == 0 ? store_meta_set(store, "policy_content", content) : r;
+    r = r == 0 ? store_meta_set(store, "policy_generation", generation) : r;
+    r = r == 0 ? store_commit(store) : r;
+    if (r < 0) {
+        store_rollback(store);
+    }
+    return r;
+}
+
+static int save(const struct config *config, uint64_t generation, const void *data, size_t len)
+{
+    uint64_t content;
+    if (config->state_dir[0] == '\0') {
+        return 0;
+    }
+    bool saved = saved_generation(config, &content) == generation;
+    if (saved && content == policy_content(data)) {
+        return 0;
+    }
+    return policy_save(config->state_dir, data, len);
+}
+
+static int build(struct edition *e, struct store *store, const struct grace *grace)
+{
+    bool same = false;
+    int r = policy_build(e->config, 1, grace->list, grace->count, &e->data, &e->len);
+    if (r < 0) {
+        return r;
+    }
+    uint64_t content = policy_content(e->data);
+    free(e->data);
+    e->data = NULL;
+    r = find_generation(store, e->config, content, &e->generation, &same);
+    if (r < 0 || (same && e->generation_now == e->generation)) {
+        return r;
+    }
+    r = policy_build(e->config, e->generation, grace->list, grace->count, &e->data, &e->len);
+    if (r < 0) {
+        return r;
+    }
+    r = save(e->config, e->generation, e->data, e->len);
+    return r == 0 && !same ? note_generation(store, content, e->generation) : r;
+}
+
+static int make_snapshot(struct edition *e, struct store *store)
+{
+    struct grace grace = {0};
+    uint64_t grace_ms = e->config->control.domain_grace_ms;
+    uint64_t since_ms = e->wall_ms > grace_ms ? e->wall_ms - grace_ms : 0;
+    list_present(e->config, &grace);
+    int r = note_present(store, e->config, e->wall_ms);
+    r = r == 0 ? store_domains_since(store, since_ms, add_grace, &grace) : r;
+    r = r == 0 ? build(e, store, &grace) : r;
+    for (size_t i = 0; i < grace.count; i++) {
+        free((char *)grace.list[i].domain);
+    }
+    free(grace.list);
+    free(grace.present);
+    return r;
+}
+
+static int make(struct edition *e, struct store *store)
+{
+    int r = 0;
+    if (e->present != NULL) {
+        r = note_present(store, e->present, e->wall_ms); /* the grace of what goes begins now */
+    }
+    r = r == 0 ? assign_ids(store, e->config) : r;
+    if (r < 0) {
+        snprintf(e->text, sizeof e->text, "policy database: giving names their ids: %s",
+                 store_error(store));
+        return r;
+    }
+    r = make_snapshot(e, store);
+    if (r < 0) {
+        snprintf(e->text, sizeof e->text, "policy snapshot: making it in %.300s: %s",
+                 e->config->state_dir[0] == '\0' ? "memory" : e->config->state_dir,
+                 trouble_meaning(r));
+        free(e->data);
+        e->data = NULL;
+    }
+    return r;
+}
+
+static void edition_run(struct work *work, struct work_tools *tools)
+{
+    struct edition *e = (struct edition *)work;
+    if (e->reload.load != NULL) {
+        e->error = e->reload.load(e->reload.ctx, &e->config, e->text);
+    }
+    if (e->error == 0) {
+        e->error = make(e, tools->store);
+    }
+}
+
+/* --- the loop's side ------------------------------------------------------------------------- */
+
+static void take_over(struct control *c, struct edition *e)
+{
+    if (e->data == NULL) {
+        return;
+    }
+    free(c->publisher.data);
+    c->publisher.data = e->data;
+    c->publisher.len = e->len;
+    c->core.policy_generation = e->generation;
+    struct abi_attach *region = c->core.attach.region;
+    if (region != NULL) {
+        atomic_store_explicit(&region->policy_published, e->generation, memory_order_release);
+    }
+}
+
+static bool edition_done(struct work *work, struct control *c)
+{
+    struct edition *e = (struct edition *)work;
+    c->publisher.under_way = false;
+    c->publisher.republish_ns =
+        c->core.now.now_ns + (e->error == 0 ? REPUBLISH_NS : REPUBLISH_AGAIN_NS);
+    if (e->error == 0) {
+        take_over(c, e);
+    }
+    if (e->reload.load == NULL) {
+        if (e->error < 0) {
+            control_say(c, 3, "%s", e->text);
+        }
+        mem_free(e);
+        return true;
+    }
+    if (e->error == 0) {
+        c->config = e->config;
+        core_configure(&c->core, e->config);
+        control_say(c, 6, "configuration in force, policy generation %" PRIu64,
+                    c->core.policy_generation);
+    }
+    e->reload.done(e->reload.ctx, e->config, e->error == 0 ? NULL : e->text);
+    mem_free(e);
+    return true;
+}
+
+static void edition_drop(struct work *work)
+{
+    struct edition *edition = (struct edition *)work;
+    free(edition->data);
+    if (edition->reload.load != NULL) {
+        config_free(edition->config); /* read, and in force nowhere */
+    }
+    mem_free(edition);
+}
+
+static struct edition *new_edition(const struct control *c)
+{
+    struct edition *e = mem_zalloc(sizeof *e);
+    e->work = (struct work){
+        .lane = WORK_STORE, .run = edition_run, .done = edition_done, .drop = edition_drop};
+    e->config = c->config;
+    e->wall_ms = c->core.now.wall_ms;
+    e->generation_now = c->publisher.data != NULL ? c->core.policy_generation : 0;
+    return e;
+}
+
+int publish_first(struct control *c, char error[CONFIG_ERROR_SIZE])
+{
+    struct edition *e = new_edition(c);
+    int r = make(e, c->store);
+    if (r == 0) {
+        take_over(c, e);
+        c->publisher.republish_ns = c->core.now.now_ns + REPUBLISH_NS;
+    } else {
+        snprintf(error, CONFIG_ERROR_SIZE, "%s", e->text);
+    }
+    mem_free(e);
+    return r;
+}
+
+void publish_reload(struct control *c, const struct control_reload *reload)
+{
+    struct edition *e = new_edition(c);
+    assert(reload->load != NULL && reload->done != NULL);
+    e->reload = *reload;
+    e->present = c->config;
+    e->config = NULL;
+    c->publisher.under_way = true;
+    works_submit(&c->works, &e->work);
+}
+
+/* Nothing is sent until the dataplane has the policy: it must not be so for long in silence. */
+static void watch(struct control *c)
+{
+    struct publisher *p = &c->publisher;
+    const struct attach *a = &c->core.attach;
+    if (a->phase != ATTACH_RUNNING || attach_policy_adopted(a, c->core.policy_generation)) {
+        p->told_ns = 0;
+        return;
+    }
+    if (p->told_ns != 0 && c->core.now.now_ns >= p->told_ns) {
+        notes_add(&c->core.notes, NOTE_POLICY_NOT_TAKEN, NULL, c->core.policy_generation, 0);
+        p->told_ns = 0;
+    }
+    if (p->told_ns == 0) {
+        p->told_ns = c->core.now.now_ns + TELL_NS;
+    }
+}
+
+void publish_turn(struct control *c)
+{
+    watch(c);
+    if (!c->publisher.under_way && c->core.now.now_ns >= c->publisher.republish_ns) {
+        struct edition *e = new_edition(c);
+        c->publisher.under_way = true;
+        works_submit(&c->works, &e->work);
+    }
+}
+
+uint64_t publish_next_ns(const struct control *c)
+{
+    return c->publisher.under_way ? UINT64_MAX : c->publisher.republish_ns;
+}

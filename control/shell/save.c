@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/shell/save.c: checkpoints: an image of the table (core/image.h), written beside the loop
+ * while it is taken, so that a start reads only what came since.
+ *
+ *   loop:  image_begin ─▶ some chunks in each turn ─▶ pieces ─▶ end ─▶ state segments may go
+ *   lane:                      begin, append … ─▶ finish, replies of frozen mail kept
+ *
+ * Promise: the state log below the older checkpoint goes only once the next is durable, and the
+ *          replies of mail still frozen lie in the policy database before.
+ * Trap:    while the lane is slow the image rests; but what is about to change is always taken.
+ */
+#include "control/core/mem.h"
+#include "control/shell/look.h"
+#include "control/shell/parts.h"
+#include "control/shell/store.h"
+
+#include "spool/checkpoint.h"
+#include "common/limits/reply.h"
+#include "common/trouble.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    CHUNKS_PER_TURN = 8,
+    /* State segments between checkpoints at most; the log has 64 files. */
+    CHECKPOINT_SEGMENTS = 4,
+    /* One more interval per this many deliveries: writing the table stays a small share. */
+    DELIVERIES_PER_INTERVAL = 200000,
+    UNDER_WAY_BYTES_MAX = 8 << 20,
+};
+
+/* Between two that segments asked for. */
+#define CHECKPOINT_PAUSE_NS (UINT64_C(200) * 1000000)
+
+/* --- pieces ---------------------------------------------------------------------------------- */
+
+struct piece {
+    struct work work;
+    struct saver *saver; /* only its `writer`, which is the lane's */
+    uint8_t *data;
+    size_t len;
+    bool first;
+};
+
+static void piece_run(struct work *work, struct work_tools *tools)
+{
+    struct piece *piece = (struct piece *)work;
+    struct saver *s = piece->saver;
+    if (piece->first && spool_checkpoint_begin(tools->io, &s->writer) < 0) {
+        s->writer = NULL;
+    }
+    if (s->writer != NULL) {
+        int r = spool_checkpoint_append(s->writer, bytes_of(piece->data, piece->len));
+        (void)r; /* the error stays in the writer: finish tells it */
+    }
+}
+
+static bool piece_done(struct work *work, struct control *c)
+{
+    struct piece *piece = (struct piece *)work;
+    assert(c->saver.bytes_under_way >= piece->len);
+    c->saver.bytes_under_way -= piece->len;
+    mem_free(piece->data);
+    mem_free(piece);
+    return true;
+}
+
+static void piece_drop(struct work *work)
+{
+    struct piece *piece = (struct piece *)work;
+    mem_free(piece->data);
+    mem_free(piece);
+}
+
+static void send_piece(struct control *c, bool first)
+{
+    struct piece *piece = mem_zalloc(sizeof *piece);
+    piece->work =
+        (struct work){.lane = WORK_SAVE, .run = piece_run, .done = piece_done, .drop = piece_drop};
+    piece->saver = &c->saver;
+    piece->first = first;
+    piece->data = image_take(&c->core.image, &piece->len);
+    c->saver.bytes_under_way += piece->len;
+    works_submit(&c->works, &piece->work);
+}
+
+/* --- the end of one -------------------------------------------------------------------------- */
+
+struct finish {
+    struct work work;
+    struct saver *saver;
+    uint64_t message_pos;
+    uint64_t state_pos;
+    int error;
+};
+
+static void finish_run(struct work *work, struct work_tools *tools)
+{
+    struct finish *finish = (struct finish *)work;
+    struct saver *s = finish->saver;
+    (void)tools;
+    finish->error = -EIO;
+    if (s->writer != NULL) {
+        finish->error = spool_checkpoint_finish(s->writer, finish->message_pos, finish->state_pos);
+    }
+    s->writer = NULL;
+}
+
+struct keep {
+    struct work work;
+    uint64_t below_seq;
+    uint64_t *pos;
+    size_t count;
+    int error;
+    char text[128];
+};
+
+static int keep_all(struct keep *keep, struct work_tools *tools)
+{
+    char text[LIMIT_REPLY_TEXT_BYTES + 1];
+    int r = store_begin(tools->store);
+    for (size_t i = 0; i < keep->count && r == 0; i++) {
+        if (look_reply(tools, keep->pos[i], text, sizeof text) > 0) {
+            r = store_reply_add(tools->store, keep->pos[i], text);
+        }
+    }
+    r = r == 0 ? store_commit(tools->store) : r;
+    if (r < 0) {
+        snprintf(keep->text, sizeof keep->text, "%s", store_error(tools->store));
+        store_rollback(tools->store);
+    }
+    return r;
+}
+
+static void keep_run(struct work *work, struct work_tools *tools)
+{
+    struct keep *keep = (struct keep *)work;
+    keep->error = keep_all(keep, tools);
+}
+
+static bool keep_done(struct work *work, struct control *c)
+{
+    struct keep *keep = (struct keep *)work;
+    if (keep->error < 0) { /* the state segments stay until they can be kept */
+        control_say(c, 4, "replies of frozen mail cannot be kept: %s", keep->text);
+    } else {
+        c->core.journal.told_seq = keep->below_seq;
+        c->core.outbox.recycle_seq = keep->below_seq;
+    }
+    c->saver.under_way = false;
+    mem_free(keep->pos);
+    mem_free(keep);
+    return true;
+}
+
+static void keep_drop(struct work *work)
+{
+    struct keep *keep = (struct keep *)work;
+    mem_free(keep->pos);
+    mem_free(keep);
+}
+
+/* Moves the replies of frozen mail out of the state segments below. */
+static void keep_replies(struct control *c, uint64_t below_seq)
+{
+    struct image *image = &c->core.image;
+    struct keep *keep = mem_zalloc(sizeof *keep);
+    keep->work =
+        (struct work){.lane = WORK_STORE, .run = keep_run, .done = keep_done, .drop = keep_drop};
+    keep->below_seq = below_seq;
+    keep->pos = image->keep;
+    keep->count = image->keep_count;
+    image->keep = NULL;
+    image->keep_count = image->keep_capacity = 0;
+    works_submit(&c->works, &keep->work);
+}
+
+static bool finish_done(struct work *work, struct control *c)
+{
+    struct finish *finish = (struct finish *)work;
+    struct saver *s = &c->saver;
+    uint64_t below_seq = c->core.image.keep_below_seq;
+    s->error = finish->error;
+    s->under_way = false;
+    if (finish->error < 0) {
+        control_say(c, 3, "cannot save a checkpoint: %s", trouble_meaning(finish->error));
+        c->core.journal.dirty = true;
+    } else {
+        s->older_state_pos = s->state_pos;
+        s->state_pos = finish->state_pos;
+        if (below_seq > c->core.journal.told_seq) {
+            s->under_way = true;
+            keep_replies(c, below_seq);
+        }
+    }
+    mem_free(finish);
+    return true;
+}
+
+static void finish_drop(struct work *work)
+{
+    struct finish *finish = (struct finish *)work;
+    mem_free(finish);
+}
+
+static void send_finish(struct control *c)
+{
+    struct finish *finish = mem_zalloc(sizeof *finish);
+    finish->work = (struct work){
+        .lane = WORK_SAVE, .run = finish_run, .done = finish_done, .drop = finish_drop};
+    finish->saver = &c->saver;
+    finish->message_pos = c->core.image.message_pos;
+    finish->state_pos = c->core.image.state_pos;
+    works_submit(&c->works, &finish->work);
+}
+
+/* --- turns ----------------------------------------------------------------------------------- */
+
+static void begin(struct control *c)
+{
+    struct saver *s = &c->saver;
+    uint64_t interval_ns = (uint64_t)c->config->control.checkpoint_interval_ms * 1000000;
+    interval_ns += interval_ns * (c->core.index.count / DELIVERIES_PER_INTERVAL);
+    s->due_ns = c->core.now.now_ns + interval_ns;
+    s->tried_ns = c->core.now.now_ns;
+    s->wanted = false;
+    s->under_way = true;
+    /* Once this one is durable, the newest of now is the older one. */
+    image_begin(&c->core, spool_pos_seq(s->state_pos));
+    send_piece(c, true);
+}
+
+static bool is_due(const struct control *c)
+{
+    const struct saver *s = &c->saver;
+    /* Every restart of the dataplane begins a segment of the state log. Only checkpoints give them
+     * back, so they must come by segments too, or a control that never lives for an interval would
+     * let the log run full. */
+    bool behind = spool_pos_seq(seen_top(&c->core.journal.states)) >=
+                  spool_pos_seq(s->state_pos) + CHECKPOINT_SEGMENTS;
+    behind = behind && c->core.now.now_ns >= s->tried_ns + CHECKPOINT_PAUSE_NS;
+    return s->wanted || (c->core.journal.dirty && (c->core.now.now_ns >= s->due_ns || behind));
+}
+
+bool save_turn(struct control *c)
+{
+    struct saver *s = &c->saver;
+    bool ready = c->catchup.recovered == 1 && !c->catchup.under_way && !c->core.attach.reading;
+    if (!s->under_way && ready && is_due(c)) {
+        begin(c);
+        return true;
+    }
+    if (!c->core.image.active || s->bytes_under_way > UNDER_WAY_BYTES_MAX) {
+        return false; /* in the second case the lane wakes us */
+    }
+    bool whole = image_step(&c->core, CHUNKS_PER_TURN);
+    if (whole || c->core.image.out_len >= IMAGE_PIECE_BYTES) {
+        send_piece(c, false);
+    }
+    if (whole) {
+        send_finish(c);
+    }
+    return true;
+}
+
+uint64_t save_next_ns(const struct control *c)
+{
+    const struct saver *s = &c->saver;
+    if (c->core.image.active && s->bytes_under_way <= UNDER_WAY_BYTES_MAX) {
+        return c->core.now.now_ns;
+    }
+    return !s->under_way && c->core.journal.dirty ? s->due_ns : UINT64_MAX;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* control/shell/works.h: what is done beside the loop: files, SQLite, parsing. A work is handed to
+ * a lane, is run there by the lane's thread, and comes back to the loop, which hears its result.
+ *
+ *   loop ── works_submit ──▶ lane: run(work, tools) ──▶ finished ──▶ loop: done(work, control)
+ *
+ * Without threads (tests, the simulator) somebody calls works_run in place of each thread.
+ *
+ * Promise: works of one lane run one after the other, in order. run touches the work and the lane's
+ *          tools, and nothing of the loop's.
+ * Trap:    a work that was submitted is not touched by the loop until its done.
+ */
+#ifndef HOLDFAST_CONTROL_SHELL_WORKS_H
+#define HOLDFAST_CONTROL_SHELL_WORKS_H
+
+#include "common/assert.h"
+#include "common/list.h"
+#include "spool/spool.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct control;
+struct store;
+struct works;
+
+enum work_lane {
+    WORK_LOGS,  /* reading the logs and the checkpoint into the table: mail waits for it */
+    WORK_LOOK,  /* envelopes, replies, bodies, for operators and for rules */
+    WORK_SAVE,  /* writing checkpoints */
+    WORK_STORE, /* the policy database, the policy snapshot */
+    WORK_LANES,
+};
+
+/* A lane's own; a thread's alone where there are threads. */
+struct work_tools {
+    struct works *works;
+    struct spool_io *io;
+    struct store *store;
+    struct spool_reader *reader; /* opened at the first use */
+};
+
+struct work {
+    struct list node;
+    enum work_lane lane;
+    void (*run)(struct work *work, struct work_tools *tools);
+    /* false: it is called once more in the next turn. true: the work is over, and freed by it. */
+    bool (*done)(struct work *work, struct control *control);
+    /* Frees it: the process ends, and it will not be done. NULL: its memory is another's. */
+    void (*drop)(struct work *work);
+};
+
+struct works {
+    pthread_mutex_t lock;
+    pthread_cond_t asked[WORK_LANES];
+    pthread_cond_t room;
+    struct list queued[WORK_LANES];
+    struct list finished;
+    uint32_t unfinished; /* queued or running */
+    uint32_t parts;      /* handed back by works_part, not yet done */
+    bool threaded;
+    bool stopping;
+    void (*wake)(void *ctx); /* the loop, from another thread; may be NULL */
+    void *wake_ctx;
+    struct work_tools tools[WORK_LANES];
+};
+
+void works_init(struct works *works, struct spool_io *io, struct store *store);
+/* No thread runs any more. Queued and finished works are dropped. */
+void works_fini(struct works *works);
+void works_submit(struct works *works, struct work *work);
+/* Runs the first of that lane. false: there is none. */
+bool works_run(struct works *works, enum work_lane lane);
+/* The thread of a lane: runs works until works_stop. */
+void works_serve(struct works *works, enum work_lane lane);
+void works_stop(struct works *works);
+/* From a run: a part of what it found goes to the loop, to be done before the work itself. Waits
+ * while many are on their way. false: everything ends, give up. */
+must_check bool works_part(struct works *works, struct work *part);
+/* The loop: calls done of up to `max` finished works. true: there are more. */
+bool works_finish(struct works *works, struct control *control, uint32_t max);
+/* Something is queued, running or finished. */
+bool works_busy(struct works *works);
+/* The loop, where there are threads: waits until something is finished, at most that long. */
+void works_wait(struct works *works, uint32_t timeout_ms);
+
+/* The lane's reader: 0 or -errno. */
+must_check int work_reader(struct work_tools *tools, struct spool_reader **reader_out);
+
+#endif
