@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* spool/writer.c: the writer's surface: submissions in, turns, results out.
+/* spool/writer.c: the writer's surface: submissions in, turns, results out; and its reads.
  *
  *   submit ──┬─ RECORD COMMIT ABORT ──▶ message log ─┐
  *            ├─ STATE ────────────────▶ state log ───┼──▶ done list, returned by the turn
@@ -21,70 +21,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-
-/* --- results --------------------------------------------------------------------------------- */
-
-void writer_finish(struct spool_writer *w, struct spool_submit *s, enum spool_result result)
-{
-    assert(w->item_count > 0 && result != RESULT_NONE);
-    s->result = result;
-    w->item_count--;
-    submit_list_append(&w->done, s);
-}
-
-/* A NOTE keeps in seq and seen_pos, which it has no other use for, how many submissions of each
- * log came before it. */
-void writer_notes(struct spool_writer *w)
-{
-    for (;;) {
-        const struct spool_submit *s = w->notes.head;
-        if (s == NULL || w->log[LOG_MESSAGE].done_count < s->seq ||
-            w->log[LOG_STATE].done_count < s->seen_pos) {
-            return;
-        }
-        writer_finish(w, submit_list_take(&w->notes),
-                      w->fenced ? SPOOL_RESULT_FAILED : SPOOL_RESULT_OK);
-    }
-}
-
-void writer_fence(struct spool_writer *w)
-{
-    w->stats.io_errors++;
-    w->fenced = true;
-}
-
-/* --- operations ------------------------------------------------------------------------------ */
-
-static void try_submit(struct spool_writer *w, struct spool_io_op *op)
-{
-    op->next = NULL;
-    int err = w->io->ops->submit(w->io, op);
-    if (err == -EAGAIN) {
-        op->next = w->refused;
-        w->refused = op;
-    } else if (err < 0) {
-        op->result = err;
-        op->next = w->failed;
-        w->failed = op;
-    }
-}
-
-void writer_issue(struct spool_writer *w, struct writer_op *op)
-{
-    w->under_way++;
-    try_submit(w, &op->io);
-}
-
-static void submit_refused(struct spool_writer *w)
-{
-    struct spool_io_op *op = w->refused;
-    w->refused = NULL;
-    while (op != NULL) {
-        struct spool_io_op *next = op->next;
-        try_submit(w, op);
-        op = next;
-    }
-}
 
 /* --- reads ----------------------------------------------------------------------------------- */
 
@@ -259,27 +195,16 @@ static void drive(struct spool_writer *w)
     writer_notes(w);
 }
 
-static struct spool_io_op *finished_ops(struct spool_writer *w, bool wait)
-{
-    if (w->failed != NULL) {
-        struct spool_io_op *failed = w->failed;
-        w->failed = NULL;
-        return failed;
-    }
-    return w->io->ops->reap(w->io, wait);
-}
-
 struct spool_submit *spool_writer_turn(struct spool_writer *w, bool wait)
 {
-    submit_refused(w);
+    writer_issue_refused(w);
     drive(w);
     /* One step of preparing in a turn: on a disk that works synchronously it takes its time. */
     for (unsigned i = 0; i < LOG_COUNT; i++) {
         prepare_drive(&w->log[i]);
     }
     while (w->under_way > 0) {
-        bool sleep = wait && w->done.head == NULL && w->refused == NULL;
-        struct spool_io_op *finished = finished_ops(w, sleep);
+        struct spool_io_op *finished = writer_reap(w, wait && w->done.head == NULL);
         if (finished == NULL) {
             break;
         }
@@ -439,19 +364,7 @@ static void close_log(struct spool_writer *w, struct log *log)
 
 void spool_writer_close(struct spool_writer *w)
 {
-    /* The kernel still owns the memory of what is under way; refused operations are not. */
-    uint32_t refused_count = 0;
-    for (struct spool_io_op *op = w->refused; op != NULL; op = op->next) {
-        refused_count++;
-    }
-    for (struct spool_io_op *op = w->failed; op != NULL; op = op->next) {
-        refused_count++;
-    }
-    while (w->under_way > refused_count) {
-        for (struct spool_io_op *op = w->io->ops->reap(w->io, true); op != NULL; op = op->next) {
-            w->under_way--;
-        }
-    }
+    writer_drain(w);
     for (unsigned i = 0; i < LOG_COUNT; i++) {
         close_log(w, &w->log[i]);
     }

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* spool/writer.h: the inside of the writer, shared by its files.
  *
- *   writer.c    open, close, submit, turn: the surface; reads, notes, errors
- *   recover.c   what open does: meta, start number, segments found, the ends of the logs
- *   log.c       batches of one log: choose, encode, write, sync, report
- *   segment.c   segments: who pins them, when one is free, which comes next
- *   prepare.c   segments made ready ahead: zeros, then the header with a new sequence
+ *   writer.c      open, close, submit, turn: the surface; reads
+ *   recover.c     what open does: meta, start number, segments found, the ends of the logs
+ *   log.c         batches of one log: choose, encode, write, sync, report
+ *   prepare.c     segments made ready ahead: zeros, then the header with a new sequence
+ *   segment.c     segments: who pins them, when one is free, which comes next
+ *   writer_ops.c  operations to the disk and back; results, notes, the fence
+ *
+ * Each calls only those that stand below it.
  *
  *                submit ──▶ pending ──choose──▶ batch ──written──▶ syncing ──durable──▶ done list
  *   segment:     NEW ──zeros──▶ BLANK ──header──▶ READY ──▶ ACTIVE ──full──▶ SEALED ──▶ FREE ┐
@@ -220,9 +223,15 @@ static inline struct spool_submit *submit_list_take(struct submit_list *l)
     return s;
 }
 
-/* writer.c */
+/* writer_ops.c */
 /* Gives an operation to the disk; an error counts as its result. */
 void writer_issue(struct spool_writer *w, struct writer_op *op);
+/* Gives those again that the disk's full queue refused. */
+void writer_issue_refused(struct spool_writer *w);
+/* Finished operations, linked; `wait`: at least one, unless some were refused. */
+struct spool_io_op *writer_reap(struct spool_writer *w, bool wait);
+/* Waits for what the disk has under way, and forgets it: for close. */
+void writer_drain(struct spool_writer *w);
 /* Moves a submission with its result to the done list. */
 void writer_finish(struct spool_writer *w, struct spool_submit *s, enum spool_result result);
 /* Reports those notes that everything before them is reported of. */
