@@ -98,8 +98,8 @@ static bool reason_is_given(const struct args *args)
     return args->reason != NULL && args->reason[strspn(args->reason, " \t")] != '\0';
 }
 
-int act(struct cli *cli, const struct args *args, const char *verb, json_t *request,
-        json_t **answer_out)
+int act_request(struct cli *cli, const struct args *args, const char *verb, json_t *request,
+                json_t **answer_out)
 {
     json_t *plan = NULL;
     bool dry_run = (args->given & CLI_OPT_DRY_RUN) != 0;
@@ -165,7 +165,7 @@ int command_hold(struct cli *cli, const struct args *args)
         return CLI_EXIT_USAGE;
     }
     json_t *answer;
-    int r = act(cli, args, "hold", request, &answer);
+    int r = act_request(cli, args, "hold", request, &answer);
     if (answer == NULL) {
         return r;
     }
@@ -200,7 +200,7 @@ int command_release(struct cli *cli, const struct args *args)
         return CLI_EXIT_USAGE;
     }
     json_t *answer;
-    int r = act(cli, args, "release", request, &answer);
+    int r = act_request(cli, args, "release", request, &answer);
     if (answer != NULL) {
         act_print_released(answer);
         printf("next: holdfast status\n");
@@ -216,7 +216,7 @@ int command_retry(struct cli *cli, const struct args *args)
         return CLI_EXIT_USAGE;
     }
     json_t *answer;
-    int r = act(cli, args, "retry", request, &answer);
+    int r = act_request(cli, args, "retry", request, &answer);
     if (answer != NULL) {
         printf("%" PRId64 " deliveries are due now\nnext: holdfast status\n",
                member_number(answer, "retried"));

@@ -8,6 +8,7 @@
  *   completion.c   the three tables as scripts for bash and zsh
  *   client.c       the admin socket: one request, one answer (docs/ADMIN.md)
  *   status.c problems.c look.c act.c rules.c offline.c check.c  the commands, by group
+ *   say.c          answers as JSON, and what went wrong
  *   render.c       tables and paragraphs for people;  text.c  ages, sizes, times, cleaning
  *
  * Promise: a command acts only with a reason, after it showed the plan, and after a yes. Text from
@@ -148,7 +149,7 @@ json_t *client_request(struct cli *cli, json_t *request, int *exit_out);
 json_t *client_command(const char *cmd);
 void client_close(struct cli *cli);
 
-/* --- main.c --- */
+/* --- say.c --- */
 
 /* Says what went wrong, as one line on standard error or as JSON. Returns exit_code. */
 __attribute__((format(printf, 3, 4))) int cli_fail(const struct cli *cli, int exit_code,

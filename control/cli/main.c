@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/cli/main.c: the command `holdfast`: finds the command, parses, runs, exits.
  *
- * Promise: the exit code is one of four (cli.h). With --json an error is JSON, too.
+ * Promise: the exit code is one of four (cli.h).
  */
 #include "control/cli/cli.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,32 +20,6 @@ const struct command cli_commands[] = {
 #undef COMMAND
 };
 const size_t cli_command_count = sizeof cli_commands / sizeof cli_commands[0];
-
-int cli_fail(const struct cli *cli, int exit_code, const char *format, ...)
-{
-    char text[CLI_TEXT_SIZE * 2];
-    char clean[CLI_TEXT_SIZE * 2];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    utf8_clean(text, clean, sizeof clean);
-    if (cli->json) {
-        cli_print_json(json_pack("{sisbsssi}", "v", 1, "ok", 0, "error", clean, "exit", exit_code));
-    } else {
-        fprintf(stderr, "holdfast: %s\n", clean);
-    }
-    return exit_code;
-}
-
-void cli_print_json(json_t *answer)
-{
-    assert(answer != NULL);
-    int r = json_dumpf(answer, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII);
-    assert(r == 0 || ferror(stdout));
-    fputc('\n', stdout);
-    json_decref(answer);
-}
 
 static void print_usage(void)
 {

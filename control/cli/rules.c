@@ -70,7 +70,7 @@ static int remove_rule(struct cli *cli, const struct args *args)
     json_t *request = client_command("rules");
     json_object_set_new(request, "remove", json_integer(id));
     json_t *answer;
-    int r = act(cli, args, "release", request, &answer);
+    int r = act_request(cli, args, "release", request, &answer);
     if (answer != NULL) {
         act_print_released(answer);
         json_decref(answer);
