@@ -14,6 +14,7 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                              "mutants"))
+import circles
 import layout
 import mutants
 
@@ -256,6 +257,11 @@ def check_mutants(tidy):
         tidy.breach(path, line, text)
 
 
+def check_circles(tidy):
+    for path, rule in circles.breaches(circles.load(tidy.root)):
+        tidy.breach(path, 1, rule)
+
+
 def check_format(tidy):
     clang_format = layout.tool()
     if clang_format is None:
@@ -271,7 +277,7 @@ def main():
     tidy = Tidy(os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else
                 os.path.dirname(os.path.dirname(here)))
     for check in (check_top_level, check_text, check_sources, check_headers_used, check_links,
-                  check_mutants, check_format):
+                  check_mutants, check_circles, check_format):
         check(tidy)
     print(f"tidy: {len(tidy.files)} files, {tidy.breaches} breaches")
     return 1 if tidy.breaches else 0
