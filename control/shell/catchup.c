@@ -88,7 +88,6 @@ static int send_block(struct work_tools *tools, struct bytes block)
         struct piece *piece = mem_zalloc(sizeof *piece + len);
         piece->work.done = piece_done;
         piece->work.drop = piece_drop;
-        list_init(&piece->work.node);
         piece->len = len;
         memcpy(piece->data, begin.data, len);
         if (!works_part(tools->works, &piece->work)) {

@@ -145,7 +145,6 @@ static struct part *new_part(const struct scan *scan)
     struct part *part = mem_zalloc(sizeof *part);
     part->work.done = part_done;
     part->work.drop = part_drop;
-    list_init(&part->work.node);
     part->messages = scan->messages;
     part->to = scan->to;
     return part;
@@ -452,6 +451,5 @@ void scan_say(struct work_tools *tools, int level, const char *format, ...)
     line->level = level;
     line->work.done = line_done;
     line->work.drop = line_drop;
-    list_init(&line->work.node);
     (void)!works_part(tools->works, &line->work);
 }

@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/shell/works.c: lanes, their queues, and the way back. See works.h. */
+/* control/shell/works.c: lanes, their queues, and the way back. See works.h.
+ *
+ * A queue between threads is a stack. Anybody pushes with one compare-and-swap. Its only taker
+ * takes all of it with one exchange and turns it round. Nobody pops a single work, so a work that
+ * is pushed again meanwhile does no harm (no ABA).
+ *
+ * Memory ordering: a push releases what the work holds, and the exchange that takes it acquires it.
+ * Pushes between them are read-modify-writes and keep the release of earlier ones visible.
+ */
 #include "control/shell/works.h"
 
 #include <errno.h>
@@ -11,24 +19,70 @@ enum { PARTS_MAX = 32 }; /* on their way at once: some megabytes */
 void works_init(struct works *w, struct spool_io *io, struct store *store)
 {
     memset(w, 0, sizeof *w);
-    int r = pthread_mutex_init(&w->lock, NULL);
+    int r = sem_init(&w->room, 0, PARTS_MAX);
     assert(r == 0);
-    r = pthread_cond_init(&w->room, NULL);
-    assert(r == 0);
-    list_init(&w->finished);
     for (int i = 0; i < WORK_LANES; i++) {
-        r = pthread_cond_init(&w->asked[i], NULL);
+        r = sem_init(&w->asked[i], 0, 0);
         assert(r == 0);
-        list_init(&w->queued[i]);
         w->tools[i] = (struct work_tools){.works = w, .io = io, .store = store};
     }
 }
 
-static void drop_all(struct list *list)
+/* --- queues ---------------------------------------------------------------------------------- */
+
+static void push(_Atomic(struct work *) *stack, struct work *work)
 {
-    while (!list_is_empty(list)) {
-        struct work *work = list_entry(list->next, struct work, node);
-        list_remove(&work->node);
+    work->next = atomic_load_explicit(stack, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(stack, &work->next, work, memory_order_release,
+                                                  memory_order_relaxed)) {
+    }
+}
+
+static void append(struct work_list *list, struct work *work)
+{
+    assert((list->first == NULL) == (list->last == NULL));
+    work->next = NULL;
+    if (list->last == NULL) {
+        list->first = work;
+    } else {
+        list->last->next = work;
+    }
+    list->last = work;
+}
+
+static struct work *take(struct work_list *list)
+{
+    struct work *work = list->first;
+    if (work != NULL) {
+        list->first = work->next;
+        list->last = list->first == NULL ? NULL : list->last;
+        work->next = NULL;
+    }
+    return work;
+}
+
+/* What was pushed since goes to the end of the list, the oldest first. */
+static void collect(_Atomic(struct work *) *stack, struct work_list *list)
+{
+    struct work *newest = atomic_exchange_explicit(stack, NULL, memory_order_acquire);
+    struct work *oldest = NULL;
+    while (newest != NULL) {
+        struct work *older = newest->next;
+        newest->next = oldest;
+        oldest = newest;
+        newest = older;
+    }
+    while (oldest != NULL) {
+        struct work *newer = oldest->next;
+        append(list, oldest);
+        oldest = newer;
+    }
+}
+
+static void drop_all(struct work_list *list)
+{
+    struct work *work;
+    while ((work = take(list)) != NULL) {
         if (work->drop != NULL) {
             work->drop(work);
         }
@@ -37,56 +91,32 @@ static void drop_all(struct list *list)
 
 void works_fini(struct works *w)
 {
+    collect(&w->returned, &w->finished);
     drop_all(&w->finished);
     for (int i = 0; i < WORK_LANES; i++) {
+        collect(&w->submitted[i], &w->queued[i]);
         drop_all(&w->queued[i]);
         if (w->tools[i].reader != NULL) {
             spool_reader_close(w->tools[i].reader);
         }
-        pthread_cond_destroy(&w->asked[i]);
+        sem_destroy(&w->asked[i]);
     }
-    pthread_cond_destroy(&w->room);
-    pthread_mutex_destroy(&w->lock);
+    sem_destroy(&w->room);
 }
 
-static void lock(struct works *w)
-{
-    int r = pthread_mutex_lock(&w->lock);
-    assert(r == 0);
-}
+/* --- lanes ----------------------------------------------------------------------------------- */
 
-static void unlock(struct works *w)
+static struct work *next_of(struct works *w, enum work_lane lane)
 {
-    int r = pthread_mutex_unlock(&w->lock);
-    assert(r == 0);
-}
-
-void works_submit(struct works *w, struct work *work)
-{
-    assert(work->run != NULL && work->done != NULL && work->lane < WORK_LANES);
-    lock(w);
-    list_append(&w->queued[work->lane], &work->node);
-    w->unfinished++;
-    pthread_cond_signal(&w->asked[work->lane]);
-    unlock(w);
-}
-
-static struct work *take(struct works *w, enum work_lane lane)
-{
-    if (list_is_empty(&w->queued[lane])) {
-        return NULL;
+    if (w->queued[lane].first == NULL) {
+        collect(&w->submitted[lane], &w->queued[lane]);
     }
-    struct work *work = list_entry(w->queued[lane].next, struct work, node);
-    list_remove(&work->node);
-    return work;
+    return take(&w->queued[lane]);
 }
 
-static void run(struct works *w, struct work *work)
+static void give_back(struct works *w, struct work *work)
 {
-    work->run(work, &w->tools[work->lane]);
-    lock(w);
-    list_append(&w->finished, &work->node);
-    unlock(w);
+    push(&w->returned, work); /* the loop may free it from here on */
     if (w->wake != NULL) {
         w->wake(w->wake_ctx);
     }
@@ -94,114 +124,104 @@ static void run(struct works *w, struct work *work)
 
 bool works_run(struct works *w, enum work_lane lane)
 {
-    lock(w);
-    struct work *work = take(w, lane);
-    unlock(w);
+    struct work *work = next_of(w, lane);
     if (work == NULL) {
         return false;
     }
-    run(w, work);
+    work->run(work, &w->tools[lane]);
+    give_back(w, work);
     return true;
+}
+
+static void wait_for(sem_t *sem)
+{
+    int r;
+    do {
+        r = sem_wait(sem);
+    } while (r != 0 && errno == EINTR);
+    assert(r == 0);
 }
 
 void works_serve(struct works *w, enum work_lane lane)
 {
+    assert(w->threaded);
     for (;;) {
-        lock(w);
-        while (!w->stopping && list_is_empty(&w->queued[lane])) {
-            pthread_cond_wait(&w->asked[lane], &w->lock);
-        }
-        struct work *work = w->stopping ? NULL : take(w, lane);
-        unlock(w);
-        if (work == NULL) {
+        wait_for(&w->asked[lane]);
+        if (atomic_load_explicit(&w->stopping, memory_order_acquire)) {
             return;
         }
-        run(w, work);
+        bool ran = works_run(w, lane);
+        assert(ran); /* a post for each work */
     }
-}
-
-void works_stop(struct works *w)
-{
-    lock(w);
-    w->stopping = true;
-    for (int i = 0; i < WORK_LANES; i++) {
-        pthread_cond_broadcast(&w->asked[i]);
-    }
-    pthread_cond_broadcast(&w->room);
-    unlock(w);
 }
 
 bool works_part(struct works *w, struct work *part)
 {
     assert(part->done != NULL);
-    lock(w);
-    while (w->threaded && !w->stopping && w->parts >= PARTS_MAX) {
-        pthread_cond_wait(&w->room, &w->lock);
+    bool stopping = atomic_load_explicit(&w->stopping, memory_order_acquire);
+    if (w->threaded && !stopping) {
+        wait_for(&w->room);
+        stopping = atomic_load_explicit(&w->stopping, memory_order_acquire);
     }
-    bool stopping = w->stopping;
     part->run = NULL; /* marks a part */
-    list_append(&w->finished, &part->node);
-    w->parts++;
-    unlock(w);
-    if (w->wake != NULL) {
-        w->wake(w->wake_ctx);
-    }
+    give_back(w, part);
     return !stopping;
 }
 
-static void finish(struct works *w, bool is_part)
+/* --- the loop -------------------------------------------------------------------------------- */
+
+static void post(sem_t *sem)
 {
-    lock(w);
-    if (is_part) {
-        assert(w->parts > 0);
-        w->parts--;
-        pthread_cond_signal(&w->room);
-    } else {
-        assert(w->unfinished > 0);
-        w->unfinished--;
+    int r = sem_post(sem);
+    assert(r == 0);
+}
+
+void works_submit(struct works *w, struct work *work)
+{
+    assert(work->run != NULL && work->done != NULL && work->lane < WORK_LANES);
+    enum work_lane lane = work->lane; /* the work is the lane's once it is pushed */
+    w->unfinished++;
+    push(&w->submitted[lane], work);
+    if (w->threaded) {
+        post(&w->asked[lane]);
     }
-    unlock(w);
+}
+
+void works_stop(struct works *w)
+{
+    assert(w->threaded);
+    atomic_store_explicit(&w->stopping, true, memory_order_release);
+    for (int i = 0; i < WORK_LANES; i++) {
+        post(&w->asked[i]);
+        post(&w->room); /* a lane that is about to wait for room gets one; then it sees the end */
+    }
 }
 
 bool works_finish(struct works *w, struct control *control, uint32_t max)
 {
-    for (uint32_t i = 0; i < max; i++) {
-        lock(w);
-        struct list *node = list_is_empty(&w->finished) ? NULL : w->finished.next;
-        unlock(w);
-        if (node == NULL) {
-            return false;
-        }
-        /* Only the loop takes from this end: the work stays first while it is looked at. */
-        struct work *work = list_entry(node, struct work, node);
+    collect(&w->returned, &w->finished);
+    for (uint32_t i = 0; i < max && w->finished.first != NULL; i++) {
+        struct work *work = w->finished.first;
+        struct work *following = work->next; /* done may free the work */
         bool is_part = work->run == NULL;
-        lock(w);
-        list_remove(node);
-        unlock(w);
-        if (work->done(work, control)) {
-            finish(w, is_part);
-            continue;
+        if (!work->done(work, control)) {
+            return true; /* it stays first: what comes behind speaks of what it says */
         }
-        lock(w);
-        node->next = w->finished.next; /* first again: what comes behind speaks of what it says */
-        node->prev = &w->finished;
-        w->finished.next->prev = node;
-        w->finished.next = node;
-        unlock(w);
-        return true;
+        w->finished.first = following;
+        w->finished.last = following == NULL ? NULL : w->finished.last;
+        if (!is_part) {
+            assert(w->unfinished > 0);
+            w->unfinished--;
+        } else if (w->threaded) {
+            post(&w->room);
+        }
     }
-    lock(w);
-    bool more = !list_is_empty(&w->finished);
-    unlock(w);
-    return more;
+    return w->finished.first != NULL;
 }
 
-bool works_busy(struct works *w)
+bool works_busy(const struct works *w)
 {
-    lock(w);
-    bool busy = w->unfinished > 0 || !list_is_empty(&w->finished);
-    unlock(w);
-    return busy;
+    return w->unfinished > 0 || w->finished.first != NULL;
 }
 
 void works_wait(struct works *w, uint32_t timeout_ms)
@@ -209,10 +229,7 @@ void works_wait(struct works *w, uint32_t timeout_ms)
     assert(w->threaded);
     struct timespec pause = {.tv_sec = 0, .tv_nsec = 1000000};
     for (uint32_t i = 0; i < timeout_ms; i++) {
-        lock(w);
-        bool ready = !list_is_empty(&w->finished) || w->unfinished == 0;
-        unlock(w);
-        if (ready) {
+        if (atomic_load_explicit(&w->returned, memory_order_relaxed) != NULL || !works_busy(w)) {
             return;
         }
         (void)nanosleep(&pause, NULL);

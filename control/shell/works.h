@@ -7,17 +7,18 @@
  * Without threads (tests, the simulator) somebody calls works_run in place of each thread.
  *
  * Promise: works of one lane run one after the other, in order. run touches the work and the lane's
- *          tools, and nothing of the loop's.
+ *          tools, and nothing of the loop's. The loop waits for no lock: a lane that loses its
+ *          processor at any point stops nobody else.
  * Trap:    a work that was submitted is not touched by the loop until its done.
  */
 #ifndef HOLDFAST_CONTROL_SHELL_WORKS_H
 #define HOLDFAST_CONTROL_SHELL_WORKS_H
 
 #include "common/assert.h"
-#include "common/list.h"
 #include "spool/spool.h"
 
-#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -43,7 +44,7 @@ struct work_tools {
 };
 
 struct work {
-    struct list node;
+    struct work *next;
     enum work_lane lane;
     void (*run)(struct work *work, struct work_tools *tools);
     /* false: it is called once more in the next turn. true: the work is over, and freed by it. */
@@ -52,17 +53,25 @@ struct work {
     void (*drop)(struct work *work);
 };
 
+/* Works in order, of one owner. */
+struct work_list {
+    struct work *first;
+    struct work *last;
+};
+
 struct works {
-    pthread_mutex_t lock;
-    pthread_cond_t asked[WORK_LANES];
-    pthread_cond_t room;
-    struct list queued[WORK_LANES];
-    struct list finished;
-    uint32_t unfinished; /* queued or running */
-    uint32_t parts;      /* handed back by works_part, not yet done */
-    bool threaded;
-    bool stopping;
-    void (*wake)(void *ctx); /* the loop, from another thread; may be NULL */
+    /* Handed over between threads: a stack that its only taker empties at once (works.c). */
+    _Atomic(struct work *) submitted[WORK_LANES];
+    _Atomic(struct work *) returned;
+    sem_t asked[WORK_LANES]; /* a post for each submitted work */
+    sem_t room;              /* for parts on their way */
+    atomic_bool stopping;
+
+    struct work_list queued[WORK_LANES]; /* the lane's own */
+    struct work_list finished;           /* the loop's own */
+    uint32_t unfinished;                 /* the loop's own: submitted and not yet done */
+    bool threaded;                       /* set before the threads start */
+    void (*wake)(void *ctx);             /* the loop, from another thread; may be NULL */
     void *wake_ctx;
     struct work_tools tools[WORK_LANES];
 };
@@ -81,8 +90,8 @@ void works_stop(struct works *works);
 must_check bool works_part(struct works *works, struct work *part);
 /* The loop: calls done of up to `max` finished works. true: there are more. */
 bool works_finish(struct works *works, struct control *control, uint32_t max);
-/* Something is queued, running or finished. */
-bool works_busy(struct works *works);
+/* Something is submitted and not yet done. */
+bool works_busy(const struct works *works);
 /* The loop, where there are threads: waits until something is finished, at most that long. */
 void works_wait(struct works *works, uint32_t timeout_ms);
 
