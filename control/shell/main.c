@@ -409,6 +409,7 @@ int main(int argc, char **argv)
         config_free(s.config);
         return code;
     }
+    threads_favour_loop(); /* while we may */
     int r = open_outside(&s, error);
     r = r == 0 ? open_inside(&s, options.new_policy, error) : r;
     if (r < 0) {

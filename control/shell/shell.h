@@ -50,6 +50,9 @@ struct threads;
 must_check int threads_create(struct control *control, const char *spool_dir, const char *db_path,
                               struct threads **threads_out);
 void threads_destroy(struct threads *threads);
+/* The calling thread, which will run the loop, goes before the lanes that are made later. Without
+ * the right to it (CAP_SYS_NICE), only the lanes step back. */
+void threads_favour_loop(void);
 /* Readable when a lane has finished something; drained by threads_drain. */
 int threads_wake_fd(const struct threads *threads);
 void threads_drain(const struct threads *threads);

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 struct lane {
@@ -32,9 +33,27 @@ struct threads {
     int wake_fd;
 };
 
+/* The loop sleeps most of the time and must run at once when it is woken. The lanes that no mail
+ * waits for take what processor time is left. */
+enum { LOOP_NICE = -10, BESIDE_NICE = 10 };
+
+static const int lane_nice[WORK_LANES] = {
+    [WORK_LOGS] = 0,
+    [WORK_LOOK] = BESIDE_NICE,
+    [WORK_SAVE] = BESIDE_NICE,
+    [WORK_STORE] = BESIDE_NICE,
+};
+
+void threads_favour_loop(void)
+{
+    (void)setpriority(PRIO_PROCESS, 0, LOOP_NICE); /* on Linux: of this thread alone */
+}
+
 static void *serve(void *ctx)
 {
     struct lane *lane = ctx;
+    /* A lane that cannot step back works all the same. */
+    (void)setpriority(PRIO_PROCESS, 0, lane_nice[lane->number]);
     works_serve(lane->works, lane->number);
     return NULL;
 }
