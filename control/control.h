@@ -98,11 +98,14 @@ must_check int control_checkpoint(struct control *control, struct control_time t
 
 /* Another configuration is to take the place of the borrowed one: routes, hops, limits, policy.
  * `load` makes it, beside the loop: 0 and *config_out, or -errno and a line. `done` is called in a
- * later turn: error NULL, and the new one is in force (borrowed from now on), the old one is no
- * longer used; or a line, and the old one stays, `config` (may be NULL) is the caller's again. */
+ * later turn: error NULL, and `config` is in force, borrowed from now on; or a line, config NULL,
+ * and the old one stays. `unload` is called beside the loop for the one that is no longer used: the
+ * old one, or a new one that was refused. It may be called after control_destroy has begun. NULL:
+ * the caller keeps them all. */
 struct control_reload {
     int (*load)(void *ctx, struct config **config_out, char error_out[CONFIG_ERROR_SIZE]);
     void (*done)(void *ctx, struct config *config, const char *error);
+    void (*unload)(void *ctx, struct config *config);
     void *ctx;
 };
 void control_reload(struct control *control, const struct control_reload *reload,

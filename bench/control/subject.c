@@ -217,13 +217,19 @@ static void reloaded(void *ctx, struct config *config, const char *error)
 {
     struct subject *s = ctx;
     need(error == NULL, "reload", error);
-    config_free(s->config);
     s->config = config;
+}
+
+static void unload(void *ctx, struct config *config)
+{
+    (void)ctx;
+    config_free(config);
 }
 
 void subject_reload(struct subject *s, const char *name)
 {
-    const struct control_reload reload = {.load = load_beside, .done = reloaded, .ctx = s};
+    const struct control_reload reload = {
+        .load = load_beside, .done = reloaded, .unload = unload, .ctx = s};
     snprintf(s->reload_name, sizeof s->reload_name, "%s/%s", s->dir, name);
     control_reload(s->control, &reload, now());
 }

@@ -269,11 +269,7 @@ static void reloaded(void *ctx, struct config *config, const char *error)
     (void)sd_notify(0, "READY=1");
     if (error != NULL) {
         log_line(3, "configuration refused, the old one stays: %s", error);
-        config_free(config);
     } else {
-        if (s->config != s->first) {
-            config_free(s->config);
-        }
         s->config = config;
     }
     if (s->reload_again) {
@@ -282,9 +278,18 @@ static void reloaded(void *ctx, struct config *config, const char *error)
     }
 }
 
+static void unload_config(void *ctx, struct config *config)
+{
+    const struct shell *s = ctx;
+    if (config != s->first) { /* which says what is fixed, until the end */
+        config_free(config);
+    }
+}
+
 static void reload(struct shell *s)
 {
-    const struct control_reload request = {.load = load_config, .done = reloaded, .ctx = s};
+    const struct control_reload request = {
+        .load = load_config, .done = reloaded, .unload = unload_config, .ctx = s};
     if (s->reloading || control_recovered(s->control) != 1) {
         s->reload_again = true;
         return;

@@ -254,14 +254,68 @@ static void edition_run(struct work *work, struct work_tools *tools)
     }
 }
 
+/* --- what is no longer used ------------------------------------------------------------------ */
+
+/* Half a million recipients are many pieces of memory: freeing them takes tens of milliseconds. */
+struct discard {
+    struct work work;
+    struct control_reload reload;
+    struct config *config;
+    void *data;
+};
+
+static void unload(const struct control_reload *reload, struct config *config)
+{
+    if (config != NULL && reload->unload != NULL) {
+        reload->unload(reload->ctx, config);
+    }
+}
+
+static void discard_run(struct work *work, struct work_tools *tools)
+{
+    struct discard *discard = (struct discard *)work;
+    (void)tools;
+    unload(&discard->reload, discard->config);
+    free(discard->data);
+    discard->config = NULL;
+    discard->data = NULL;
+}
+
+static bool discard_done(struct work *work, struct control *c)
+{
+    (void)c;
+    mem_free(work);
+    return true;
+}
+
+static void discard_drop(struct work *work)
+{
+    discard_run(work, NULL);
+    mem_free(work);
+}
+
+/* In the lane that used them: works before this one may still. */
+static void discard_beside(struct control *c, const struct control_reload *reload,
+                           struct config *config, void *data)
+{
+    struct discard *discard = mem_zalloc(sizeof *discard);
+    discard->work = (struct work){
+        .lane = WORK_STORE, .run = discard_run, .done = discard_done, .drop = discard_drop};
+    discard->reload = *reload;
+    discard->config = config;
+    discard->data = data;
+    works_submit(&c->works, &discard->work);
+}
+
 /* --- the loop's side ------------------------------------------------------------------------- */
 
-static void take_over(struct control *c, struct edition *e)
+/* Returns the policy that is no longer in force, NULL: none. */
+must_check static void *take_over(struct control *c, struct edition *e)
 {
+    void *old = c->publisher.data;
     if (e->data == NULL) {
-        return;
+        return NULL;
     }
-    free(c->publisher.data);
     c->publisher.data = e->data;
     c->publisher.len = e->len;
     c->core.policy_generation = e->generation;
@@ -269,31 +323,36 @@ static void take_over(struct control *c, struct edition *e)
     if (region != NULL) {
         atomic_store_explicit(&region->policy_published, e->generation, memory_order_release);
     }
+    return old;
 }
 
 static bool edition_done(struct work *work, struct control *c)
 {
     struct edition *e = (struct edition *)work;
+    struct config *unused = e->reload.load == NULL ? NULL : e->config;
+    void *old = NULL;
     c->publisher.under_way = false;
     c->publisher.republish_ns =
         c->core.now.now_ns + (e->error == 0 ? REPUBLISH_NS : REPUBLISH_AGAIN_NS);
     if (e->error == 0) {
-        take_over(c, e);
+        old = take_over(c, e);
     }
-    if (e->reload.load == NULL) {
-        if (e->error < 0) {
-            control_say(c, 3, "%s", e->text);
-        }
-        mem_free(e);
-        return true;
-    }
-    if (e->error == 0) {
+    if (e->reload.load == NULL && e->error < 0) {
+        control_say(c, 3, "%s", e->text);
+    } else if (e->reload.load != NULL && e->error == 0) {
+        unused = c->config;
         c->config = e->config;
         core_configure(&c->core, e->config);
         control_say(c, 6, "configuration in force, policy generation %" PRIu64,
                     c->core.policy_generation);
     }
-    e->reload.done(e->reload.ctx, e->config, e->error == 0 ? NULL : e->text);
+    if (e->reload.load != NULL) {
+        e->reload.done(e->reload.ctx, e->error == 0 ? e->config : NULL,
+                       e->error == 0 ? NULL : e->text);
+    }
+    if (unused != NULL || old != NULL) {
+        discard_beside(c, &e->reload, unused, old);
+    }
     mem_free(e);
     return true;
 }
@@ -303,7 +362,7 @@ static void edition_drop(struct work *work)
     struct edition *edition = (struct edition *)work;
     free(edition->data);
     if (edition->reload.load != NULL) {
-        config_free(edition->config); /* read, and in force nowhere */
+        unload(&edition->reload, edition->config); /* read, and in force nowhere */
     }
     mem_free(edition);
 }
@@ -324,7 +383,8 @@ int publish_first(struct control *c, char error[CONFIG_ERROR_SIZE])
     struct edition *e = new_edition(c);
     int r = make(e, c->store);
     if (r == 0) {
-        take_over(c, e);
+        void *old = take_over(c, e);
+        assert(old == NULL); /* the first */
         c->publisher.republish_ns = c->core.now.now_ns + REPUBLISH_NS;
     } else {
         snprintf(error, CONFIG_ERROR_SIZE, "%s", e->text);
