@@ -25,7 +25,7 @@
 
 enum {
     FINISH_PER_TURN = 2, /* each is half a millisecond at most */
-    PACE_SLOTS = 4096,
+    PACE_SLOTS = 1024,
 };
 
 /* A new attach is asked for at most this often: at overload rings overflow again and again. */

@@ -5,8 +5,8 @@
 #include "control/core/life.h"
 
 enum {
-    RESETTLE_SLOTS = 1024, /* in a turn; each costs a lift and a settle */
-    CENSUS_SLOTS = 8192,   /* each costs a look */
+    RESETTLE_SLOTS = 256, /* in a turn; each costs a lift and a settle */
+    CENSUS_SLOTS = 2048,  /* each costs a look */
 };
 
 #define CENSUS_PAUSE_NS UINT64_C(1000000000)

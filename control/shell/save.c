@@ -23,7 +23,7 @@
 #include <string.h>
 
 enum {
-    CHUNKS_PER_TURN = 8,
+    CHUNKS_PER_TURN = 4,
     /* State segments between checkpoints at most; the log has 64 files. */
     CHECKPOINT_SEGMENTS = 4,
     /* One more interval per this many deliveries: writing the table stays a small share. */
