@@ -9,6 +9,7 @@
  * Trap:    a turn's time is that of the clock: on a machine that others use, their time is in it.
  *          turn_cpu_max_us is this thread's own. */
 #include "bench/control/operators.h"
+#include "bench/pauses.h"
 
 #include "common/limits/rules.h"
 
@@ -16,6 +17,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <malloc.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,11 +90,15 @@ struct restart {
 
 struct bench {
     int doorbell_fd;
+    struct bench_pauses *pauses;
+    bool watched;
     struct dataplane *dp;
     struct subject *subject;
     struct operators operators;
     struct bench_histogram turn;     /* in the mix, those with work */
+    struct bench_histogram turn_net; /* without the pauses of the machine in them */
     struct bench_histogram turn_cpu; /* CPU time of the same */
+    struct bench_histogram pause;    /* of the machine, in the mix */
     struct bench_histogram reload;
     struct bench_histogram checkpoint;
     struct bench_histogram live_rest;
@@ -402,12 +408,18 @@ static void mixed_turn(struct bench *b, bool ending)
 {
     uint64_t begin_ns = bench_now_ns();
     uint64_t begin_cpu_ns = bench_thread_cpu_ns();
+    int cpu = sched_getcpu();
     bool worked = subject_turn(b->subject);
     bool asked = operators_turn(&b->operators, b->subject);
     asked = housekeeping(b, ending) || asked;
     if (worked || asked) {
         bench_histogram_add(&b->turn_cpu, bench_thread_cpu_ns() - begin_cpu_ns);
-        bench_histogram_add(&b->turn, bench_now_ns() - begin_ns);
+        uint64_t end_ns = bench_now_ns();
+        bench_histogram_add(&b->turn, end_ns - begin_ns);
+        /* Of a turn that moved to another CPU nothing is taken away. */
+        uint64_t paused_ns =
+            cpu == sched_getcpu() ? bench_pauses_within(b->pauses, cpu, begin_ns, end_ns) : 0;
+        bench_histogram_add(&b->turn_net, end_ns - begin_ns - paused_ns);
     }
     subject_sleep(b->subject, worked);
 }
@@ -416,6 +428,7 @@ static void mix(struct bench *b)
 {
     uint64_t end_ns = bench_now_ns() + option[MIX].number * UINT64_C(1000000000);
     operators_init(&b->operators, (uint32_t)option[OPERATORS].number);
+    bench_pauses_clear(b->pauses);
     dataplane_live(b->dp, (uint32_t)option[LIVE].number, &b->live_mix);
     while (bench_now_ns() < end_ns || !operators_did_all(&b->operators) || b->reloads == 0 ||
            b->checkpoints == 0) {
@@ -425,6 +438,7 @@ static void mix(struct bench *b)
     while (!operators_are_done(&b->operators) || !subject_is_settled(b->subject)) {
         mixed_turn(b, true);
     }
+    bench_pauses_sum(b->pauses, &b->pause);
     dataplane_live(b->dp, 0, NULL);
     turn_until(b, deliveries_of(b, CAMPUS_HELD), deliveries_of(b, CAMPUS_FROZEN), 600);
 }
@@ -476,7 +490,13 @@ static void print_table(const struct bench *b)
     printf("%-24s %9s %11s %11s %11s %11s\n", "microseconds", "count", "p50", "p99", "p99.9",
            "max");
     print_row("turns with work, mix", &b->turn);
+    print_row("  without pauses", &b->turn_net);
     print_row("  CPU time of the same", &b->turn_cpu);
+    if (b->watched) {
+        print_row("pauses of the machine", &b->pause);
+    } else {
+        printf("pauses of the machine: not watched, that needs SCHED_FIFO\n");
+    }
     for (int act = 0; act < OPERATORS_ACT_COUNT; act++) {
         snprintf(name, sizeof name, "%s, in its turn", operators_act_name((enum operators_act)act));
         print_row(name, &b->operators.still[act]);
@@ -516,12 +536,14 @@ static void print_figures(const struct bench *b)
            each(b->memory[1].resident_bytes, b->memory[2].resident_bytes, frozen),
            each(b->memory[0].resident_bytes, b->memory[2].resident_bytes, held + frozen));
     printf(" turns=%" PRIu64 " turn_p50_us=%.0f turn_p99_us=%.0f turn_p999_us=%.0f"
-           " turn_max_us=%.0f turn_cpu_max_us=%.0f",
+           " turn_max_us=%.0f turn_net_p999_us=%.0f turn_net_max_us=%.0f turn_cpu_max_us=%.0f",
            b->turn.count, bench_histogram_us(&b->turn, 0.5), bench_histogram_us(&b->turn, 0.99),
            bench_histogram_us(&b->turn, 0.999), (double)b->turn.max_ns / 1000,
+           bench_histogram_us(&b->turn_net, 0.999), (double)b->turn_net.max_ns / 1000,
            (double)b->turn_cpu.max_ns / 1000);
     double rules_us = b->live_cpu_us[1] - b->live_cpu_us[0];
     printf(" live_cpu_us=%.1f rules_cpu_us=%.1f", b->live_cpu_us[0], rules_us > 0 ? rules_us : 0);
+    printf(" pauses=%" PRIu64 " pause_max_us=%.0f", b->pause.count, (double)b->pause.max_ns / 1000);
     printf(" reloads=%u checkpoints=%u live_rest_us=%.0f live_mix_us=%.0f live_latency_ratio=%.2f",
            b->reloads, b->checkpoints, rest_us, mix_us, rest_us > 0 ? mix_us / rest_us : 0);
     printf(" start_answer_ms=%.1f start_indexed_ms=%.1f killed_answer_ms=%.1f"
@@ -536,6 +558,7 @@ int main(int argc, char **argv)
     static struct bench b;
     bench_options(argc, argv, option);
     bench_settings_print(option);
+    b.watched = bench_pauses_watch(&b.pauses);
     open_all(&b);
     live_beside_rules(&b);
     fill_all(&b);
@@ -548,6 +571,7 @@ int main(int argc, char **argv)
     print_figures(&b);
     subject_end(b.subject, false);
     dataplane_destroy(b.dp);
+    bench_pauses_end(b.pauses);
     close(b.doorbell_fd);
     return 0;
 }
