@@ -24,6 +24,9 @@ SHORT = {
                  "--asks", "1", "--live", "200", "--rules", "4"],
                 {"deliveries", "bytes_each", "turn_p999_us", "turn_max_us", "live_latency_ratio",
                  "start_answer_ms", "start_indexed_ms", "status_ms", "list_ms"}),
+    "rules": (["--rules", "40", "--messages", "100", "--envelopes", "20", "--rounds", "1"],
+              {"rules", "sender_1_any_ns", "rcpt_short_128_met_ns", "mixed_1_met_ns",
+               "worst_1_ns", "worst_128_ns"}),
     "smtp": (["--messages", "50", "--rounds", "1"], {"bytes"}),
     "spool": (["--messages", "50", "--depth", "8", "--rounds", "1"],
               {"io_uring_rate", "pwritev2_rate"}),
@@ -86,6 +89,9 @@ class Run(unittest.TestCase):
         self.assertEqual(figures["deliveries"], "300")
         for key in ("turns", "turn_max_us", "reloads", "checkpoints", "live_latency_ratio"):
             self.assertGreater(float(figures[key]), 0, key)
+
+    def test_rules(self):
+        self.assertEqual(self.short("rules")["rules"], "40")
 
     def test_smtp(self):
         self.short("smtp")
