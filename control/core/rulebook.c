@@ -6,9 +6,10 @@
  * key has 64 bits; two things that have the same by chance only cost time, because every rule on a
  * shelf is asked in full.
  *
- * Promise: one lookup for each key that a message has: address, domain, each three characters in a
- *          row. Most of the latter end at one bit of a filter.
- * Trap:    the filter must have the bit of every shelf of three characters. A bit too many costs a
+ * Promise: no memory is taken for a message. One lookup for each key that it has: address, domain,
+ *          characters in a row. Most of the latter end at one bit of a filter, and most rules under
+ *          a key that is found end at their sign: what they want does not occur in the address.
+ * Trap:    the filter must have the bit of every shelf of characters. A bit too many costs a
  *          lookup; a bit too few lets mail through that is to be held. */
 #include "control/core/rulebook.h"
 
@@ -17,7 +18,6 @@
 #include "control/core/rulebook_key.h"
 
 #include "common/id.h"
-#include "common/limits/address.h"
 #include "common/limits/rcpts.h"
 #include "common/limits/rules.h"
 
@@ -28,6 +28,7 @@ struct booked;
 struct slot {
     uint64_t older_min_ms; /* of age>, age<: a rule out of these bounds is not asked */
     uint64_t younger_ms;
+    struct book_sign sign; /* of the side that the key is of: without it a rule is not asked */
     struct booked *rule;
     uint32_t id;
     uint32_t number; /* of the rule in a bitmap of all */
@@ -100,9 +101,12 @@ size_t book_envelope_count(const struct book *book)
 
 /* --- adding and removing --------------------------------------------------------------------- */
 
-static bool is_part(enum book_kind kind)
+static struct book_sign sign_for(const struct shelf *s, const struct booked *rule)
 {
-    return kind == BOOK_SENDER_PART || kind == BOOK_RCPT_PART;
+    if (s->kind == BOOK_REST) {
+        return (struct book_sign){0, 0};
+    }
+    return book_terms_sign(rule->term, rule->term_count, book_kind_is_of_rcpt(s->kind));
 }
 
 static uint32_t filter_bit(uint64_t key)
@@ -130,7 +134,7 @@ static void filter_rebuild(struct book *book)
     memset(book->filter, 0, sizeof book->filter);
     for (const struct shelf *s = map_next(&book->shelves, &at); s != NULL;
          s = map_next(&book->shelves, &at)) {
-        if (is_part(s->kind)) {
+        if (book_kind_is_part(s->kind)) {
             filter_add(book, s->key);
         }
     }
@@ -145,7 +149,7 @@ static struct shelf *shelf_take(struct book *book, const struct book_offer *offe
         s->kind = offer->kind;
         map_put(&book->shelves, s->key, s);
         book->kind_count[s->kind]++;
-        if (is_part(s->kind)) {
+        if (book_kind_is_part(s->kind)) {
             filter_add(book, s->key);
         }
     }
@@ -158,7 +162,7 @@ static void shelf_give(struct book *book, struct shelf *s)
     if (s->kind == BOOK_REST) {
         return;
     }
-    bool part = is_part(s->kind);
+    bool part = book_kind_is_part(s->kind);
     (void)map_remove(&book->shelves, s->key);
     book->kind_count[s->kind]--;
     mem_free(s->slot);
@@ -188,6 +192,7 @@ static void shelf_put(struct shelf *s, struct booked *rule, uint32_t id)
 {
     size_t at = slot_of(s, id);
     struct slot slot = {.younger_ms = UINT64_MAX, .rule = rule, .id = id, .number = rule->number};
+    slot.sign = sign_for(s, rule);
     for (uint32_t i = 0; i < rule->term_count; i++) {
         uint64_t ms = rule->term[i].number;
         if (rule->term[i].key == SELECT_OLDER && ms >= slot.older_min_ms) {
@@ -245,6 +250,14 @@ static uint32_t number_take(struct book *book)
     return number;
 }
 
+/* What is asked of the envelope is asked without case; names of routes and hops have it. */
+static void lower_case(struct select_term *term)
+{
+    for (char *at = term->text; select_key_is_envelope(term->key) && *at != '\0'; at++) {
+        *at = (char)ascii_lower((uint8_t)*at);
+    }
+}
+
 void book_add(struct book *book, uint32_t rule_id, const struct select *select)
 {
     assert(rule_id != 0 && map_find(&book->rules, rule_id) == NULL);
@@ -253,7 +266,10 @@ void book_add(struct book *book, uint32_t rule_id, const struct select *select)
     rule->number = number_take(book);
     rule->term_count = select->count;
     rule->asks_envelope = select_needs_envelope(select);
-    memcpy(rule->term, select->term, select->count * sizeof select->term[0]);
+    for (uint32_t i = 0; i < select->count; i++) {
+        rule->term[i] = select->term[i];
+        lower_case(&rule->term[i]);
+    }
     map_put(&book->rules, rule_id, rule);
     shelf_put(choose_shelf(book, rule), rule, rule_id);
     book->envelope_count += rule->asks_envelope;
@@ -278,13 +294,25 @@ void book_remove(struct book *book, uint32_t rule_id)
 
 /* --- what an envelope meets ------------------------------------------------------------------ */
 
+/* Of a domain: one for each of its characters in each width, and its own. */
+enum { DOMAIN_SHELVES_MAX = BOOK_MARKED_SIZE * BOOK_PART_MAX + 1 };
+
 struct walk {
     const struct book *book;
     const struct envelope *envelope;
     unsigned route_index;
     const struct rcptset *pending;
-    struct bytes domain;              /* of the recipient before: its keys were asked for */
-    uint64_t asked[LIMIT_RULES / 64]; /* a rule may be met again */
+    struct bytes sender; /* in lower case, as rcpt and marked */
+    bool of_rcpt;        /* what is asked for is a recipient: this one */
+    struct bytes rcpt;
+    struct bytes marked; /* the address that is asked for, and its sign */
+    struct book_sign sign;
+    struct bytes domain; /* of the recipient before, as in the envelope: most have the same */
+    bool in_domain;      /* a shelf that is found now belongs to the domain */
+    size_t domain_shelf_count;
+    const struct shelf **domain_shelf; /* DOMAIN_SHELVES_MAX */
+    uint64_t met[LIMIT_RULES / 64];    /* rules that match */
+    uint64_t asked[LIMIT_RULES / 64];  /* those, and all that were asked of this address */
     uint32_t *id;
     size_t count;
     size_t max;
@@ -305,103 +333,190 @@ static void note_match(struct walk *w, uint32_t id)
     w->count = keep + 1;
 }
 
+static bool ask_rule(const struct walk *w, const struct booked *rule)
+{
+    if (w->of_rcpt) {
+        return select_terms_match_rcpt(rule->term, rule->term_count, w->sender, w->rcpt);
+    }
+    struct rcptset mask = *w->pending;
+    return select_terms_match_envelope(rule->term, rule->term_count, w->envelope, w->route_index,
+                                       &mask);
+}
+
 static void ask_shelf(struct walk *w, const struct shelf *s)
 {
-    for (size_t i = 0; i < s->count; i++) {
-        const struct slot *slot = &s->slot[i];
+    const struct book_sign sign = w->sign;
+    const struct slot *end = s->slot + s->count;
+    for (const struct slot *slot = s->slot; slot < end; slot++) {
+        if (!book_sign_has(sign, slot->sign)) {
+            continue;
+        }
         uint64_t bit = UINT64_C(1) << (slot->number % 64);
         if ((w->asked[slot->number / 64] & bit) != 0) {
             continue;
         }
         w->asked[slot->number / 64] |= bit;
-        struct rcptset mask = *w->pending;
-        if (select_terms_match_envelope(slot->rule->term, slot->rule->term_count, w->envelope,
-                                        w->route_index, &mask)) {
+        if (ask_rule(w, slot->rule)) {
+            w->met[slot->number / 64] |= bit;
             note_match(w, slot->id);
         }
     }
 }
 
-static void ask_text(struct walk *w, enum book_kind kind, struct bytes text)
+static void ask_key(struct walk *w, uint64_t key)
 {
-    if (w->book->kind_count[kind] == 0) {
+    const struct shelf *s = map_find(&w->book->shelves, key);
+    if (s == NULL) {
         return;
     }
-    const struct shelf *s =
-        map_find(&w->book->shelves, book_key_text(&w->book->hash_key, kind, text));
-    if (s != NULL) {
-        ask_shelf(w, s);
+    if (w->in_domain) {
+        assert(w->domain_shelf_count < DOMAIN_SHELVES_MAX);
+        w->domain_shelf[w->domain_shelf_count++] = s;
+    }
+    ask_shelf(w, s);
+}
+
+static void ask_text(struct walk *w, enum book_kind kind, struct bytes text)
+{
+    if (w->book->kind_count[kind] > 0) {
+        ask_key(w, book_key_text(&w->book->hash_key, kind, text));
     }
 }
 
-/* The parts that begin before `end`. */
-static void ask_parts(struct walk *w, enum book_kind kind, struct bytes text, size_t end)
+static void ask_characters(struct walk *w, enum book_kind kind, size_t from, size_t to)
 {
-    if (w->book->kind_count[kind] == 0) {
-        return;
-    }
-    for (size_t i = 0; i < end && i + 3 <= text.len; i++) {
-        uint64_t key = book_key_number(kind, book_part(text.data + i));
-        const struct shelf *s = filter_has(w->book, key) ? map_find(&w->book->shelves, key) : NULL;
-        if (s != NULL) {
-            ask_shelf(w, s);
+    uint64_t seen[256 / 64] = {0};
+    for (size_t i = from; i < to; i++) {
+        uint8_t c = w->marked.data[i];
+        uint64_t bit = UINT64_C(1) << (c % 64);
+        if ((seen[c / 64] & bit) == 0) {
+            seen[c / 64] |= bit;
+            uint64_t key = book_key_number(kind, c);
+            if (filter_has(w->book, key)) {
+                ask_key(w, key);
+            }
         }
     }
 }
 
-static struct bytes lower_case(struct bytes address, uint8_t out[LIMIT_ADDRESS_BYTES])
+/* The parts of one width; it is a constant where it is called. */
+static inline void ask_rows(struct walk *w, enum book_kind kind, size_t width, size_t from,
+                            size_t to)
 {
-    assert(address.len <= LIMIT_ADDRESS_BYTES); /* envelope_decode sees to that */
-    for (size_t i = 0; i < address.len; i++) {
-        out[i] = ascii_lower(address.data[i]);
+    const struct book *book = w->book;
+    const struct bytes text = w->marked;
+    for (size_t i = from; i < to && i + width <= text.len; i++) {
+        uint64_t key = book_key_number(kind, book_part(text.data + i, width));
+        if (filter_has(book, key)) {
+            ask_key(w, key);
+        }
     }
-    return bytes_of(out, address.len);
 }
 
-static void ask_sender(struct walk *w)
+/* The parts of the marked text that begin there. */
+static void ask_parts(struct walk *w, enum book_kind one, size_t from, size_t to)
 {
-    uint8_t lower[LIMIT_ADDRESS_BYTES];
-    struct bytes text = lower_case(w->envelope->sender, lower);
+    const size_t *kind_count = &w->book->kind_count[one];
+    if (kind_count[0] > 0) {
+        ask_characters(w, one, from, to);
+    }
+    if (kind_count[1] > 0) {
+        ask_rows(w, (enum book_kind)(one + 1), 2, from, to);
+    }
+    if (kind_count[2] > 0) {
+        ask_rows(w, (enum book_kind)(one + 2), 3, from, to);
+    }
+}
+
+/* `marked` is what is asked for from now on. Returns it without its marks. */
+static struct bytes ask_for(struct walk *w, struct bytes marked)
+{
+    assert(marked.len >= 2);
+    w->marked = marked;
+    w->sign = book_sign_of(marked);
+    memcpy(w->asked, w->met, sizeof w->asked);
+    return bytes_of(marked.data + 1, marked.len - 2);
+}
+
+static void ask_sender(struct walk *w, struct bytes marked)
+{
+    struct bytes text = ask_for(w, marked);
     ask_text(w, BOOK_SENDER, text);
     ask_text(w, BOOK_SENDER_DOMAIN, select_domain_of(text));
-    ask_parts(w, BOOK_SENDER_PART, text, text.len);
+    ask_parts(w, BOOK_SENDER_ONE, 0, w->marked.len);
 }
 
 static void ask_rcpt(struct walk *w, struct bytes address)
 {
-    uint8_t lower[LIMIT_ADDRESS_BYTES];
-    struct bytes text = lower_case(address, lower);
+    uint8_t memory[BOOK_MARKED_SIZE];
+    struct bytes text = ask_for(w, book_mark(address, memory));
     struct bytes domain = select_domain_of(address);
-    bool again = w->domain.data != NULL && bytes_equal(domain, w->domain);
+    size_t at = 1 + text.len - domain.len; /* where it begins in the marked text */
+    w->rcpt = text;
     ask_text(w, BOOK_RCPT, text);
-    if (!again) {
-        ask_text(w, BOOK_RCPT_DOMAIN, select_domain_of(text));
+    ask_parts(w, BOOK_RCPT_ONE, 0, at);
+    if (w->domain.data != NULL && bytes_equal(domain, w->domain)) {
+        for (size_t i = 0; i < w->domain_shelf_count; i++) {
+            ask_shelf(w, w->domain_shelf[i]);
+        }
+        return;
     }
-    ask_parts(w, BOOK_RCPT_PART, text, again ? text.len - domain.len : text.len);
+    w->in_domain = true;
+    w->domain_shelf_count = 0;
+    ask_text(w, BOOK_RCPT_DOMAIN, select_domain_of(text));
+    ask_parts(w, BOOK_RCPT_ONE, at, w->marked.len);
+    w->in_domain = false;
     w->domain = domain;
+}
+
+/* Some rule stands under a key of that side: the whole, the domain, or parts of it. */
+static bool has_side(const struct book *book, enum book_kind whole, enum book_kind domain,
+                     enum book_kind one)
+{
+    size_t shelves = book->kind_count[whole] + book->kind_count[domain];
+    for (int width = 0; width < BOOK_PART_MAX; width++) {
+        shelves += book->kind_count[one + width];
+    }
+    return shelves > 0;
+}
+
+static void ask_rcpts(struct walk *w)
+{
+    const struct envelope *e = w->envelope;
+    unsigned n = 0;
+    w->of_rcpt = true;
+    for (unsigned i = 0; i < e->rcpt_count; i++) {
+        if (e->rcpt[i].route_index == w->route_index && rcptset_has(w->pending, n++)) {
+            ask_rcpt(w, e->rcpt[i].address);
+        }
+    }
 }
 
 size_t book_match_envelope(const struct book *book, const struct envelope *envelope,
                            unsigned route_index, const struct rcptset *pending,
                            uint32_t *rule_id_out, size_t max)
 {
+    const struct shelf *domain_shelf[DOMAIN_SHELVES_MAX];
+    uint8_t memory[BOOK_MARKED_SIZE];
     struct walk w = {.book = book,
                      .envelope = envelope,
                      .route_index = route_index,
                      .pending = pending,
+                     .domain_shelf = domain_shelf,
                      .id = rule_id_out,
                      .max = max};
     assert(envelope->rcpt_count <= LIMIT_RCPTS);
     if (book->envelope_count == 0 || rcptset_is_empty(pending)) {
         return 0;
     }
+    struct bytes marked = book_mark(envelope->sender, memory);
+    w.sender = bytes_of(memory + 1, marked.len - 2);
     ask_shelf(&w, &book->rest_envelope);
-    ask_sender(&w);
-    unsigned n = 0;
-    for (unsigned i = 0; i < envelope->rcpt_count; i++) {
-        if (envelope->rcpt[i].route_index == route_index && rcptset_has(pending, n++)) {
-            ask_rcpt(&w, envelope->rcpt[i].address);
-        }
+    if (has_side(book, BOOK_SENDER, BOOK_SENDER_DOMAIN, BOOK_SENDER_ONE)) {
+        ask_sender(&w, marked);
+    }
+    if (has_side(book, BOOK_RCPT, BOOK_RCPT_DOMAIN, BOOK_RCPT_ONE)) {
+        ask_rcpts(&w);
     }
     assert(w.count <= max && w.count <= book->envelope_count);
     return w.count;

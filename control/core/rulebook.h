@@ -4,13 +4,16 @@
  *
  *   of the envelope   sender= rcpt= without *           the whole address
  *                     domain= without *, and *@domain   the domain
- *                     other patterns                    three characters in a row
- *                     patterns without three of them    a list that is always asked
+ *                     other patterns                    three characters in a row, of which the
+ *                                                       ends of the address may be one or two
+ *                     patterns without three of them    two in a row, or else one
+ *                     * alone                           a list that is always asked
  *   of the rest       id=  route=  hop=  class=         their values
  *                     age>  age<  all                   a list that is always asked
  *
  * Each rule stands under one key: the one of its terms that is asked for least. A match walks the
- * keys that the message has, and asks each rule found there in full (select.h).
+ * keys that the message has, and asks each rule found there in full (select.h), unless the address
+ * lacks some character or pair of characters that the rule's pattern has.
  *
  * Promise: what a match answers is what asking every rule one after the other would.
  * Trap:    a rule whose terms ask the envelope is in the answer of book_match_envelope as soon as

@@ -116,6 +116,10 @@ bool select_terms_match_envelope(const struct select_term *term, uint32_t count,
                                  const struct envelope *envelope, unsigned route_index,
                                  struct rcptset *mask);
 
+/* The second step for one recipient alone. All of it is in lower case already. */
+bool select_terms_match_rcpt(const struct select_term *term, uint32_t count, struct bytes sender,
+                             struct bytes rcpt);
+
 /* What is behind the last '@'; all of it without one. Borrowed from the address. */
 struct bytes select_domain_of(struct bytes address);
 

@@ -88,6 +88,61 @@ bool select_terms_match_envelope(const struct select_term *term, uint32_t count,
     return !rcptset_is_empty(mask);
 }
 
+/* As glob() for what is in lower case. */
+static bool glob_lower(const char *pattern, struct bytes text)
+{
+    const uint8_t *at = text.data;
+    const uint8_t *end = text.data + text.len;
+    const char *star = NULL;
+    const uint8_t *star_at = NULL;
+    while (at < end) {
+        if (*pattern == '*') {
+            star = ++pattern;
+            star_at = at;
+        } else if (*pattern != '\0' && (uint8_t)*pattern == *at) {
+            pattern++;
+            at++;
+            continue;
+        } else if (star != NULL) {
+            pattern = star;
+            star_at++;
+        } else {
+            return false;
+        }
+        if (*star == '\0') {
+            return true; /* the rest is what the star stands for */
+        }
+        if (*star != '*') { /* on to where what follows the star may begin */
+            star_at = memchr(star_at, *star, (size_t)(end - star_at));
+        }
+        if (star_at == NULL) {
+            return false;
+        }
+        at = star_at;
+    }
+    while (*pattern == '*') {
+        pattern++;
+    }
+    return *pattern == '\0';
+}
+
+bool select_terms_match_rcpt(const struct select_term *term, uint32_t count, struct bytes sender,
+                             struct bytes rcpt)
+{
+    bool match = true;
+    for (uint32_t i = 0; i < count && match; i++) {
+        const char *text = term[i].text;
+        if (term[i].key == SELECT_SENDER) {
+            match = strcmp(text, "<>") == 0 ? sender.len == 0 : glob_lower(text, sender);
+        } else if (term[i].key == SELECT_RCPT) {
+            match = glob_lower(text, rcpt);
+        } else if (term[i].key == SELECT_DOMAIN) {
+            match = glob_lower(text, select_domain_of(rcpt));
+        }
+    }
+    return match;
+}
+
 bool select_match_envelope(const struct select *select, const struct envelope *e,
                            unsigned route_index, struct rcptset *mask)
 {

@@ -4,6 +4,7 @@
 #include "control/core/rulebook.h"
 
 #include "common/id.h"
+#include "common/limits/address.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -389,6 +390,19 @@ Test(rulebook, each_shape_is_found)
         {"domain=Y", "a@b", "y"},
         {"domain=*.example", "a@b", "x@y.example"},
         {"domain=*y*", "a@b", "x@aya"},
+        {"domain=*y", "a@b", "x@ay"},
+        {"domain=y*", "a@b", "x@Ya"},
+        {"domain=y*z", "a@b", "yz"},
+        {"domain=*", "a@b", "x@"},
+        {"rcpt=x*", "a@b", "X@"},
+        {"rcpt=*z@", "a@b", "xz@"},
+        {"rcpt=*q*w*", "a@b", "x@QyW"},
+        {"rcpt=*qw*", "a@b", "qWx@y"},
+        {"rcpt=**q**", "a@b", "x@y.q"},
+        {"rcpt=*q*q", "a@b", "qx@q"},
+        {"sender=q*w", "q@W", "x@y"},
+        {"sender=*\002*", "a\002@b", "x@y"}, /* as the mark of an end */
+        {"sender=*b\003*", "ab\003@b", "x@y"},
     };
     for (uint32_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         cr_assert_not(meets(cases[i].sender, cases[i].rcpt), "%s", cases[i].term);
@@ -399,6 +413,72 @@ Test(rulebook, each_shape_is_found)
         drop(0);
         cr_assert_not(meets(cases[i].sender, cases[i].rcpt), "%s", cases[i].term);
     }
+}
+
+/* What two characters and less in a row tell apart, with terms for both sides. */
+static void add_short(uint32_t id)
+{
+    static const char *const shapes[] = {"%c*",      "*%c",       "*%c*",     "*%c*%c*",
+                                         "%c%c*%c",  "*%c%c",     "*%c%c*%c", "*%c*%c%c*",
+                                         "%c*%c*%c", "*%c*%c*%c*"};
+    char text[2][80];
+    const char *term[2] = {text[0], text[1]};
+    size_t count = 1 + (draw(4) == 0);
+    for (size_t i = 0; i < count; i++) {
+        static const char *const prefixes[] = {"rcpt=", "rcpt=", "domain=", "sender="};
+        static const char letters[] = "abcABn.@-*9x";
+        char pattern[64];
+        char c[3];
+        for (int at = 0; at < 3; at++) {
+            c[at] = letters[draw(sizeof letters - 1)];
+        }
+        snprintf(pattern, sizeof pattern, shapes[draw(sizeof shapes / sizeof shapes[0])], c[0],
+                 c[1], c[2]);
+        snprintf(text[i], sizeof text[i], "%s%s", prefixes[draw(4)], pattern);
+    }
+    add_terms(id, term, count);
+}
+
+Test(rulebook, patterns_without_three_characters_in_a_row)
+{
+    size_t matches_envelope = 0;
+    size_t matches_now = 0;
+    uint32_t id = 0;
+    for (int round = 0; round < 200; round++) {
+        uint32_t wanted = draw(round % 10 == 0 ? LIMIT_RULES : 40);
+        while (line.count > wanted) {
+            drop(draw(line.count));
+        }
+        while (line.count < wanted) {
+            add_short(++id);
+        }
+        check_all(40, &matches_envelope, &matches_now);
+    }
+    cr_assert_gt(matches_envelope, 50000);
+    cr_assert_eq(matches_now, 0);
+}
+
+/* Long addresses of few letters have each key many times; the longest has room for its marks. */
+Test(rulebook, addresses_as_long_as_they_may_be)
+{
+    static char memory[3][LIMIT_ADDRESS_BYTES];
+    size_t matches = 0;
+    for (uint32_t id = 1; id <= 300; id++) {
+        add_short(id);
+    }
+    for (int round = 0; round < 1000; round++) {
+        struct envelope e = {.rcpt_count = 2};
+        struct rcptset pending = rcptset_first(2);
+        for (int i = 0; i < 3; i++) {
+            size_t len = LIMIT_ADDRESS_BYTES - draw(2) * draw(LIMIT_ADDRESS_BYTES);
+            for (size_t at = 0; at < len; at++) {
+                memory[i][at] = "aAbBcn9@"[draw(round % 2 == 0 ? 7 : 8)];
+            }
+            *(i == 2 ? &e.sender : &e.rcpt[i].address) = bytes_of(memory[i], len);
+        }
+        check_envelope(&e, 0, &pending, &matches);
+    }
+    cr_assert_gt(matches, 10000);
 }
 
 /* The domain of the recipient before is not asked for again: nothing may be missed by that. */
