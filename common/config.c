@@ -181,8 +181,9 @@ static void set_text(char *field, size_t size, const char *text)
 
 #define SET(field, text) set_text(config->field, sizeof config->field, text)
 
-static void set_defaults(struct config *config)
+void config_defaults(struct config *config)
 {
+    *config = (struct config){0};
     SET(instance, "main");
     SET(run_dir, CONFIG_RUN_DIR);
     SET(state_dir, "/var/lib/holdfast");
@@ -325,13 +326,13 @@ int config_parse(const char *path, const char *text, size_t len, struct config *
         snprintf(error_out, CONFIG_ERROR_SIZE, "the path of the configuration is too long");
         return -ENAMETOOLONG;
     }
-    struct config *config = calloc(1, sizeof *config);
+    struct config *config = malloc(sizeof *config);
     if (config == NULL) {
         snprintf(error_out, CONFIG_ERROR_SIZE, "%s: no memory", path);
         return -ENOMEM;
     }
+    config_defaults(config);
     SET(path, path);
-    set_defaults(config);
     reader.config = config;
     config_init(&tree);
     config_set_include_dir(&tree, "/dev/null"); /* nothing can be opened below a device */

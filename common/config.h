@@ -142,6 +142,14 @@ must_check int config_parse(const char *path, const char *text, size_t len,
                             struct config **config_out, char error_out[CONFIG_ERROR_SIZE]);
 void config_free(struct config *config);
 
+/* What a file that says nothing would give, over all of *config, and over all of an entry of its
+ * lists; what a file has to say (names, addresses) is empty. Who makes a configuration without a
+ * file begins with these, so that a new key has its default there, too. */
+void config_defaults(struct config *config);
+void config_interface_defaults(struct config_interface *interface);
+void config_hop_defaults(struct config_hop *hop);
+void config_route_defaults(struct config_route *route);
+
 enum config_place {
     CONFIG_PLACE_GOOD,       /* the configuration is good */
     CONFIG_PLACE_LIKELY,     /* it is wrong, but its run_dir is plain */

@@ -126,6 +126,11 @@ static int read_prefix(struct config_reader *reader, config_setting_t *setting, 
     return 0;
 }
 
+void config_interface_defaults(struct config_interface *interface)
+{
+    *interface = (struct config_interface){.mtu_bytes = 1500};
+}
+
 static const struct config_key interface_keys[] = {
     {"name", CONFIG_KIND_NAME, true, I(name), 0, 0, NULL},
     {"device", CONFIG_KIND_TEXT, true, I(device), 0, 0, NULL},
@@ -173,7 +178,7 @@ int config_read_interfaces(struct config_reader *reader, config_setting_t *setti
     for (unsigned i = 0; r == 0 && i < (unsigned)config_setting_length(setting); i++) {
         config_setting_t *entry = config_setting_get_elem(setting, i);
         struct config_interface *interface = &config->interface[config->interface_count];
-        interface->mtu_bytes = 1500;
+        config_interface_defaults(interface);
         r = config_read_group(reader, entry, interface_keys,
                               sizeof interface_keys / sizeof interface_keys[0], interface);
         if (r == 0) {
@@ -297,19 +302,22 @@ static const struct config_key hop_keys[] = {
 
 /* RFC 5321 section 4.5.3.2 has the timeouts: a client that gives up before the hop does makes
  * duplicates, above all at the dot. */
-static const struct config_hop hop_defaults = {
-    .protocol = CONFIG_PROTOCOL_SMTP,
-    .connection_count_max = 20,
-    .messages_per_connection_max = 100,
-    .connect_timeout_ms = 30 * 1000,
-    .command_timeout_ms = 5 * 60 * 1000,
-    .data_timeout_ms = 3 * 60 * 1000,
-    .dot_timeout_ms = 10 * 60 * 1000,
-    .idle_timeout_ms = 5 * 1000,
-    .keepalive_ms = 15 * 1000,
-    .breaker_failures = 5,
-    .probe_interval_ms = 30 * 1000,
-};
+void config_hop_defaults(struct config_hop *hop)
+{
+    *hop = (struct config_hop){
+        .protocol = CONFIG_PROTOCOL_SMTP,
+        .connection_count_max = 20,
+        .messages_per_connection_max = 100,
+        .connect_timeout_ms = 30 * 1000,
+        .command_timeout_ms = 5 * 60 * 1000,
+        .data_timeout_ms = 3 * 60 * 1000,
+        .dot_timeout_ms = 10 * 60 * 1000,
+        .idle_timeout_ms = 5 * 1000,
+        .keepalive_ms = 15 * 1000,
+        .breaker_failures = 5,
+        .probe_interval_ms = 30 * 1000,
+    };
+}
 
 static int check_hop(struct config_reader *reader, const config_setting_t *setting,
                      struct config_hop *hop)
@@ -345,7 +353,7 @@ int config_read_hops(struct config_reader *reader, config_setting_t *setting, vo
     for (unsigned i = 0; r == 0 && i < (unsigned)config_setting_length(setting); i++) {
         config_setting_t *entry = config_setting_get_elem(setting, i);
         struct config_hop *hop = &config->hop[config->hop_count];
-        *hop = hop_defaults;
+        config_hop_defaults(hop);
         r = config_read_group(reader, entry, hop_keys, sizeof hop_keys / sizeof hop_keys[0], hop);
         if (r == 0) {
             r = check_hop(reader, entry, hop);

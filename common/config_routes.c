@@ -88,6 +88,11 @@ static int read_route_hops(struct config_reader *reader, config_setting_t *setti
     return r;
 }
 
+void config_route_defaults(struct config_route *route)
+{
+    *route = (struct config_route){.objective_ms = OBJECTIVE_MS_DEFAULT};
+}
+
 static const struct config_key route_keys[] = {
     {"name", CONFIG_KIND_NAME, true, R(name), 0, 0, NULL},
     {"domains", CONFIG_KIND_CUSTOM, false, R(domain), 0, 0, read_domains},
@@ -142,7 +147,7 @@ int config_read_routes(struct config_reader *reader, config_setting_t *setting, 
     for (unsigned i = 0; r == 0 && i < (unsigned)config_setting_length(setting); i++) {
         config_setting_t *entry = config_setting_get_elem(setting, i);
         struct config_route *route = &config->route[i];
-        route->objective_ms = OBJECTIVE_MS_DEFAULT;
+        config_route_defaults(route);
         r = config_read_group(reader, entry, route_keys, sizeof route_keys / sizeof route_keys[0],
                               route);
         if (r == 0) {

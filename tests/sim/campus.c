@@ -49,6 +49,7 @@ void campus_make(struct campus *c, struct rng *rng, uint32_t features)
 
 static void fill_hop(struct config_hop *h, const struct campus *c, uint32_t i)
 {
+    config_hop_defaults(h);
     snprintf(h->name, sizeof h->name, "hop%u", i);
     if (c->hop_has_dead_address[i]) {
         h->address[h->address_count++] = node_addr(CAMPUS_NOBODY_OCTET);
@@ -70,6 +71,7 @@ static void fill_hop(struct config_hop *h, const struct campus *c, uint32_t i)
 
 static void fill_route(struct config_route *r, const struct campus *c, uint32_t i)
 {
+    config_route_defaults(r);
     snprintf(r->name, sizeof r->name, "route%u", i);
     snprintf(r->owner, sizeof r->owner, "owner%u@campus.example", i);
     r->domain = calloc(1, sizeof *r->domain);
@@ -97,7 +99,6 @@ static void fill_limits(struct config *config, const struct campus *c)
     config->limits.transaction_timeout_ms = 600000;
     config->retry.first_ms = c->retry_first_ms;
     config->retry.max_ms = c->retry_max_ms;
-    config->control.admin_mode = 0660;
     config->control.checkpoint_interval_ms = c->checkpoint_interval_ms;
     config->control.domain_grace_ms = 7 * 86400000u; /* beyond every jump of the clock */
     config->spool.segment_bytes = c->spool.segment_bytes;
@@ -108,17 +109,18 @@ static void fill_limits(struct config *config, const struct campus *c)
 
 struct config *campus_config(const struct campus *c, uint32_t removed)
 {
-    struct config *config = calloc(1, sizeof *config);
+    struct config *config = malloc(sizeof *config);
     assert(config != NULL);
+    config_defaults(config);
+    config->state_dir[0] = '\0'; /* the policy stays in memory */
     snprintf(config->hostname, sizeof config->hostname, "mx.campus.example");
     snprintf(config->instance, sizeof config->instance, "sim");
     config->interface_count = 1;
-    config->interface[0] = (struct config_interface){
-        .name = "wire",
-        .addr = node_addr(CAMPUS_RELAY_OCTET),
-        .prefix_bits = 120,
-        .mtu_bytes = c->mtu,
-    };
+    config_interface_defaults(&config->interface[0]);
+    snprintf(config->interface[0].name, sizeof config->interface[0].name, "wire");
+    config->interface[0].addr = node_addr(CAMPUS_RELAY_OCTET);
+    config->interface[0].prefix_bits = 120;
+    config->interface[0].mtu_bytes = c->mtu;
     config->listen_count = 1;
     config->listen[0] =
         (struct ip_endpoint){.addr = node_addr(CAMPUS_RELAY_OCTET), .port = CAMPUS_SMTP_PORT};

@@ -28,6 +28,7 @@ static void set_up(void)
     snprintf(dir, sizeof dir, "/var/tmp/hf-place-XXXXXX");
     cr_assert_not_null(mkdtemp(dir));
     cr_assert_eq(chmod(dir, 0755), 0);
+    config_defaults(&config);
     snprintf(config.run_dir, sizeof config.run_dir, "%s/run", dir);
     snprintf(config.state_dir, sizeof config.state_dir, "%s/deep/state", dir);
     snprintf(config.spool.dir, sizeof config.spool.dir, "%s/spool", dir);

@@ -65,6 +65,39 @@ Test(config, least_gets_sane_defaults)
     config_free(config);
 }
 
+/* Simulator and tests make configurations without a file: what they get is what a file gives. */
+Test(config, defaults_are_those_of_a_file_that_says_least)
+{
+    struct config *config = parse(least);
+    static struct config bare;
+    struct config_interface interface;
+    struct config_hop hop;
+    struct config_route route;
+    memset(&bare, 0xff, sizeof bare);
+    config_defaults(&bare);
+    cr_assert_eq(memcmp(&bare.limits, &config->limits, sizeof bare.limits), 0);
+    cr_assert_eq(memcmp(&bare.retry, &config->retry, sizeof bare.retry), 0);
+    cr_assert_eq(memcmp(&bare.control, &config->control, sizeof bare.control), 0);
+    cr_assert_eq(bare.dataplane.memory_mib, config->dataplane.memory_mib);
+    cr_assert(bare.dataplane.hugepages && config->dataplane.hugepages);
+    cr_assert_eq(bare.spool.segment_bytes, config->spool.segment_bytes);
+    cr_assert_eq(bare.spool.segments_max, config->spool.segments_max);
+    cr_assert_str_eq(bare.spool.dir, config->spool.dir);
+    cr_assert_str_eq(bare.state_dir, config->state_dir);
+    cr_assert(bare.hostname[0] == '\0' && bare.hop_count == 0 && bare.route == NULL);
+    config_interface_defaults(&interface);
+    cr_assert_eq(interface.mtu_bytes, config->interface[0].mtu_bytes);
+    config_route_defaults(&route);
+    cr_assert_eq(route.objective_ms, config->route[0].objective_ms);
+    config_hop_defaults(&hop);
+    memcpy(hop.name, config->hop[0].name, sizeof hop.name);
+    memcpy(hop.address, config->hop[0].address, sizeof hop.address);
+    hop.address_count = 1;
+    hop.port = config->hop[0].port; /* which depends on the protocol */
+    cr_assert_eq(memcmp(&hop, &config->hop[0], sizeof hop), 0);
+    config_free(config);
+}
+
 Test(config, order_in_the_file_does_not_matter)
 {
     char text[sizeof least + 16];

@@ -20,6 +20,7 @@ enum { BUFFER = 256 * 1024 };
 
 static void name_hop(struct config_hop *hop, const char *name)
 {
+    config_hop_defaults(hop);
     snprintf(hop->name, sizeof hop->name, "%s", name);
     hop->address_count = 1;
     const uint8_t local[4] = {127, 0, 0, 1};
@@ -33,6 +34,7 @@ static void name_hop(struct config_hop *hop, const char *name)
 
 static void name_route(struct config_route *route, const char *name, const char *domain)
 {
+    config_route_defaults(route);
     snprintf(route->name, sizeof route->name, "%s", name);
     snprintf(route->owner, sizeof route->owner, "%s", "postmaster");
     route->domain = calloc(1, sizeof(char *));
@@ -43,7 +45,10 @@ static void name_route(struct config_route *route, const char *name, const char 
 
 static struct config *make_config(const char *dir)
 {
-    struct config *config = calloc(1, sizeof *config);
+    struct config *config = malloc(sizeof *config);
+    cr_assert_not_null(config);
+    config_defaults(config);
+    config->state_dir[0] = '\0'; /* the policy stays in memory */
     snprintf(config->hostname, sizeof config->hostname, "%s", "mx.test");
     snprintf(config->instance, sizeof config->instance, "%s", "test");
     snprintf(config->spool.dir, sizeof config->spool.dir, "%s", dir);

@@ -23,6 +23,7 @@ static void set_up(void)
 {
     char dir[] = "/var/tmp/hf-setup-XXXXXX";
     cr_assert_not_null(mkdtemp(dir));
+    config_defaults(&config);
     snprintf(config.run_dir, sizeof config.run_dir, "%s/run", dir);
     snprintf(config.state_dir, sizeof config.state_dir, "%s/state", dir);
     snprintf(config.spool.dir, sizeof config.spool.dir, "%s/spool", dir);

@@ -134,10 +134,13 @@ static void fill_config(void)
     static char domain[2][16] = {"d0.example", "d1.example"};
     static char *domain_list[2];
     struct config *c = &lane.config;
-    *c = (struct config){.interface_count = 1, .listen_count = 1};
+    config_defaults(c);
+    c->interface_count = 1;
+    c->listen_count = 1;
     (void)snprintf(c->hostname, sizeof c->hostname, "mx.example");
-    c->interface[0] = (struct config_interface){
-        .addr = node_addr(RELAY_OCTET), .prefix_bits = 120, .mtu_bytes = 1500};
+    config_interface_defaults(&c->interface[0]);
+    c->interface[0].addr = node_addr(RELAY_OCTET);
+    c->interface[0].prefix_bits = 120;
     c->listen[0] = (struct ip_endpoint){.addr = node_addr(RELAY_OCTET), .port = 25};
     c->limits.message_bytes = 1 << 20;
     c->limits.rcpts = 100;
@@ -152,7 +155,9 @@ static void fill_config(void)
     c->route = lane.route_config;
     for (uint32_t i = 0; i < LANE_HOPS; i++) {
         struct config_hop *h = &lane.hop_config[i];
-        *h = (struct config_hop){.id = LANE_HOP_ID + i * HOP_SLOTS, .address_count = 1};
+        config_hop_defaults(h);
+        h->id = LANE_HOP_ID + i * HOP_SLOTS;
+        h->address_count = 1;
         (void)snprintf(h->name, sizeof h->name, "hop%u", i);
         h->address[0] = node_addr((uint8_t)(HOP_OCTET + (i == 2 ? 1 : i)));
         h->port = LANE_HOP_PORT;
@@ -170,8 +175,11 @@ static void fill_config(void)
     for (uint32_t i = 0; i < 2; i++) {
         struct config_route *r = &lane.route_config[i];
         domain_list[i] = domain[i];
-        *r = (struct config_route){
-            .id = LANE_ROUTE_ID + i, .domain_count = 1, .domain = &domain_list[i], .hop_count = 1};
+        config_route_defaults(r);
+        r->id = LANE_ROUTE_ID + i;
+        r->domain_count = 1;
+        r->domain = &domain_list[i];
+        r->hop_count = 1;
         (void)snprintf(r->name, sizeof r->name, "route%u", i);
         r->hop_index[0] = i;
     }
@@ -272,14 +280,19 @@ void lane_unmake(void)
 
 /* --- what peers do --------------------------------------------------------------------------- */
 
-struct peer *lane_connect(void)
+struct peer *lane_connect_to(uint16_t port)
 {
     struct ip_endpoint local = {.addr = lane.client->addr};
-    struct ip_endpoint relay = {.addr = node_addr(RELAY_OCTET), .port = 25};
+    struct ip_endpoint relay = {.addr = node_addr(RELAY_OCTET), .port = port};
     struct peer *p = add_peer(lane.client, NULL);
     cr_assert_eq(tcp_connect(lane.client->tcp, &local, &relay, p, trace.now_ns, &p->tcp), 0);
     lane_run(50);
     return p;
+}
+
+struct peer *lane_connect(void)
+{
+    return lane_connect_to(25);
 }
 
 static bool is_of_hop(const struct peer *p, uint32_t hop)

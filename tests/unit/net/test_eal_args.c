@@ -18,7 +18,7 @@ static void set(char *out, size_t size, const char *text)
 static struct config *base(const char *device)
 {
     static struct config config;
-    memset(&config, 0, sizeof config);
+    config_defaults(&config);
     set(config.instance, sizeof config.instance, "test");
     config.dataplane.lcore = 3;
     config.dataplane.service_cpu = 2;
