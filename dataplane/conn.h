@@ -129,6 +129,7 @@ struct delivery {
     uint16_t flags;
     enum delivery_step step;
     struct client_conn *client;
+    uint64_t read_pos; /* of the record that was read from the disk last */
     bool read_under_way;
     bool dead;       /* finished while a read is under way: freed when it returns */
     bool fresh_only; /* a pooled connection failed it before it began: use a new one */

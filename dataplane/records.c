@@ -80,6 +80,7 @@ static bool read_record(struct worker *w, struct delivery *d, uint64_t pos)
     s->spool.cookie = b;
     hold(w, b);
     d->read_under_way = true;
+    d->read_pos = pos;
     submission_send(w, s, SPOOL_SUBMIT_READ, d, PURPOSE_READ);
     return true;
 }
@@ -97,7 +98,9 @@ enum record_found record_find(struct worker *w, struct delivery *d, uint64_t pos
     }
     d->starved = false;
     hold(w, b);
-    counter_add(w->counters, COUNTER_spool_cache_hits, 1);
+    if (pos != d->read_pos) {
+        counter_add(w->counters, COUNTER_spool_cache_hits, 1);
+    }
     if (!spool_record_parse(bytes_of(b->data, b->size), pos, id_message(d->id), record_out)) {
         record_unpin(w, b);
         return RECORD_DAMAGED;

@@ -108,6 +108,8 @@ def test(lab, check):
     check(lab.swaks("swaks-1", ["s@" + DOMAINS[0], "s@" + DOMAINS[1]], 30_000), "swaks")
     check(lab.swaks("swaks-2", ["s@" + DOMAINS[0]], 3_000, "--pipeline"), "swaks, pipelining")
     check(harness.settle(lab), "nothing waits", str(lab.totals()))
+    check(lab.cli_json("status")["counters"]["worker_busy_cycles"] > 0, "the worker worked")
+    check(lab.cli_json("status")["counters"]["worker_idle_cycles"] > 0, "and rested")
     harness.account_check(lab, check)
 
 

@@ -78,6 +78,7 @@ void lane_run(uint64_t ms);
 
 /* --- peers --- */
 struct peer *lane_connect(void);
+struct peer *lane_connect_to(uint16_t port);
 /* The next connection to a hop that was not given out; it must come. */
 struct peer *lane_accept(uint32_t hop);
 /* How many connections were made to the hop so far. */

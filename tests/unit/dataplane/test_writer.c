@@ -372,6 +372,7 @@ Test(writer, spool_figures_are_counted)
     cr_assert_eq(counter_get(&bed.counters, COUNTER_spool_batches), 1);
     cr_assert_gt(counter_get(&bed.counters, COUNTER_spool_bytes), BED_BODY_BYTES);
     cr_assert_eq(counter_get(&bed.counters, COUNTER_spool_errors), 0);
+    cr_assert_gt(counter_get(&bed.counters, COUNTER_segments_free), 0);
     cr_assert_eq(counter_get(&bed.counters, COUNTER_segments_free),
                  spool_writer_free_segments(bed.spool));
     cr_assert_eq(writer_spool_state(bed.writer), ABI_SPOOL_OK);

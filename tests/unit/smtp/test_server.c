@@ -128,6 +128,25 @@ Test(smtp_server, too_many_routes)
     server_bed_fini(&bed);
 }
 
+/* A browser made to talk to us is hung up on at its first line, whatever its method. */
+Test(smtp_server, every_method_of_http_is_hung_up_on)
+{
+    static const char *const request[] = {"GET / HTTP/1.1\r\n",     "POST / HTTP/1.1\r\n",
+                                          "PUT /x HTTP/1.1\r\n",    "HEAD / HTTP/1.0\r\n",
+                                          "OPTIONS * HTTP/1.1\r\n", "CONNECT mx:25 HTTP/1.1\r\n"};
+    for (size_t i = 0; i < sizeof request / sizeof request[0]; i++) {
+        static struct server_bed bed;
+        server_bed_init(&bed);
+        (void)server_bed_take(&bed);
+        server_bed_say(&bed, request[i]);
+        const char *out = server_bed_take(&bed);
+        cr_assert_eq(strncmp(out, "421 ", 4), 0, "%s: %s", request[i], out);
+        server_bed_say(&bed, "MAIL FROM:<a@b.example>\r\n");
+        cr_assert_str_eq(server_bed_take(&bed), "", "%s", request[i]);
+        server_bed_fini(&bed);
+    }
+}
+
 Test(smtp_server, mistakes_end_the_session)
 {
     struct server_bed bed;
