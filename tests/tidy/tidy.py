@@ -15,7 +15,9 @@ sys.dont_write_bytecode = True
 sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                              "mutants"))
 import circles
+import counters
 import layout
+import listed
 import mutants
 
 FILE_LINES = 600
@@ -186,6 +188,15 @@ def check_limits(tidy, path, text, code):
                 tidy.breach(path, 1, f"includes {name} and names no bound of it")
 
 
+def check_config_made(tidy, path, code):
+    """A configuration made by hand begins with the defaults: else a new key is 0 there alone."""
+    made = re.search(r"\bstruct config(\s+\w+(;|\s*=\s*\{)|\s*\*\s*\w+\s*=\s*(c|m)alloc)|"
+                     r"\(struct config\)\s*\{", code)
+    if made and not re.search(r"\bconfig_defaults\(", code) and path.endswith(".c"):
+        tidy.breach(path, code.count("\n", 0, made.start()) + 1,
+                    "makes a struct config without config_defaults: a new key is 0 in it")
+
+
 def check_functions(tidy, path, code):
     """In this house a function's body begins with `{` in column 0 and ends with `}` there."""
     start = None
@@ -200,7 +211,6 @@ def check_functions(tidy, path, code):
 
 
 def check_sources(tidy):
-    made = "\n".join(tidy.read(path) for path in tidy.files if path.endswith("meson.build"))
     for path in tidy.files:
         if not path.endswith((".c", ".h", ".def")):
             continue
@@ -210,16 +220,13 @@ def check_sources(tidy):
         check_includes(tidy, path, text)
         check_limits(tidy, path, text, code)
         check_functions(tidy, path, code)
+        check_config_made(tidy, path, code)
         tidy.find(path, code, BANNED, "banned: {}")
         tidy.find(path, code, r"(?m)^\s*typedef\s+(struct|union)\b", "structs are not typedef'd")
         if path.startswith(tuple(PURE)) and path not in PURE_CREATES:
             tidy.find(path, code, IMPURE, "a pure core may not call {}")
         if path.startswith(CORE):
             tidy.find(path, code, CORE_IMPURE, "the core of control may not call {}")
-        stem = re.sub(r"^test_|\.c$", "", os.path.basename(path))
-        if path.endswith(".c") and os.path.basename(path) not in made and \
-                f"'{stem}'" not in made:     # meson may put names together: 'test_' + name + '.c'
-            tidy.breach(path, 1, "in no meson.build: dead")
         if path.endswith(".h") and f"HOLDFAST_{re.sub('[^A-Z0-9]', '_', path.upper())}" not in text:
             tidy.breach(path, 1, "include guard is not HOLDFAST_<PATH>_H")
 
@@ -262,6 +269,10 @@ def check_circles(tidy):
         tidy.breach(path, 1, rule)
 
 
+def check_counters(tidy):
+    counters.check(tidy, code_only)
+
+
 def check_format(tidy):
     clang_format = layout.tool()
     if clang_format is None:
@@ -277,7 +288,7 @@ def main():
     tidy = Tidy(os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else
                 os.path.dirname(os.path.dirname(here)))
     for check in (check_top_level, check_text, check_sources, check_headers_used, check_links,
-                  check_mutants, check_circles, check_format):
+                  *listed.CHECKS, check_counters, check_mutants, check_circles, check_format):
         check(tidy)
     print(f"tidy: {len(tidy.files)} files, {tidy.breaches} breaches")
     return 1 if tidy.breaches else 0
