@@ -25,6 +25,7 @@ SLOW = {
     "spool-crash": 11.9, "cli": 8.1, "bench-run": 5, "spool-writer": 4.6, "control_delivery": 3.9,
     "control_operator": 3.5, "spool-checkpoint": 3.5, "control_log": 3.2, "spool-scan": 2.4,
     "spool-disk": 2.3, "dataplane-writer": 2.2, "dataplane-attach": 2.0, "spool-space": 1.9,
+    "rules": 3.3,
 }
 
 

@@ -6,6 +6,7 @@
     common/counters.def   every counter is a row there: name, unit, meaning
     common/config*.c      every key is an item of docs/man/holdfast.conf.5, in its group's section
     control/cli/*.def     commands, options and terms: see docs_cli.py
+    control/core, admin   lines of the log, problems, kinds, members: see docs_control.py
     docs/man/             mandoc has no warning about them (where mandoc is installed)
 
 Promise: prints one line "file:line: what" for every difference, in either direction, and exits 1
@@ -21,6 +22,7 @@ import subprocess
 import sys
 
 import docs_cli
+import docs_control
 
 OPERATING = "docs/OPERATING.md"
 CONF = "docs/man/holdfast.conf.5"
@@ -132,6 +134,11 @@ def check_config(docs):
             docs.complain(CONF, number, f"the reader knows no group {group} with a key {key}")
 
 
+def check_control(docs):
+    docs_control.check(docs, rows_under, config_keys(docs),
+                       list(docs_cli.items_of(docs.read(docs_cli.MANUAL))))
+
+
 def check_mandoc(docs):
     pages = sorted(glob.glob(os.path.join(docs.root, "docs", "man", "*.[1-9]")))
     if not pages:
@@ -159,6 +166,7 @@ def main():
     check_counters(docs, operating)
     check_config(docs)
     docs_cli.check(docs)
+    check_control(docs)
     check_mandoc(docs)
     print(f"docs: {docs.wrong} differences")
     return 1 if docs.wrong else 0
