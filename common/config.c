@@ -17,6 +17,7 @@
 #include "common/limits/rcpts.h"
 #include "common/limits/spool.h"
 #include "common/limits/tcp.h"
+#include "common/trouble.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -269,7 +270,8 @@ int config_take_file(const char *path, char **text_out, size_t *len_out,
 {
     int r = read_path(path, text_out, len_out);
     if (r < 0) {
-        snprintf(error_out, CONFIG_ERROR_SIZE, "%s: %s", path, strerror(-r));
+        snprintf(error_out, CONFIG_ERROR_SIZE, "%s: reading the configuration: %s", path,
+                 trouble_meaning(r));
     }
     return r;
 }

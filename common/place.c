@@ -78,7 +78,7 @@ static int take_lock(const struct place *place, int folder_fd, const char *folde
     }
     place_step_up(place);
     if (r < 0) {
-        return place_fail(error, folder, name, r);
+        return place_fail(error, r, "%s/%s: opening the lock file", folder, name);
     }
     if (flock(r, LOCK_EX | LOCK_NB) < 0) {
         int err = -errno;
@@ -87,7 +87,7 @@ static int take_lock(const struct place *place, int folder_fd, const char *folde
             snprintf(error, CONFIG_ERROR_SIZE, "already running (%s/%s is locked)", folder, name);
             return err;
         }
-        return place_fail(error, folder, name, err);
+        return place_fail(error, err, "%s/%s: locking it", folder, name);
     }
     *fd_out = r;
     return 0;
@@ -168,7 +168,7 @@ int place_bind(const struct place *place, const char *name, int type, mode_t mod
     place_step_up(place);
     if (r < 0) {
         close_fd(&fd);
-        return place_fail(error, place->run_dir, name, r);
+        return place_fail(error, r, "%s/%s: making the socket", place->run_dir, name);
     }
     return fd;
 }

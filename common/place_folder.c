@@ -16,6 +16,8 @@
  */
 #include "common/place_inside.h"
 
+#include "common/trouble.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
@@ -41,9 +43,10 @@ struct walk {
     char *error;
 };
 
-static int fail(const struct walk *w, int err)
+/* With how far it came: the folder that is wrong may be one on the way. */
+static int fail(const struct walk *w, int err, const char *doing)
 {
-    return place_fail(w->error, w->path, "", err);
+    return place_fail(w->error, err, "%s: %s %.*s", w->path, doing, (int)w->done, w->path);
 }
 
 static const char *user_name(uid_t uid, char out[USER_SIZE])
@@ -69,7 +72,7 @@ static int check(const struct walk *w, int fd, bool last)
     char should[USER_SIZE];
     struct stat st;
     if (fstat(fd, &st) < 0) {
-        return fail(w, -errno);
+        return fail(w, -errno, "looking at");
     }
     bool owned = last ? st.st_uid == w->place->uid : is_trusted(w, st.st_uid);
     if (!owned) {
@@ -155,8 +158,10 @@ static bool is_good_link(const struct walk *w, int at_fd, const char *name)
 /* The folder `name` in `at_fd`, which was checked. */
 static int step(const struct walk *w, int at_fd, const char *name, bool last)
 {
+    const char *doing = "opening";
     int fd = open_folder(at_fd, name, last, O_NOFOLLOW);
     if (fd == -ENOENT && w->make) {
+        doing = "making";
         int r = make_folder(w, at_fd, name, last);
         fd = r < 0 ? r : open_folder(at_fd, name, last, O_NOFOLLOW);
     }
@@ -164,7 +169,7 @@ static int step(const struct walk *w, int at_fd, const char *name, bool last)
         fd = is_good_link(w, at_fd, name) ? open_folder(at_fd, name, last, 0) : -ENOTDIR;
     }
     if (fd < 0) {
-        return fail(w, fd);
+        return fail(w, fd, doing);
     }
     int r = check(w, fd, last);
     if (r < 0) {
@@ -220,9 +225,9 @@ static int spool_folder(const struct place *place, const char *path, char error[
     int fd = walk(&w);
     if (fd == -ENOENT && ran) {
         snprintf(error, CONFIG_ERROR_SIZE,
-                 "spool.dir %s: %s, but state_dir is of a relay that ran: mount or restore it, or "
-                 "make an empty folder",
-                 path, strerror(ENOENT));
+                 "spool.dir %s: opening it: %s, but state_dir is of a relay that ran: mount or "
+                 "restore it, or make an empty folder",
+                 path, trouble_meaning(-ENOENT));
     }
     if (fd < 0) {
         return fd;

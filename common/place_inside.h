@@ -19,7 +19,9 @@ must_check int place_folders(struct place *place, const char *spool_dir,
  * owner's). Without root both do nothing. place_step_up also mends a step down that failed. */
 must_check int place_step_down(const struct place *place, gid_t gid);
 void place_step_up(const struct place *place);
-/* Writes "folder/name: what the system said" and returns err. */
-int place_fail(char error_out[CONFIG_ERROR_SIZE], const char *folder, const char *name, int err);
+/* Writes "WHERE: what the system said", where WHERE says what with, and what was being done, and
+ * returns err. */
+__attribute__((format(printf, 3, 4))) int place_fail(char error_out[CONFIG_ERROR_SIZE], int err,
+                                                     const char *where, ...);
 
 #endif

@@ -7,24 +7,32 @@
  */
 #include "common/place_inside.h"
 
+#include "common/trouble.h"
+
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 static const gid_t no_gid = (gid_t)-1;
 
-int place_fail(char error[CONFIG_ERROR_SIZE], const char *folder, const char *name, int err)
+int place_fail(char error[CONFIG_ERROR_SIZE], int err, const char *where, ...)
 {
     bool root = geteuid() == 0 || (err != -EACCES && err != -EPERM);
-    assert(err < 0);
-    snprintf(error, CONFIG_ERROR_SIZE, "%s%s%s: %s%s", folder, name[0] == '\0' ? "" : "/", name,
-             strerror(-err), root ? "" : PLACE_AS_ROOT);
+    char words[CONFIG_PATH_SIZE + CONFIG_PATH_SIZE / 2];
+    struct trouble trouble = {.error = 0};
+    va_list args;
+    va_start(args, where);
+    (void)vsnprintf(words, sizeof words, where, args);
+    va_end(args);
+    (void)trouble_begin(&trouble, err, "%s", words);
+    (void)snprintf(error, CONFIG_ERROR_SIZE, "%s%s", trouble_text(&trouble, err),
+                   root ? "" : PLACE_AS_ROOT);
     return err;
 }
 
@@ -87,7 +95,7 @@ int place_check_names(const struct config *config, char error[CONFIG_ERROR_SIZE]
 int place_renounce(char error[CONFIG_ERROR_SIZE])
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
-        return place_fail(error, "no_new_privs", "", -errno);
+        return place_fail(error, -errno, "giving up new privileges");
     }
     /* Ends at the first number that is no capability; not root: there is nothing to drop. */
     for (unsigned long cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++) {
@@ -133,7 +141,7 @@ int place_become(struct place *place, char error[CONFIG_ERROR_SIZE])
         int r = place->user[0] != '\0' ? initgroups(place->user, place->gid) : setgroups(0, NULL);
         if (r < 0 || setresgid(place->gid, place->gid, place->gid) < 0 ||
             setresuid(place->uid, place->uid, place->uid) < 0) {
-            return place_fail(error, "user", place->user, -errno);
+            return place_fail(error, -errno, "becoming user %s", place->user);
         }
     }
     place->root = false;
@@ -142,7 +150,7 @@ int place_become(struct place *place, char error[CONFIG_ERROR_SIZE])
     }
     int r = clear_capabilities();
     if (r < 0) {
-        return place_fail(error, "capabilities", "", r);
+        return place_fail(error, r, "giving up all capabilities");
     }
     r = setresuid(0, 0, 0);
     assert(r < 0); /* there is no way back */

@@ -49,6 +49,7 @@ struct policy_hop {
 };
 
 struct policy;
+struct trouble;
 
 /* Checks magic, version, CRC and every offset of `len` bytes. NULL when anything is off. */
 const struct policy *policy_verify(const void *data, size_t len);
@@ -76,9 +77,10 @@ must_check int policy_build(const struct config *config, uint64_t generation,
 /* Writes the snapshot durably as <state_dir>/policy.snap. Returns 0 or -errno. */
 must_check int policy_save(const char *state_dir, const void *data, size_t len);
 /* Maps <state_dir>/policy.snap read-only and verifies it; -ENOENT when there is none, -EBADMSG
- * when it is damaged. *data_out, *len_out are for policy_unload. */
+ * when it is damaged. *data_out, *len_out are for policy_unload. `trouble`, which may be NULL, gets
+ * the chain. */
 must_check int policy_load(const char *state_dir, const struct policy **policy_out, void **data_out,
-                           size_t *len_out);
+                           size_t *len_out, struct trouble *trouble);
 void policy_unload(void *data, size_t len);
 
 #endif

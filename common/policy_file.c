@@ -9,6 +9,7 @@
 #include "common/policy.h"
 
 #include "common/policy_format.h"
+#include "common/trouble.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -93,16 +94,16 @@ static int map_and_verify(int fd, size_t len, const struct policy **policy_out, 
 }
 
 int policy_load(const char *state_dir, const struct policy **policy_out, void **data_out,
-                size_t *len_out)
+                size_t *len_out, struct trouble *trouble)
 {
     char path[CONFIG_PATH_SIZE + sizeof POLICY_FILE + 1];
     int n = snprintf(path, sizeof path, "%s/%s", state_dir, POLICY_FILE);
     if (n < 0 || (size_t)n >= sizeof path) {
-        return -ENAMETOOLONG;
+        return trouble_begin(trouble, -ENAMETOOLONG, "%s: opening " POLICY_FILE, state_dir);
     }
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
-        return -errno;
+        return trouble_begin(trouble, -errno, "%s: opening the policy snapshot", path);
     }
     struct stat st;
     int r = 0;
@@ -116,7 +117,7 @@ int policy_load(const char *state_dir, const struct policy **policy_out, void **
         r = map_and_verify(fd, *len_out, policy_out, data_out);
     }
     close(fd);
-    return r;
+    return r < 0 ? trouble_begin(trouble, r, "%s: reading the policy snapshot", path) : 0;
 }
 
 void policy_unload(void *data, size_t len)

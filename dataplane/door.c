@@ -3,10 +3,10 @@
 #include "dataplane/door.h"
 
 #include "common/region.h"
+#include "common/trouble.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,7 +29,8 @@ int door_open_take(struct door *door, const struct place *place, int root_fd,
     int r = door->listen_fd < 0 ? door->listen_fd : 0;
     if (r == 0 && listen(door->listen_fd, BACKLOG) < 0) {
         r = -errno;
-        snprintf(error, CONFIG_ERROR_SIZE, "%s/attach: %s", place->run_dir, strerror(-r));
+        snprintf(error, CONFIG_ERROR_SIZE, "%s/attach: listening: %s", place->run_dir,
+                 trouble_meaning(r));
     }
     if (r < 0) {
         door_close(door);

@@ -5,11 +5,11 @@
 #include "common/config.h"
 #include "common/counters.h"
 #include "common/region.h"
+#include "common/trouble.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,12 +19,14 @@ static const uint64_t policy_retry_ns = 1000000000;
 static void load_policy(struct housekeeping *h, uint64_t now_ns)
 {
     struct snapshot *coming = &h->policy_coming;
-    int r = policy_load(h->config->state_dir, &coming->policy, &coming->data, &coming->bytes);
+    struct trouble trouble = {.error = 0};
+    int r =
+        policy_load(h->config->state_dir, &coming->policy, &coming->data, &coming->bytes, &trouble);
     if (r < 0) {
         *coming = (struct snapshot){0};
         if (h->policy_failed_ns == 0 && (r != -ENOENT || h->policy.policy != NULL)) {
-            fprintf(stderr, "holdfast-dataplane: policy snapshot: %s; keeping the last good one\n",
-                    strerror(-r));
+            fprintf(stderr, "holdfast-dataplane: %s; keeping the last good one\n",
+                    trouble_text(&trouble, r));
         }
         h->policy_failed_ns = now_ns;
         return;
@@ -61,7 +63,8 @@ int housekeeping_init(struct housekeeping *h, const struct place *place,
     h->door = (struct door){.listen_fd = -1, .peer_fd = -1, .root_fd = -1};
     int r = region_make("holdfast-root", sizeof(struct abi_root), &fd, &mem);
     if (r < 0) {
-        snprintf(error, CONFIG_ERROR_SIZE, "shared memory: %s", strerror(-r));
+        snprintf(error, CONFIG_ERROR_SIZE, "shared memory: making the root region: %s",
+                 trouble_meaning(r));
         return r;
     }
     h->root = mem;
@@ -141,8 +144,8 @@ static void take_attach(struct housekeeping *h)
     int r = region_map(fd, abi_attach_size(h->worker_count), &mem);
     close(fd);
     if (r < 0) {
-        fprintf(stderr, "holdfast-dataplane: control's shared memory is refused: %s\n",
-                strerror(-r));
+        fprintf(stderr, "holdfast-dataplane: mapping control's shared memory: %s\n",
+                trouble_meaning(r));
         return;
     }
     if (epoch == h->epoch) {

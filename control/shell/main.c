@@ -144,8 +144,9 @@ static int open_outside(struct shell *s, char error[CONFIG_ERROR_SIZE])
     }
     s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (s->epoll_fd < 0 || open_signals(s) < 0 || watch_fd(s, s->signal_fd) < 0) {
-        snprintf(error, CONFIG_ERROR_SIZE, "epoll: %s", strerror(errno));
-        return -errno;
+        r = -errno;
+        snprintf(error, CONFIG_ERROR_SIZE, "watching for events: %s", trouble_meaning(r));
+        return r;
     }
     s->doorbell_fd = listen_doorbell(&s->place, error);
     if (s->doorbell_fd < 0) {

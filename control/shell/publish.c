@@ -128,7 +128,8 @@ static uint64_t saved_generation(const struct config *config, uint64_t *content_
     void *data;
     size_t len;
     *content_out = 0;
-    if (config->state_dir[0] == '\0' || policy_load(config->state_dir, &policy, &data, &len) != 0) {
+    if (config->state_dir[0] == '\0' ||
+        policy_load(config->state_dir, &policy, &data, &len, NULL) != 0) {
         return 0;
     }
     uint64_t generation = policy_generation(policy);

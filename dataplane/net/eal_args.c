@@ -19,6 +19,7 @@
 #include "dataplane/net/eal_args.h"
 
 #include "common/config.h"
+#include "common/trouble.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -125,9 +126,9 @@ static int check_kernel_interface(const struct config_interface *interface,
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return refuse(error_out,
-                      "interface \"%s\": no packet sockets (%s): start as root, "
+                      "interface \"%s\": opening a packet socket: %s: start as root, "
                       "privileges are dropped afterwards",
-                      interface->name, strerror(errno));
+                      interface->name, trouble_meaning(-errno));
     }
     close(fd);
     return 0;
@@ -167,7 +168,8 @@ static int check_cpu(const char *key, uint32_t cpu, char error_out[CONFIG_ERROR_
 {
     cpu_set_t allowed;
     if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) {
-        return refuse(error_out, "cannot read the CPU affinity: %s", strerror(errno));
+        return refuse(error_out, "dataplane.%s: reading the CPU affinity: %s", key,
+                      trouble_meaning(-errno));
     }
     if (cpu < CPU_SETSIZE && CPU_ISSET(cpu, &allowed)) {
         return 0;

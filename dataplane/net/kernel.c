@@ -3,6 +3,7 @@
 #include "dataplane/net/kernel.h"
 
 #include "common/config.h"
+#include "common/trouble.h"
 
 #include <errno.h>
 #include <ifaddrs.h>
@@ -39,8 +40,9 @@ int kernel_address_check(const struct config_interface *interface, const char *i
     struct ifaddrs *list;
     if (getifaddrs(&list) != 0) {
         int r = -errno;
-        snprintf(error_out, CONFIG_ERROR_SIZE, "cannot read the kernel's addresses: %s",
-                 strerror(errno));
+        snprintf(error_out, CONFIG_ERROR_SIZE,
+                 "interface \"%s\": reading the kernel's addresses: %s", interface->name,
+                 trouble_meaning(r));
         return r;
     }
     int r = 0;
@@ -78,8 +80,8 @@ int kernel_interface_take(const struct config_interface *interface, const char *
                  "interface \"%s\": \"%s\" is in use by another holdfast-dataplane",
                  interface->name, iface);
     } else {
-        snprintf(error_out, CONFIG_ERROR_SIZE, "interface \"%s\": cannot take \"%s\": %s",
-                 interface->name, iface, strerror(-r));
+        snprintf(error_out, CONFIG_ERROR_SIZE, "interface \"%s\": taking \"%s\": %s",
+                 interface->name, iface, trouble_meaning(r));
     }
     if (fd >= 0) {
         close(fd);

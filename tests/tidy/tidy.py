@@ -68,6 +68,9 @@ CORE_IMPURE = (r"\b(\w*n?printf|json_\w+|sqlite3_\w+|pthread_\w+|getpw\w+|"
 
 BANNED = (r"\b(strcpy|strcat|sprintf|vsprintf|gets|atoi|atol|strtok|system|popen|rand|srand|"
           r"alloca|tmpnam|mktemp)\s*\(")
+# strerror says of EBADMSG "Bad message", and of nothing where or what.
+SHIPPED = ("common/", "spool/", "dataplane/", "control/")
+UNCHAINED = r"\b(strerror|strerror_r|perror)\s*\("
 MARKERS = r"\b(TODO|FIXME|XXX|HACK)\b"
 RFC_WRONG = r"\b(?:rfc|Rfc)[ -]?\d{3,5}\b|\bRFC-\d|\bRFC\d{3,5}\b"
 ELSEWHERE = r"(?i)\b(?:design section|pitfall) \d+"
@@ -223,6 +226,8 @@ def check_sources(tidy):
         check_config_made(tidy, path, code)
         tidy.find(path, code, BANNED, "banned: {}")
         tidy.find(path, code, r"(?m)^\s*typedef\s+(struct|union)\b", "structs are not typedef'd")
+        if path.startswith(SHIPPED):
+            tidy.find(path, code, UNCHAINED, "{}: say what was done to what, by common/trouble.h")
         if path.startswith(tuple(PURE)) and path not in PURE_CREATES:
             tidy.find(path, code, IMPURE, "a pure core may not call {}")
         if path.startswith(CORE):

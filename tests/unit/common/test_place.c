@@ -202,6 +202,18 @@ Test(place, no_folder_or_the_root_of_all_files_is_one_line)
     refused(-EINVAL, "root of all files");
 }
 
+/* What was to be opened, where on the way it failed, and what the system said. */
+Test(place, what_fails_on_the_way_is_a_chain)
+{
+    char wanted[CONFIG_ERROR_SIZE];
+    snprintf(wanted, sizeof wanted, "%s/deep", dir);
+    int fd = creat(wanted, 0600);
+    cr_assert_geq(fd, 0);
+    close(fd);
+    snprintf(wanted, sizeof wanted, "%s: opening %s/deep: Not a directory", config.state_dir, dir);
+    refused(-ENOTDIR, wanted);
+}
+
 Test(place, spool_that_was_there_and_is_not_is_refused)
 {
     open_place();

@@ -4,6 +4,7 @@
 
 #include "common/config.h"
 #include "common/policy_format.h"
+#include "common/trouble.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -273,13 +274,17 @@ Test(policy_file, comes_back_and_is_replaced_whole)
     void *second_data;
     size_t first_len;
     size_t second_len;
-    cr_assert_eq(policy_load(dir, &first, &first_data, &first_len), -ENOENT);
+    struct trouble trouble = {0};
+    cr_assert_eq(policy_load(dir, &first, &first_data, &first_len, &trouble), -ENOENT);
+    char words[128];
+    snprintf(words, sizeof words, "%s/policy.snap: opening the policy snapshot: No such file", dir);
+    cr_assert_eq(strncmp(trouble_text(&trouble, -ENOENT), words, strlen(words)), 0);
     cr_assert_eq(policy_save(dir, data, len), 0);
-    cr_assert_eq(policy_load(dir, &first, &first_data, &first_len), 0);
+    cr_assert_eq(policy_load(dir, &first, &first_data, &first_len, NULL), 0);
     data->generation = 43;
     data->crc = policy_crc(data, len);
     cr_assert_eq(policy_save(dir, data, len), 0);
-    cr_assert_eq(policy_load(dir, &second, &second_data, &second_len), 0);
+    cr_assert_eq(policy_load(dir, &second, &second_data, &second_len, NULL), 0);
     cr_assert_eq(policy_generation(second), 43);
     cr_assert_eq(policy_generation(first), 42, "the old mapping is untouched");
     policy_unload(first_data, first_len);
@@ -301,11 +306,14 @@ Test(policy_file, damage_is_told)
     int fd = open(path, O_RDWR);
     cr_assert_geq(fd, 0);
     cr_assert_eq(pwrite(fd, "\xff", 1, (off_t)len - 1), 1);
-    cr_assert_eq(policy_load(dir, &policy, &mapped, &mapped_len), -EBADMSG);
+    struct trouble trouble = {0};
+    cr_assert_eq(policy_load(dir, &policy, &mapped, &mapped_len, &trouble), -EBADMSG);
+    cr_assert_not_null(strstr(trouble_text(&trouble, -EBADMSG),
+                              "policy.snap: reading the policy snapshot: damaged"));
     cr_assert_eq(ftruncate(fd, 10), 0);
-    cr_assert_eq(policy_load(dir, &policy, &mapped, &mapped_len), -EBADMSG);
+    cr_assert_eq(policy_load(dir, &policy, &mapped, &mapped_len, NULL), -EBADMSG);
     cr_assert_eq(ftruncate(fd, 0), 0);
-    cr_assert_eq(policy_load(dir, &policy, &mapped, &mapped_len), -EBADMSG);
+    cr_assert_eq(policy_load(dir, &policy, &mapped, &mapped_len, NULL), -EBADMSG);
     close(fd);
     free(data);
 }

@@ -113,7 +113,8 @@ Test(config, missing_file_is_told_without_a_line)
     struct config *config;
     char error[CONFIG_ERROR_SIZE];
     cr_assert_eq(config_load("/nonexistent/h.conf", &config, error), -ENOENT);
-    cr_assert_str_eq(error, "/nonexistent/h.conf: No such file or directory");
+    cr_assert_str_eq(error,
+                     "/nonexistent/h.conf: reading the configuration: No such file or directory");
     cr_assert_eq(config_load("/tmp", &config, error), -EISDIR);
     cr_assert_eq(config_load("/dev/zero", &config, error), -EINVAL, "no endless file");
 }

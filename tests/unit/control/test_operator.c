@@ -393,7 +393,7 @@ static void adopt(void)
     const struct policy *policy;
     void *data;
     size_t len;
-    cr_assert_eq(policy_load(f->config->state_dir, &policy, &data, &len), 0);
+    cr_assert_eq(policy_load(f->config->state_dir, &policy, &data, &len, NULL), 0);
     cr_assert_geq(policy_generation(policy), published(), "the file has what was published");
     atomic_store(&f->region->policy_adopted, policy_generation(policy));
     policy_unload(data, len);
