@@ -3,11 +3,11 @@
  *
  * Two regions of memory without a name, handed over by descriptor (common/region.h) through a
  * socket of the dataplane's, <run_dir>/attach:
- *   root    made by the dataplane at each start, given to a control that connects: says that it is
- *           there, and which rings it uses.
- *   attach  made by control at each attach with fresh rings, since a ring whose producer was killed
- *           half-way must never be used again; sent with its epoch. Another one takes its place
- *           when the dataplane does not take it.
+ *   root    made by the dataplane at each start, given to a control that connects: says that
+ *           the dataplane is there, and which rings it uses.
+ *   attach  made by control at each attach, with fresh rings: a ring whose producer was killed
+ *           half-way must never be used again. Sent with its epoch. If the dataplane does not take
+ *           it, control makes another one.
  *
  *      writer thread ──── up ring ────▶ control        what is durable, in the log's order
  *      writer thread ─ envelope ring ─▶ control        envelopes of COMMITs, while there is room
@@ -39,19 +39,22 @@ enum { ABI_VERSION = 4, ABI_COUNTERS_MAX = 128 };
 /* --- up: from the dataplane's writer thread to control ------------------------------------- */
 
 enum abi_up_type {
-    /* First in every ring: the logs are durable up to these positions; everything durable from
-     * here on comes through the ring, everything before is to be read from the logs. */
+    /* The first message of every ring. The logs are durable up to these positions. What becomes
+     * durable later comes through the ring; what was durable before has to be read from the
+     * logs. */
     ABI_UP_HELLO = 1,
-    /* From each worker, after HELLO: one per delivery under way, then INFLIGHT_END. */
+    /* After HELLO, from each worker: one for each delivery that is under way there, then
+     * INFLIGHT_END. */
     ABI_UP_INFLIGHT,
     ABI_UP_INFLIGHT_END,
-    /* A delivery is durable in the message log and was (or is being) answered 250. */
+    /* A delivery is durable in the message log. Its message was answered 250, or is about to be. */
     ABI_UP_COMMIT,
     /* A state record is durable in the state log. */
     ABI_UP_STATE,
     /* An attempt ended and left no state record: a hop's trouble, or ours. */
     ABI_UP_ATTEMPT,
-    /* The answer to ABI_DOWN_FENCE: that worker has passed everything queued before it. */
+    /* The answer to ABI_DOWN_FENCE: that worker has handled all commands that were queued before
+     * it. */
     ABI_UP_FENCE,
     /* A segment of the message log was taken into the free list. */
     ABI_UP_RECYCLED,
@@ -70,9 +73,9 @@ enum abi_state_kind {
 };
 
 enum abi_flag {
-    /* The last message about this attempt: its credit is free again. */
+    /* The last message about this attempt: the credit that the attempt used is free again. */
     ABI_FLAG_LAST = 1 << 0,
-    /* The attempt passed the dot but no reply was seen. */
+    /* The attempt sent the final dot, and no reply to it was seen. */
     ABI_FLAG_AFTER_DOT = 1 << 1,
     /* DELIVER: one probe of a hop whose breaker is open, or a suspect tried alone. */
     ABI_FLAG_PROBE = 1 << 2,
@@ -92,7 +95,7 @@ enum abi_phase {
 };
 
 struct abi_up {
-    uint64_t number; /* consecutive from 0 in each ring, dropped ones included */
+    uint64_t number; /* consecutive from 0 in each ring; a dropped message has one too */
     uint8_t type;    /* enum abi_up_type */
     uint8_t kind;    /* STATE: enum abi_state_kind */
     uint8_t outcome; /* STATE, ATTEMPT: enum outcome */
@@ -150,7 +153,7 @@ enum abi_down_type {
     ABI_DOWN_DELIVER = 1,
     /* Write a state record (kind RELEASE or FREEZE); answered by ABI_UP_STATE once durable. */
     ABI_DOWN_STATE,
-    /* Control holds nothing more that lies in segment `seq`, having read all before seen_pos. */
+    /* Control needs nothing more in segment `seq`. It says so having read all before seen_pos. */
     ABI_DOWN_RECYCLE,
     /* A durable checkpoint covers the state log below segment `seq`. */
     ABI_DOWN_STATE_RECYCLE,
@@ -163,7 +166,7 @@ struct abi_down {
     uint8_t outcome; /* STATE FREEZE: its class */
     uint8_t reserved;
     uint16_t flags;   /* enum abi_flag */
-    uint16_t attempt; /* DELIVER: how many came before, picks the hop's address */
+    uint16_t attempt; /* DELIVER: how many attempts came before; it picks the hop's address */
     union {
         struct {
             uint64_t id; /* delivery */
@@ -191,8 +194,8 @@ _Static_assert(sizeof(struct abi_down) == RING_SLOT_BYTES, "one slot");
 
 /* --- regions ------------------------------------------------------------------------------- */
 
-/* `magic` is the last that the maker of a region stores, with release. Who loads it with acquire
- * and finds it right sees the rest as it was made. */
+/* The maker of a region stores `magic` last, with release. Whoever loads it with acquire and finds
+ * the right value sees all other fields as the maker wrote them. */
 struct abi_root {
     _Atomic uint64_t magic;
     uint32_t version;
@@ -201,7 +204,7 @@ struct abi_root {
     uint32_t pid;
     uint32_t worker_count;
     uint32_t reserved;
-    /* By the dataplane, as all above. */
+    /* Written by the dataplane, as all fields above. */
     alignas(64) _Atomic uint64_t heartbeat_ns; /* CLOCK_MONOTONIC */
     _Atomic uint64_t attached_epoch;           /* rings in use */
 };
@@ -216,28 +219,30 @@ struct abi_attach {
     uint32_t worker_count;
     uint32_t reserved;
     alignas(64) _Atomic uint64_t control_heartbeat_ns;
-    /* The newest policy snapshot in the state directory; by control. */
+    /* The number of the newest policy snapshot in the state directory. Written by control. */
     _Atomic uint64_t policy_published;
-    /* Control is about to sleep: the writer thread clears this after a put, and rings the doorbell
-     * where it was set. Control exchanges 1 in, then looks at the ring once more; the writer puts,
-     * then exchanges 0 in. The later of two exchanges sees all that came before the earlier: either
-     * the writer finds the 1, or control finds the message. A load and a store would not do. */
+    /* 1: control is about to sleep. After each put, the writer thread exchanges 0 in, and rings the
+     * doorbell if it finds 1. Control exchanges 1 in, then looks at the ring once more. The later
+     * of the two exchanges sees all that came before the earlier one: either the writer finds the
+     * 1, or control finds the message. A plain load and store would not guarantee that. */
     _Atomic uint32_t control_sleeping;
-    /* By control: not 0 while it has a use for the envelope of each COMMIT. Relaxed, on both sides:
-     * it orders nothing, and a COMMIT that comes without costs a read from the disk. */
+    /* Written by control: not 0 while it wants the envelope of each COMMIT. Both sides use relaxed
+     * order: the flag orders nothing else, and a COMMIT without its envelope only costs a read from
+     * the disk. */
     _Atomic uint32_t envelopes_wanted;
     alignas(64) _Atomic uint64_t policy_adopted; /* by the dataplane: every worker has it */
     _Atomic uint32_t spool_state;                /* enum abi_spool_state */
-    /* By the writer, before the up messages that go with them: to here the logs may be read. */
+    /* The logs may be read up to these positions. Written by the writer, before the up messages
+     * about what lies there. */
     _Atomic uint64_t durable_message_pos;
     _Atomic uint64_t durable_state_pos;
-    /* By the writer, after each up message: so many have their number. Who finds the ring empty and
-     * knows fewer has missed the last ones. */
+    /* How many up messages have a number. Written by the writer, after each message. A consumer
+     * that finds the ring empty and has counted fewer has missed the last ones. */
     _Atomic uint64_t up_count;
-    /* By the dataplane; the index is the counter's place in counters.def. */
+    /* Written by the dataplane. The index is the counter's place in counters.def. */
     alignas(64) _Atomic uint64_t counter[ABI_COUNTERS_MAX];
-    /* Then: the up ring at abi_up_offset(), the envelope ring at abi_envelope_offset(), the down
-     * rings at abi_down_offset(worker). */
+    /* Behind it lie the up ring at abi_up_offset(), the envelope ring at abi_envelope_offset(), and
+     * the down rings at abi_down_offset(worker). */
 };
 
 enum abi_spool_state {
@@ -253,7 +258,7 @@ size_t abi_envelope_offset(void);
 size_t abi_down_offset(uint32_t worker);
 size_t abi_attach_size(uint32_t worker_count);
 
-/* Lays all rings, empty, into a region of abi_attach_size(worker_count) bytes. */
+/* Puts all rings, empty, into a region of abi_attach_size(worker_count) bytes. */
 void abi_attach_init_rings(struct abi_attach *region, uint32_t worker_count);
 /* The envelope ring of a region. */
 struct envelope_ring *abi_envelope_ring(struct abi_attach *region);

@@ -3,7 +3,8 @@
  *
  * Promise: no read outside the view. A cursor that ran short stays failed and yields zeros, so a
  *          parser may read all its fields and test once.
- * Trap:    a view borrows; it does not own. Say in the API how long the loan lasts.
+ * Trap:    a view borrows; it does not own. An API that takes or gives one says for how long it is
+ *          valid.
  */
 #ifndef HOLDFAST_COMMON_BYTES_H
 #define HOLDFAST_COMMON_BYTES_H
@@ -66,8 +67,8 @@ size_t bytes_copy_str(struct bytes b, char *out, size_t out_size);
  * For anything a peer said that a person will read. */
 size_t bytes_copy_clean(struct bytes b, char *out, size_t out_size);
 
-/* A text that is built piece by piece into memory of the caller's: what has no room is cut off, and
- * it ends with a NUL at any time. */
+/* A text that is built piece by piece in the caller's memory. What does not fit is cut off. The
+ * text ends with a NUL at any time. */
 struct text {
     char *out;
     size_t size;
@@ -76,9 +77,9 @@ struct text {
 
 struct text text_of(char *out, size_t out_size);
 void text_append(struct text *text, const char *str);
-/* At most `most` bytes of it. */
+/* Appends at most the first `most` bytes of str. */
 void text_append_first(struct text *text, const char *str, size_t most);
-/* In decimal digits. */
+/* Appends the number in decimal digits. */
 void text_append_number(struct text *text, uint64_t number);
 
 struct cursor {

@@ -6,8 +6,8 @@
  * Trap:    @include is refused: a file and line must name one file, and what was checked must be
  *          what runs. libconfig gets a directory in which no file can be.
  *
- * A table per group (config_read.h has the reader). Order in a table is the order of reading, not
- * of the file: hops come before the routes that name them.
+ * Each group of settings has a table; config_read.h has the reader. Keys are read in the order of
+ * their table, not of the file, so that hops are read before the routes that name them.
  */
 #include "common/config.h"
 
@@ -27,7 +27,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A quarter of a million recipients with their routes take 16 MiB of text. */
+/* A quarter of a million recipients with their routes are 16 MiB of text. */
 enum { CONFIG_FILE_BYTES_MAX = 64 << 20 };
 /* More than DPDK has options. */
 enum { CONFIG_EAL_ARGS_MAX = 64 };
@@ -102,7 +102,7 @@ static const struct config_key dataplane_keys[] = {
 
 static const struct config_key spool_keys[] = {
     {"dir", CONFIG_KIND_PATH, false, C(spool.dir), 0, 0, NULL},
-    /* A position has 32 bits for the offset; the smallest holds a few large records. */
+    /* The offset in a position has 32 bits. The smallest segment holds a few large records. */
     {"segment", CONFIG_KIND_SIZE, false, C(spool.segment_bytes), MIB, 2048 * MIB, NULL},
     {"segments_max", CONFIG_KIND_NUMBER, false, C(spool.segments_max), 4, LIMIT_SEGMENTS, NULL},
     {"state_segment", CONFIG_KIND_SIZE, false, C(spool.state_segment_bytes), MIB, 256 * MIB, NULL},
@@ -113,12 +113,13 @@ static const struct config_key limits_keys[] = {
     /* RFC 5321 section 4.5.3.1.7: at least 64K octets. */
     {"message", CONFIG_KIND_SIZE, false, C(limits.message_bytes), 64 * KIB, LIMIT_MESSAGE_BYTES,
      NULL},
-    /* Section 4.5.3.1.8: at least 100 recipients. */
+    /* RFC 5321 section 4.5.3.1.8: at least 100 recipients. */
     {"rcpts", CONFIG_KIND_NUMBER, false, C(limits.rcpts), 100, LIMIT_RCPTS, NULL},
     {"connections", CONFIG_KIND_NUMBER, false, C(limits.connections), 2, LIMIT_CONNECTIONS, NULL},
     {"connections_per_client", CONFIG_KIND_NUMBER, false, C(limits.connections_per_client), 1,
      LIMIT_CONNECTIONS, NULL},
-    /* Section 4.5.3.2.7 asks for 5 minutes; less is for tests and for hard times. */
+    /* RFC 5321 section 4.5.3.2.7 asks for 5 minutes. Less is for tests, and for a relay under
+     * attack. */
     {"command_timeout", CONFIG_KIND_MSEC, false, C(limits.command_timeout_ms), MSEC_PER_S,
      MSEC_PER_H, NULL},
     {"data_timeout", CONFIG_KIND_MSEC, false, C(limits.data_timeout_ms), MSEC_PER_S, MSEC_PER_H,
@@ -286,7 +287,7 @@ bool config_is_key(const char *name)
     return false;
 }
 
-/* libconfig's own complaint, with what to do about the two that puzzle people. */
+/* Refuses with libconfig's own message, and says what to do about the two that puzzle people. */
 static int refuse_syntax(struct config_reader *reader, const char *text)
 {
     const char *error = config_error_text(reader->tree);

@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where control's socket is when run_dir is not given. */
+/* Where control's socket is when the configuration does not say run_dir. */
 #define CONFIG_RUN_DIR "/run/holdfast"
 /* Listed recipients, all routes together: a large campus has a tenth of it. */
 enum { CONFIG_RECIPIENTS_MAX = 1 << 20 };
@@ -62,7 +62,7 @@ struct config_route {
     uint32_t id; /* as config_hop.id */
     char name[LIMIT_NAME_BYTES + 1];
     char owner[CONFIG_TEXT_SIZE];
-    uint32_t objective_ms; /* mail that meets 4xx for longer is told by status */
+    uint32_t objective_ms; /* status reports mail that meets 4xx for longer than this */
     uint32_t domain_count;
     char **domain; /* lower case */
     uint32_t recipient_count;

@@ -93,7 +93,7 @@ static int check_unique(struct config_reader *reader, bool domains, const struct
     return 0;
 }
 
-/* A domain with recipients_only must have a listed recipient, or its table is surely broken. */
+/* A domain with recipients_only must have a listed recipient. A table without one is a mistake. */
 static int check_tables(struct config_reader *reader, const struct origins *recipients)
 {
     const struct config *config = reader->config;
@@ -216,7 +216,8 @@ static int check_gateways(struct config_reader *reader)
     return 0;
 }
 
-/* Between them: everything that is larger than what must hold it. */
+/* Checks each thing that must fit into another thing: a message into the spool, a path into its
+ * field. */
 static int check_sizes(struct config_reader *reader)
 {
     struct config *config = reader->config;
@@ -235,7 +236,7 @@ static int check_sizes(struct config_reader *reader)
         return config_refuse(reader, config_lookup(reader->tree, "spool.state_segment"),
                              "state_segment must be a multiple of 64KiB");
     }
-    /* Two segments are the reserve that keeps deliveries going on a full disk. */
+    /* Two segments are a reserve: with them deliveries go on while the disk is full. */
     uint64_t room = config->spool.segment_bytes * (config->spool.segments_max - 2);
     if (config->limits.message_bytes > room / 2) {
         return config_refuse(reader, config_lookup(reader->tree, "limits.message"),
@@ -243,7 +244,7 @@ static int check_sizes(struct config_reader *reader)
                              "spool.segments_max, or lower it)");
     }
     if (per_client == NULL && config->limits.connections_per_client > config->limits.connections) {
-        config->limits.connections_per_client = config->limits.connections; /* the default gives */
+        config->limits.connections_per_client = config->limits.connections; /* only a default */
     }
     if (config->limits.connections_per_client > config->limits.connections) {
         return config_refuse(reader, per_client,

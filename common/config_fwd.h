@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* common/config_fwd.h: for who only hands a configuration on: its name, and sizes of its texts.
- * Who reads its members includes common/config.h. */
+/* common/config_fwd.h: the name of struct config, and the sizes of its texts: for files that only
+ * pass a configuration on. A file that reads its members includes common/config.h. */
 #ifndef HOLDFAST_COMMON_CONFIG_FWD_H
 #define HOLDFAST_COMMON_CONFIG_FWD_H
 

@@ -48,7 +48,8 @@ static bool is_host_address(const struct ip_addr *addr)
     return o[0] != 0 && o[0] != 127 && o[0] < 224;
 }
 
-/* The stack speaks IPv4 so far; an IPv6 address is refused here rather than ignored there. */
+/* The TCP stack speaks only IPv4 so far. An IPv6 address is refused here, so that it is not
+ * ignored. */
 static int read_address(struct config_reader *reader, const config_setting_t *setting,
                         struct ip_addr *addr_out)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* common/config_number.c: what libconfig 1.5 lets pass and we do not.
+/* common/config_number.c: refuses numbers and strings that libconfig 1.5 reads wrongly without an
+ * error.
  *
  * Promise: every number in the file has the value that is written there, every string is whole.
  * Trap:    libconfig reads 99999999999 as 1215752191 without a word, and a string ends for C at

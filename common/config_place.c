@@ -9,9 +9,9 @@
  *   the syntax is bad                    the one line `run_dir = "/path";`, if there is just one
  *   anything else                        not known: a person has to say
  *
- * Promise: a folder is told only when no reading of the file leads to another one.
- * Trap:    behind a missing quote or bracket strings and comments cannot be told apart. So each
- *          line is read alone, and a second line that names run_dir makes both doubtful.
+ * Promise: a folder is given only when the file cannot be read in a way that gives another one.
+ * Trap:    behind a missing quote or bracket, strings and comments cannot be told apart. So each
+ *           line is read alone, and two lines that name run_dir are both disbelieved.
  */
 #include "common/bytes.h"
 #include "common/config_read.h"
@@ -160,7 +160,7 @@ static bool is_silent(const char *text)
     return true;
 }
 
-/* The syntax is good and each key of the file is one that there is. */
+/* Finds run_dir where the syntax is good and each key of the file is known. */
 static bool find_setting(const char *text, size_t len, char run_dir_out[CONFIG_PATH_SIZE])
 {
     char error[CONFIG_ERROR_SIZE];
@@ -180,7 +180,7 @@ static bool find_setting(const char *text, size_t len, char run_dir_out[CONFIG_P
         good = value != NULL && value[0] == '/' && strlen(value) < CONFIG_PATH_SIZE;
         bytes_copy_str(bytes_str(good ? value : ""), run_dir_out, CONFIG_PATH_SIZE);
     } else if (good) {
-        good = is_silent(text); /* it may have slipped into a group */
+        good = is_silent(text); /* a run_dir may have slipped into a group */
         bytes_copy_str(bytes_str(CONFIG_RUN_DIR), run_dir_out, CONFIG_PATH_SIZE);
     }
     config_destroy(&tree);

@@ -106,7 +106,7 @@ static bool parse_unit(const char *text, const struct unit *unit, uint64_t *valu
     size_t digits = 0;
     for (; text[digits] >= '0' && text[digits] <= '9'; digits++) {
         if (digits >= 12) {
-            return false; /* times a day in microseconds would leave 64 bits */
+            return false; /* times a day in microseconds would not fit 64 bits */
         }
         number = number * 10 + (uint64_t)(text[digits] - '0');
     }
@@ -118,7 +118,7 @@ static bool parse_unit(const char *text, const struct unit *unit, uint64_t *valu
     return false;
 }
 
-/* The largest unit that divides the value: how a bound is told. */
+/* Writes the value with the largest unit that divides it, for a message that names a bound. */
 static const char *format_unit(uint64_t value, const struct unit *unit, char out[32])
 {
     const struct unit *best = unit;
@@ -143,7 +143,8 @@ static void store(void *field, size_t size, uint64_t value)
     }
 }
 
-/* Durations and sizes: `factor` is the kept unit in the table's smallest. */
+/* Reads a duration or a size. `factor`: how many of the table's smallest unit make one kept
+ * unit. */
 static int read_unit(struct config_reader *reader, const config_setting_t *setting,
                      const struct config_key *key, const struct unit *unit, uint64_t factor,
                      void *field)
@@ -241,8 +242,9 @@ const char *config_check_domain(const char *text)
     return NULL;
 }
 
-/* A mailbox as RFC 5321 section 4.1.2 has it, with the dot-string form of the local part only:
- * the quoted form of a plain name is the same mailbox and is found under the plain one. */
+/* Checks a mailbox as RFC 5321 section 4.1.2 defines it, but takes only the dot-string form of the
+ * local part. The quoted form of a plain name is the same mailbox, and is found under the plain
+ * one. */
 const char *config_check_address(const char *text)
 {
     const char *at = strrchr(text, '@');

@@ -45,8 +45,8 @@ struct config_key {
     const char *name;
     enum config_kind kind;
     bool required;
-    size_t offset; /* of the field in the structure that is filled */
-    size_t size;   /* of the field */
+    size_t offset; /* of the field in the structure that is being filled */
+    size_t size;   /* bytes of the field */
     uint64_t min;  /* in the unit that is kept */
     uint64_t max;
     config_read_fn read;
@@ -91,12 +91,12 @@ must_check int config_read_texts(struct config_reader *reader, config_setting_t 
 /* The file's bytes, with a NUL behind them, to be freed. -errno with one line in error_out. */
 must_check int config_take_file(const char *path, char **text_out, size_t *len_out,
                                 char error_out[CONFIG_ERROR_SIZE]);
-/* There is a setting of that name at the top level. */
+/* True when a setting of that name exists at the top level. */
 bool config_is_key(const char *name);
 
-/* Refuses what libconfig would silently bend. `text` ends in NUL at `len`. */
+/* Refuses what libconfig would silently change. `text` ends in NUL at `len`. */
 must_check int config_check_tokens(struct config_reader *reader, const char *text, size_t len);
-/* Everything that needs the whole. */
+/* Checks what can be checked only when the whole configuration is read. */
 must_check int config_check_all(struct config_reader *reader);
 
 #endif

@@ -14,14 +14,14 @@
 
 #define R(field) CONFIG_FIELD(struct config_route, field)
 
-/* Mail of a route that meets 4xx for longer than its objective is told of. */
+/* Status reports a route's mail that meets 4xx for longer than the route's objective. */
 #define OBJECTIVE_MS_MIN     1000
 #define OBJECTIVE_MS_MAX     (7u * 86400u * 1000u)
 #define OBJECTIVE_MS_DEFAULT (4u * 3600u * 1000u)
 
 typedef const char *(*check_fn)(const char *text);
 
-/* A list of domains or addresses: checked, then lowered. */
+/* Reads a list of domains or addresses: checks each, then makes it lower case. */
 static int read_keys(struct config_reader *reader, config_setting_t *setting, unsigned max,
                      check_fn check, char ***text_out, uint32_t *count_out)
 {

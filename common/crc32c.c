@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* common/crc32c.c: CRC-32C by the SSE4.2 instruction where the processor has it, else bit by
- * bit: slow and simple, because DPDK on x86 does not start without SSE4.2 anyway. */
+/* common/crc32c.c: CRC-32C by the SSE4.2 instruction where the processor has it, else bit by bit.
+ * That is slow, and seldom used: on x86, DPDK does not start without SSE4.2. */
 #include "common/crc32c.h"
 
 #include <string.h>

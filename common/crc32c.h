@@ -6,7 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Continues `crc` (0 to begin) over len bytes; pieces in sequence give the crc of the whole. */
+/* Continues `crc` (0 to begin) over len bytes. Calls over consecutive pieces give the CRC of the
+ * whole. */
 uint32_t crc32c(uint32_t crc, const void *data, size_t len);
 
 #endif

@@ -25,7 +25,7 @@ enum envelope_flag {
 
 struct envelope_rcpt {
     uint32_t route_id;
-    uint8_t route_index; /* 0 .. LIMIT_ROUTES_PER_MESSAGE-1, dense, in order of appearance */
+    uint8_t route_index; /* 0 .. LIMIT_ROUTES_PER_MESSAGE-1, without gaps, in order of appearance */
     struct bytes address;
 };
 
@@ -44,9 +44,9 @@ struct envelope {
 must_check size_t envelope_encode(const struct envelope *envelope, uint8_t *out, size_t out_size);
 /* Checks every bound. false when b is not exactly one envelope. */
 must_check bool envelope_decode(struct bytes b, struct envelope *envelope_out);
-/* Recipients with that route index. */
+/* The number of recipients with that route index. */
 unsigned envelope_route_rcpts(const struct envelope *envelope, unsigned route_index);
-/* Distinct routes: route_index runs below this. */
+/* The number of routes. Every route_index is less than this. */
 unsigned envelope_route_count(const struct envelope *envelope);
 
 #endif

@@ -35,7 +35,7 @@ void envelope_ring_open(struct envelope_ring_end *end, struct envelope_ring *rin
     *end = (struct envelope_ring_end){.ring = ring};
 }
 
-/* A consumer that lies about what it released can only garble what it reads itself. */
+/* A consumer that lies about what it released only makes garbage of what it reads itself. */
 static bool has_room(struct envelope_ring_end *producer, uint64_t end)
 {
     if (end - producer->other > LIMIT_ENVELOPE_RING_BYTES) {
@@ -61,7 +61,7 @@ bool envelope_ring_put(struct envelope_ring_end *producer, struct bytes encoded,
     return true;
 }
 
-/* The full position of an entry that a message names. false: there can be no such entry. */
+/* Finds the full position of the entry that a message names. false: no such entry is possible. */
 static bool find(const struct envelope_ring_end *consumer, uint32_t at, uint32_t bytes,
                  uint64_t *pos_out)
 {

@@ -45,7 +45,7 @@ struct envelope_ring {
 /* One side's private part. */
 struct envelope_ring_end {
     struct envelope_ring *ring;
-    uint64_t own;   /* producer: end of the newest entry; consumer: what it has released */
+    uint64_t own;   /* producer: end of the newest entry; consumer: end of what it has released */
     uint64_t other; /* producer: what it last knew of the consumer's position */
 };
 
@@ -64,9 +64,9 @@ must_check bool envelope_ring_put(struct envelope_ring_end *producer, struct byt
  * there can be no such entry. */
 must_check bool envelope_ring_get(const struct envelope_ring_end *consumer, uint32_t at,
                                   uint32_t bytes, uint8_t out[LIMIT_ENVELOPE_BYTES]);
-/* Consumer: all entries that lie before this one are free. The entry itself stays, since the next
- * message may be about it too. To be called for each message that names an entry, also when the
- * consumer does not want it. An entry that cannot be is ignored. */
+/* Consumer: frees all entries that lie before this one. The entry itself stays, since the next
+ * message may name it too. Call it for each message that names an entry, also when the consumer
+ * does not need the envelope. An entry that is not possible is ignored. */
 void envelope_ring_release(struct envelope_ring_end *consumer, uint32_t at, uint32_t bytes);
 
 #endif

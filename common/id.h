@@ -6,8 +6,8 @@
  * them is handed out, so no id is ever used twice. A run that has used up the counter takes the
  * next start number; the writer has made it durable long before (spool/recover.c).
  *
- * Two start numbers for each start, and one for each 268 million messages: at a start in each
- * second they last for 68 years, at 400 000 messages a second for 90 000.
+ * Each start uses two start numbers, and each 268 million messages use one more. With one start in
+ * each second they last for 68 years; with 400 000 messages a second, for 90 000 years.
  */
 #ifndef HOLDFAST_COMMON_ID_H
 #define HOLDFAST_COMMON_ID_H

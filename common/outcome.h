@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* common/outcome.h: outcome classes from outcome.def, and who does what with them. */
+/* common/outcome.h: outcome classes from outcome.def: their names, dispositions and scopes. */
 #ifndef HOLDFAST_COMMON_OUTCOME_H
 #define HOLDFAST_COMMON_OUTCOME_H
 

@@ -54,7 +54,8 @@ void place_close(struct place *place)
 
 /* --- locks ------------------------------------------------------------------------------------ */
 
-/* As the owner. A link there is not followed, and what is no file of the owner's is no lock. */
+/* Opens a lock file, as the owner. A symbolic link is not followed; a file that is not the owner's
+ * is refused. */
 static int open_lock(const struct place *place, int folder_fd, const char *name)
 {
     int fd = openat(folder_fd, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
@@ -110,13 +111,14 @@ void place_address(const struct place *place, const char *name, struct sockaddr_
 {
     *address = (struct sockaddr_un){.sun_family = AF_UNIX};
     assert(place->run_fd >= 0);
-    /* There is no bindat: the folder's descriptor as a path. */
+    /* There is no bindat: the path goes through the folder's descriptor. */
     int len = snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/%s",
                        place->run_fd, name);
     assert(len > 0 && (size_t)len < sizeof address->sun_path);
 }
 
-/* As the owner. Mode and group are those of the moment it is made, by umask and our own group. */
+/* Binds as the owner. The socket gets its mode and group when it is made, from the umask and the
+ * effective group. */
 static int bind_owned(const struct place *place, const char *name, int type, mode_t mode)
 {
     struct sockaddr_un address;
@@ -138,8 +140,10 @@ static int bind_owned(const struct place *place, const char *name, int type, mod
     return fd;
 }
 
-/* A folder with the setgid bit gives its own group; without root, ours is another one. We are the
- * owner and lend nobody anything: in a folder of ours a swap could only be our own user's. */
+/* Gives the socket its group where the moment of its making did not: a folder with the setgid bit
+ * gives the folder's group, and a process without root has only its own. This process is the
+ * socket's owner here and uses no power of root's, so a swapped file could only be the same
+ * user's. */
 static int set_group(const struct place *place, const char *name, gid_t gid)
 {
     struct stat st;

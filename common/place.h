@@ -32,7 +32,7 @@ struct place {
     gid_t gid;
     gid_t admin_gid; /* of the admin socket; -1: none is configured */
     gid_t look_gid;  /* may look at the admin socket, not act; -1: none is configured */
-    gid_t root_gid;  /* who we were */
+    gid_t root_gid;  /* the group that the process was started with */
     char user[LIMIT_NAME_BYTES + 1];
     char run_dir[CONFIG_PATH_SIZE];
     char state_dir[CONFIG_PATH_SIZE];
@@ -63,9 +63,10 @@ must_check int place_lock(struct place *place, const char *name, bool state_too,
  * or -errno and a line. */
 must_check int place_bind(const struct place *place, const char *name, int type, mode_t mode,
                           gid_t gid, char error_out[CONFIG_ERROR_SIZE]);
-/* The address of `name` in run_dir, found from the checked folder whatever its path has become. */
+/* The address of `name` in run_dir. It goes through the checked folder, whatever stands at its path
+ * by now. */
 void place_address(const struct place *place, const char *name, struct sockaddr_un *address_out);
-/* Removes `name` from run_dir, as far as whoever we are now may. */
+/* Removes `name` from run_dir, as far as the present user may. */
 void place_unbind(const struct place *place, const char *name);
 
 /* Becomes the owner for good, with no capability left. 0 or -errno and a line. */

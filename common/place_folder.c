@@ -36,8 +36,8 @@ enum {
 
 struct walk {
     const struct place *place;
-    const char *path; /* the whole of it */
-    size_t done;      /* how much of it is walked, for messages */
+    const char *path; /* all of it, from the root */
+    size_t done;      /* bytes of it that are walked, for messages */
     mode_t mode;      /* of the last folder when it is made */
     bool make;        /* what is missing */
     char *error;
@@ -65,7 +65,7 @@ static bool is_trusted(const struct walk *w, uid_t uid)
     return uid == 0 || uid == w->place->uid;
 }
 
-/* Nobody but root and the owner can put something else where this folder's entries are. */
+/* Checks that nobody but root and the owner can replace what this folder contains. */
 static int check(const struct walk *w, int fd, bool last)
 {
     char is[USER_SIZE];
@@ -93,18 +93,19 @@ static int check(const struct walk *w, int fd, bool last)
 
 static int open_folder(int at_fd, const char *name, bool last, int flags)
 {
-    /* A path's descriptor suffices on the way: a folder above may be entered and not listed. */
+    /* O_PATH suffices on the way: a folder above may be one that we may enter and not list. */
     int fd = openat(at_fd, name, O_DIRECTORY | O_CLOEXEC | flags | (last ? O_RDONLY : O_PATH));
     return fd < 0 ? -errno : fd;
 }
 
-/* In `at_fd` under another name; then, whole, under its own. Where the folder above is the owner's,
- * as the owner: a swap there could turn our hands. */
+/* Makes the folder in `at_fd` under a temporary name, and renames it when it is complete. Where the
+ * folder above is the owner's, this runs as the owner: somebody could swap a name there, and root
+ * must not act on the wrong file. */
 static int make_named(const struct walk *w, int at_fd, const char *name, bool last)
 {
     char temporary[NAME_SIZE + 32];
     snprintf(temporary, sizeof temporary, ".%s.new-%d", name, (int)getpid());
-    (void)unlinkat(at_fd, temporary, AT_REMOVEDIR); /* of one that was killed here */
+    (void)unlinkat(at_fd, temporary, AT_REMOVEDIR); /* left by a process that was killed here */
     if (mkdirat(at_fd, temporary, 0700) < 0) {
         return -errno;
     }
@@ -125,7 +126,7 @@ static int make_named(const struct walk *w, int at_fd, const char *name, bool la
     if (r < 0) {
         (void)unlinkat(at_fd, temporary, AT_REMOVEDIR);
     }
-    return r == -EEXIST ? 0 : r; /* the other daemon made it: it is checked as any other */
+    return r == -EEXIST ? 0 : r; /* the other daemon made it; it is checked like any other */
 }
 
 static int make_folder(const struct walk *w, int at_fd, const char *name, bool last)
@@ -143,7 +144,7 @@ static int make_folder(const struct walk *w, int at_fd, const char *name, bool l
     return r;
 }
 
-/* Root follows root's links alone, and only where root alone could put them. */
+/* Root follows only links that root made, in folders where only root could put them. */
 static bool is_good_link(const struct walk *w, int at_fd, const char *name)
 {
     struct stat folder;
@@ -155,7 +156,7 @@ static bool is_good_link(const struct walk *w, int at_fd, const char *name)
     return geteuid() == 0 ? folder.st_uid == 0 && st.st_uid == 0 : is_trusted(w, st.st_uid);
 }
 
-/* The folder `name` in `at_fd`, which was checked. */
+/* Opens the folder `name` in `at_fd`, which is checked already, and checks it. */
 static int step(const struct walk *w, int at_fd, const char *name, bool last)
 {
     const char *doing = "opening";
@@ -208,8 +209,8 @@ static int walk(struct walk *w)
     return fd;
 }
 
-/* This state_dir is of a relay that ran: an empty spool in place of its own, on a volume that is
- * not mounted, would hide all that waits in the true one. */
+/* True when state_dir is of a relay that ran before. Then a missing spool is most likely a volume
+ * that is not mounted: a new, empty spool would hide all mail that waits on the volume. */
 static bool has_run(const struct place *place)
 {
     struct stat st;

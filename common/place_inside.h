@@ -10,7 +10,8 @@
 /* Fills ids and names. 0 or -EINVAL and a line. */
 must_check int place_find_owner(const struct config *config, struct place *place,
                                 char error_out[CONFIG_ERROR_SIZE]);
-/* Nothing that we start may ever have more power than we. */
+/* Makes sure that no program which this process might start gets more power than the process
+ * has. */
 must_check int place_renounce(char error_out[CONFIG_ERROR_SIZE]);
 /* Makes, opens and checks run_dir, state_dir and spool.dir. 0 or -errno and a line. */
 must_check int place_folders(struct place *place, const char *spool_dir,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* common/place_owner.c: who a daemon is: as root at first, as the relay's user for what others may
- * write, and as that user for good. See place.h.
+/* common/place_owner.c: the user ids of a daemon. It starts as root, steps down to the relay's user
+ * while it handles what others may write, and at last becomes that user for good. See place.h.
  *
  * Trap: capabilities and no_new_privs belong to a thread. They are given up before there is a
  *       second one; the ids change in all threads, and the capabilities of a user go with them.
@@ -90,14 +90,14 @@ int place_check_names(const struct config *config, char error[CONFIG_ERROR_SIZE]
     return place_find_owner(config, &place, error);
 }
 
-/* Nothing that we start, and we start nothing, may ever have more power than we. Before any other
- * thread is made, for each thread has its own. */
+/* Makes sure that no program which this process might start gets more power than the process has
+ * (it starts none). Call it before any other thread is made, for each thread has its own set. */
 int place_renounce(char error[CONFIG_ERROR_SIZE])
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
         return place_fail(error, -errno, "giving up new privileges");
     }
-    /* Ends at the first number that is no capability; not root: there is nothing to drop. */
+    /* Ends at the first number that is no capability, or at once without root: nothing to drop. */
     for (unsigned long cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++) {
         assert(cap < 1024);
     }

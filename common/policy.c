@@ -58,7 +58,7 @@ uint32_t policy_crc(const void *data, size_t len)
     return crc32c(crc, (const uint8_t *)data + at + sizeof zero, len - at - sizeof zero);
 }
 
-/* `count` items of `size` lie aligned within `len` bytes, behind the header. */
+/* True when `count` items of `size` lie aligned within `len` bytes, behind the header. */
 static bool area_fits(uint64_t offset, uint64_t count, size_t size, size_t align, uint64_t len)
 {
     return offset >= sizeof(struct policy) && offset % align == 0 && offset <= len &&
@@ -71,8 +71,9 @@ static bool kind_fits(uint8_t kind, bool is_domain)
            (is_domain && (kind == POLICY_SLOT_RECIPIENTS_ONLY || kind == POLICY_SLOT_GRACE));
 }
 
-/* Every slot is in bounds; every used one is found under its own name, so that there are no
- * doubles and no lost entries. All bounds first: finding reads the names of other slots. */
+/* True when every slot is in bounds, and every used one is found under its own name: so no entry is
+ * there twice, and none is lost. All bounds are checked first, because finding reads the names of
+ * other slots. */
 static bool table_is_good(const struct policy *policy, const struct policy_table *table,
                           bool is_domain)
 {
@@ -160,9 +161,9 @@ uint64_t policy_content(const struct policy *policy)
     return policy->content;
 }
 
-/* Writes the address in lower case, the quotes of a quoted local part taken off: "a"@x and a@x
- * are one mailbox (RFC 5321 section 4.1.2). Returns its length; *domain_out is where the domain
- * begins, 0 without one. The caller has checked that it fits. */
+/* Writes the address in lower case, without the quotes of a quoted local part: "a"@x and a@x are
+ * one mailbox (RFC 5321 section 4.1.2). Returns its length. *domain_out is where the domain begins,
+ * 0 without one. The caller has checked that it fits. */
 static size_t fold(struct bytes address, uint8_t out[LIMIT_ADDRESS_BYTES], size_t *domain_out)
 {
     size_t at = address.len;
@@ -195,7 +196,7 @@ static size_t fold(struct bytes address, uint8_t out[LIMIT_ADDRESS_BYTES], size_
     return len;
 }
 
-/* RFC 5321 section 4.5.1: mail for the postmaster is taken, listed or not, and section 2.3.5: also
+/* RFC 5321 section 4.5.1: mail for the postmaster is accepted, listed or not; section 2.3.5: also
  * without a domain. */
 static bool is_postmaster(struct bytes local)
 {

@@ -45,7 +45,7 @@ struct policy_hop {
     uint32_t data_timeout_ms;    /* each progress of the body */
     uint32_t dot_timeout_ms;     /* from the dot to its reply: RFC 5321 section 4.5.3.2.6 */
     uint32_t idle_timeout_ms;    /* an unused pooled connection is closed */
-    uint32_t keepalive_ms;       /* a hop that owes us a reply is asked whether it still lives */
+    uint32_t keepalive_ms;       /* how often a hop that owes a reply is probed */
 };
 
 struct policy;
@@ -54,8 +54,8 @@ struct trouble;
 /* Checks magic, version, CRC and every offset of `len` bytes. NULL when anything is off. */
 const struct policy *policy_verify(const void *data, size_t len);
 uint64_t policy_generation(const struct policy *policy);
-/* A digest of what it says: equal for two snapshots that differ only in generation and hash key.
- * Bytes of two builds always differ, since each has its own key. */
+/* A digest of the content: equal for two snapshots that differ only in generation and hash key. The
+ * bytes of two snapshots always differ, since each has its own key. */
 uint64_t policy_content(const struct policy *policy);
 /* `address` is local-part@domain, already syntax-checked; the domain is matched without case,
  * a recipient table entry likewise. `route_id_out` is set for POLICY_ACCEPT only. */
@@ -64,7 +64,7 @@ enum policy_verdict policy_lookup(const struct policy *policy, struct bytes addr
 must_check bool policy_find_hop(const struct policy *policy, uint32_t hop_id,
                                 struct policy_hop *hop_out);
 
-/* A domain that was once accepted and has vanished from the configuration. */
+/* A domain that was accepted once and is no longer in the configuration. */
 struct policy_grace {
     const char *domain;
 };

@@ -5,9 +5,10 @@
  * Trap:    ids of routes and hops come from control, which never uses one twice. A configuration
  *          that shows an id twice is a bug there, and asserted here.
  *
- * First the entries of both tables as one list (name, kind, route), then they are placed: slots
- * twice the entries, a fresh key; an entry that finds no slot within POLICY_PROBES_MAX begins the
- * placing anew with another key, after a few of these with twice the slots.
+ * First the entries of each table are collected in a list (name, kind, route). Then they are placed
+ * under a fresh key, with twice as many slots as entries. When an entry finds no slot within
+ * POLICY_PROBES_MAX, placing starts again with another key, and after a few tries with twice the
+ * slots.
  */
 #include "common/policy.h"
 
@@ -52,7 +53,8 @@ static int compare_names(const void *a, const void *b)
     return strcmp(((const struct entry *)a)->name, ((const struct entry *)b)->name);
 }
 
-/* A domain that is back in the configuration needs no grace; one that is listed twice, one. */
+/* Adds the domains in grace. A domain that is back in the configuration needs none; one that is
+ * listed twice is added once. */
 static void add_grace(struct entries *domains, const struct policy_grace *grace, size_t count)
 {
     qsort(domains->item, domains->count, sizeof *domains->item, compare_names);
@@ -194,12 +196,12 @@ static void fill_hops(struct policy *policy, const struct config *config)
     }
     qsort(hop, config->hop_count, sizeof *hop, compare_hops);
     for (uint32_t i = 1; i < config->hop_count; i++) {
-        assert(hop[i - 1].id < hop[i].id); /* control gives each hop its own */
+        assert(hop[i - 1].id < hop[i].id); /* control gives each hop an id of its own */
     }
 }
 
-/* The bare <postmaster>: where our own host's goes if the configuration says, else the first
- * route. RFC 5321 section 4.1.1.3 has it accepted. */
+/* The route of the bare <postmaster>, which RFC 5321 section 4.1.1.3 requires to be accepted: the
+ * route of our own host name, if the configuration has one, else the first route. */
 static void fill_postmaster(struct policy *policy, const struct config *config)
 {
     if (config->route_count == 0) {
@@ -220,8 +222,9 @@ static void fill_postmaster(struct policy *policy, const struct config *config)
     policy->has_postmaster = 1;
 }
 
-/* A sum over entries, so that their order does not matter; a fixed key, so that it can be compared
- * over builds. Nobody gains by a collision that he would have to configure himself. */
+/* The sum over all entries, so that their order does not matter. The key is fixed, so that digests
+ * of different builds can be compared. A collision would harm only whoever wrote the
+ * configuration. */
 static uint64_t digest(const struct build *b)
 {
     static const struct siphash_key key = {UINT64_C(0x486f6c6466617374), 1};
@@ -294,7 +297,7 @@ static int lay_out_until_it_fits(struct build *b)
             domain_slots *= 2;
             recipient_slots *= 2;
         } else if (i > 2 * POLICY_KEY_TRIES) {
-            return -E2BIG; /* the same name twice would bring us here: config refuses that */
+            return -E2BIG; /* the same name twice would end here, but config_load refuses that */
         }
     }
 }
@@ -315,7 +318,7 @@ int policy_build(const struct config *config, uint64_t generation, const struct 
         b.policy->crc = policy_crc(b.policy, b.policy->len);
         if (policy_verify(b.policy, b.policy->len) == NULL) {
             free(b.policy);
-            r = -EINVAL; /* a configuration that config_load would not have let pass */
+            r = -EINVAL; /* a configuration that config_load would have refused */
         } else {
             *data_out = b.policy;
             *len_out = b.policy->len;

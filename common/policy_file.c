@@ -40,7 +40,7 @@ static int write_all(int fd, const void *data, size_t len)
 
 static int save_temp(int dir, const void *data, size_t len)
 {
-    (void)unlinkat(dir, POLICY_TEMP, 0); /* what a killed run left */
+    (void)unlinkat(dir, POLICY_TEMP, 0); /* left by a run that was killed */
     int fd = openat(dir, POLICY_TEMP, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
     if (fd < 0) {
         return -errno;

@@ -20,8 +20,8 @@
 
 enum {
     POLICY_VERSION = 2,
-    /* A lookup looks at so many slots at most: with half the slots free, a run of 64 under a good
-     * hash is rarer than 1 in 10^6 tables; the builder then takes another key. */
+    /* A lookup looks at this many slots at most. With half the slots free and a good hash, fewer
+     * than 1 table in 10^6 has a run of 64; the builder then takes another key. */
     POLICY_PROBES_MAX = 64,
     POLICY_SLOTS_MIN = 8,
 };
@@ -30,7 +30,7 @@ enum policy_slot_kind {
     POLICY_SLOT_EMPTY,
     POLICY_SLOT_ROUTE,           /* domain or recipient: goes to route_id */
     POLICY_SLOT_RECIPIENTS_ONLY, /* domain: only listed recipients, and the postmaster */
-    POLICY_SLOT_GRACE,           /* domain: was ours lately */
+    POLICY_SLOT_GRACE,           /* domain: was in the configuration lately */
 };
 
 struct policy_slot {
@@ -54,7 +54,7 @@ struct policy {
     uint32_t crc; /* CRC-32C of all `len` bytes with this field zero */
     uint64_t len;
     uint64_t generation;
-    uint64_t content; /* digest of what it says, whatever the key and the generation */
+    uint64_t content; /* digest of the content, without key and generation */
     struct siphash_key key;
     struct policy_table domains;
     struct policy_table recipients;

@@ -30,7 +30,7 @@ int region_make(const char *name, size_t size, int *fd_out, void **mem_out)
     if (fd < 0) {
         return -errno;
     }
-    /* posix_fallocate, not ftruncate: its memory is taken now, not when it is first written. */
+    /* posix_fallocate takes the memory now; with ftruncate it would be taken at the first write. */
     int r = -posix_fallocate(fd, 0, (off_t)size);
     if (r == 0 && (fchmod(fd, 0600) < 0 || fcntl(fd, F_ADD_SEALS, SEALS) < 0)) {
         r = -errno;
@@ -53,8 +53,8 @@ int region_map(int fd, size_t size, void **mem_out)
     if (fstat(fd, &st) < 0) {
         return -errno;
     }
-    /* Only a memfd has these seals: an ordinary file gives an error, one of a tmpfs none of them.
-     * A region of more users than ours would be one that others write. */
+    /* Only a memfd has these seals: an ordinary file gives an error, a file of a tmpfs has none
+     * set. A region whose owner or mode lets other users in is refused. */
     int seals = fcntl(fd, F_GET_SEALS);
     if (seals < 0 || (seals & SEALS) != SEALS || st.st_uid != geteuid() ||
         (st.st_mode & 07777) != 0600) {
@@ -92,8 +92,8 @@ int region_send(int socket_fd, uint64_t word, int fd)
     return sendmsg(socket_fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* The one descriptor of a message, -1 without one. The kernel drops those for which it has no
- * room. */
+/* The one descriptor that came with a message, -1 without one. The kernel drops descriptors for
+ * which there is no room. */
 static int descriptor_of(struct msghdr *message)
 {
     int fd = -1;

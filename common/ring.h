@@ -45,14 +45,14 @@ struct ring_end {
     struct ring *ring;
     uint32_t mask;
     uint32_t own;   /* our index */
-    uint32_t other; /* what we last knew of theirs */
+    uint32_t other; /* the other side's index, as it was when last loaded */
 };
 
 /* Bytes that a ring of slot_count (a power of two) takes. */
 size_t ring_size(uint32_t slot_count);
 /* Lays an empty ring into memory of ring_size bytes, 64-byte aligned. */
 void ring_init(struct ring *ring, uint32_t slot_count);
-/* slot_count comes from the opener's own knowledge, never from the shared memory. */
+/* slot_count comes from the caller, never from the shared memory. */
 void ring_open(struct ring_end *end, struct ring *ring, uint32_t slot_count);
 /* Copies 64 bytes in; false when full. */
 must_check bool ring_put(struct ring_end *producer, const void *message);

@@ -17,7 +17,7 @@ const char *trouble_meaning(int error)
     return text == NULL ? "unknown error" : text;
 }
 
-/* One line, whatever a file name holds. */
+/* Replaces what is not part of one line, since a file name may hold anything. */
 static void make_line(char *text)
 {
     for (; *text != '\0'; text++) {
@@ -32,7 +32,7 @@ static void set(struct trouble *t, int error, const char *format, va_list args)
     make_line(t->text);
 }
 
-/* Puts ": " and `after` behind what there is; what there is gives way. */
+/* Appends ": " and `after`. Where there is no room, the text before it is cut. */
 static void append(struct trouble *t, const char *after)
 {
     static const char colon[] = ": ";
@@ -87,7 +87,7 @@ int trouble_add(struct trouble *t, int error, const char *what, ...)
         append(&outer, inner);
         *t = outer;
     } else if (inner != t->text) {
-        t->error = error; /* a chain of another error was here */
+        t->error = error; /* an older chain belongs to another error */
         snprintf(t->text, sizeof t->text, "%s", inner);
     }
     assert(t->error == error && t->text[0] != '\0');

@@ -9,8 +9,8 @@
  *
  * Promise: the text always says where and what, is one line, and fits. When there is no room, the
  *          outer parts are left out: what the system said stays.
- * Trap:    a chain belongs to one error code. A caller that got another code has not that trouble:
- *          trouble_add and trouble_text then begin anew.
+ * Trap:    a chain belongs to one error code. When a caller passes another code, trouble_add and
+ *          trouble_text discard the old chain and begin a new one.
  */
 #ifndef HOLDFAST_COMMON_TROUBLE_H
 #define HOLDFAST_COMMON_TROUBLE_H
@@ -32,7 +32,7 @@ const char *trouble_meaning(int error);
 /* Begins a chain: "WHERE: what the system said". */
 __attribute__((format(printf, 3, 4))) int trouble_begin(struct trouble *t, int error,
                                                         const char *where, ...);
-/* Begins a chain in words of its own: the error code alone would mislead. */
+/* Begins a chain in the caller's words, where the system's words would mislead. */
 __attribute__((format(printf, 3, 4))) int trouble_say(struct trouble *t, int error,
                                                       const char *words, ...);
 /* Puts "WHAT: " before the chain of that error. */

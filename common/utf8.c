@@ -19,7 +19,7 @@ static bool is_unsafe(const unsigned char *p)
     return p[0] == 0xe2 && p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9;
 }
 
-/* RFC 3629 section 4: overlong forms, surrogates, and what is past U+10FFFF are none. */
+/* RFC 3629 section 4 forbids overlong forms, surrogates, and code points past U+10FFFF. */
 static bool second_is_good(const unsigned char *p)
 {
     switch (p[0]) {
@@ -36,7 +36,7 @@ static bool second_is_good(const unsigned char *p)
     }
 }
 
-/* Bytes of the UTF-8 sequence at p, or 0 when it is none. */
+/* The number of bytes of the UTF-8 sequence at p, or 0 when there is none. */
 static size_t sequence(const unsigned char *p)
 {
     size_t len = p[0] < 0x80 ? 1 : p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;

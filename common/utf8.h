@@ -5,8 +5,8 @@
 
 #include <stddef.h>
 
-/* Copies UTF-8 (RFC 3629): control characters, what hides or reverses text, and bytes that are no
- * UTF-8 become '?'; cut before the code point that does not fit. Returns out. */
+/* Copies UTF-8 (RFC 3629) text. Control characters, characters that hide or reverse text, and bytes
+ * that are no UTF-8 become '?'. A code point that does not fit whole is left out. Returns out. */
 const char *utf8_clean(const char *text, char *out, size_t out_size);
 
 #endif
