@@ -2,9 +2,10 @@
 /* spool/checkpoint.c: writing a checkpoint block by block. See checkpoint.h.
  *
  * Promise: until the file has its name, nothing of the older checkpoints is touched; an older one
- *          is removed only while a still newer older one is good.
- * Trap:    each block carries the checkpoint's stamp. It is random, so that a block which an
- *          earlier attempt left on the disk under the same number does not pass for one of ours. */
+ *          is removed only while one between it and the new one is good.
+ * Trap:    each block carries the checkpoint's stamp. The stamp is random: a block that an earlier
+ *          attempt left on the disk under the same number is not taken for a block of this
+ *          checkpoint. */
 #include "spool/checkpoint.h"
 
 #include "common/crc32c.h"
@@ -19,13 +20,13 @@ static const char NEW_NAME[] = "ckpt.tmp";
 struct spool_checkpoint_writer {
     struct spool_io *io;
     int file;
-    int err; /* the first one, for good */
+    int err; /* the first error; it stays */
     uint64_t number;
     uint8_t stamp[FORMAT_CHECKPOINT_STAMP_BYTES];
     uint64_t offset;
     uint64_t block_count;
     uint64_t payload_bytes; /* of the blocks that are written */
-    uint32_t used;          /* payload in the buffer */
+    uint32_t used;          /* payload bytes in the buffer */
     struct checkpoint_listing old;
     uint8_t buffer[FORMAT_CHECKPOINT_HEADER_BYTES + FORMAT_CHECKPOINT_PAYLOAD_MAX];
 };
@@ -124,7 +125,7 @@ int spool_checkpoint_append(struct spool_checkpoint_writer *w, struct bytes piec
     }
     if (w->used + piece.len > FORMAT_CHECKPOINT_PAYLOAD_MAX &&
         piece.len <= FORMAT_CHECKPOINT_PAYLOAD_MAX) {
-        flush(w); /* a piece that fits into a block is not cut */
+        flush(w); /* a piece that fits into one block is not split */
     }
     while (w->err == 0 && piece.len > 0) {
         struct bytes part = bytes_first(piece, FORMAT_CHECKPOINT_PAYLOAD_MAX - w->used);
@@ -176,7 +177,7 @@ static bool is_good(struct spool_checkpoint_writer *w, uint64_t number)
     return good;
 }
 
-/* Keeps the newest older one that is good, and what is newer than that. */
+/* Keeps the newest older checkpoint that is good, and all newer ones. Removes the others. */
 static void remove_old(struct spool_checkpoint_writer *w)
 {
     struct spool_io *io = w->io;
@@ -187,7 +188,7 @@ static void remove_old(struct spool_checkpoint_writer *w)
             kept = is_good(w, w->old.number[i]);
             continue;
         }
-        /* What cannot be removed now is removed next time. */
+        /* If this fails, the next checkpoint tries again. */
         (void)io->ops->remove(io, format_checkpoint_name(w->old.number[i], name));
     }
 }
@@ -218,7 +219,7 @@ void spool_checkpoint_abandon(struct spool_checkpoint_writer *w)
     }
     assert(w->file >= 0);
     w->io->ops->close(w->io, w->file);
-    /* What cannot be removed now is removed by the next one. */
+    /* If this fails, the next checkpoint removes it. */
     (void)w->io->ops->remove(w->io, NEW_NAME);
     free(w);
 }

@@ -63,7 +63,7 @@ static int read_exactly(const struct checkpoint_walk *w, uint8_t *out, size_t le
     return 0;
 }
 
-/* The block is the next one of this checkpoint, and of no other. */
+/* True when the block is the next one of this checkpoint. */
 static bool belongs(struct checkpoint_walk *w, const struct format_checkpoint_block *block)
 {
     if (!w->stamped) {

@@ -9,7 +9,7 @@
 
 #include "spool/format.h"
 
-/* Two are usual; more are left by removals that failed. */
+/* Two are usual. There are more when removals failed. */
 enum { CHECKPOINT_LISTED_MAX = 16 };
 
 /* The newest numbers, descending. */
@@ -39,11 +39,11 @@ must_check int checkpoint_walk_open(struct spool_io *io, uint64_t number, uint8_
 /* 1: a payload, in the buffer; 0: the end, and all of it verified; -EBADMSG, -errno. */
 must_check int checkpoint_walk_next(struct checkpoint_walk *walk, struct bytes *payload_out,
                                     struct format_checkpoint_end *end_out);
-/* Back to the first block; it has to be of the same checkpoint as before. */
+/* Goes back to the first block. It has to be of the same checkpoint as before. */
 void checkpoint_walk_rewind(struct checkpoint_walk *walk);
 void checkpoint_walk_close(struct checkpoint_walk *walk);
 
-/* Walks over all of it. 0, -EBADMSG, -errno. */
+/* Walks over the whole file. 0, -EBADMSG, -errno. */
 must_check int checkpoint_verify(struct checkpoint_walk *walk,
                                  struct format_checkpoint_end *end_out);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* spool/checkpoint_read.c: reading a checkpoint: first all of it to verify it, then again to hand
- * it out. See checkpoint.h.
+/* spool/checkpoint_read.c: reading a checkpoint: reads it twice, once to verify it, then to hand it
+ * out. See checkpoint.h.
  *
  * Promise: nothing of a checkpoint is handed out unless all of it verified; every block is verified
  *          again when it is handed out.
- * Trap:    the file stays open between the two readings, so that a writer that removes it meanwhile
- *          does no harm. */
+ * Trap:    the file stays open between the two readings, so that it can still be read when a writer
+ *          removes it meanwhile. */
 #include "spool/checkpoint.h"
 
 #include "spool/checkpoint_file.h"
@@ -35,13 +35,14 @@ static int open_verified(struct spool_io *io, uint64_t number, uint8_t *buffer,
     return err;
 }
 
-/* What makes one checkpoint be passed over for an older one. */
+/* True for an error that makes us skip this checkpoint and take an older one. */
 static bool is_damage(int err)
 {
     return err == -EBADMSG || err == -EIO;
 }
 
-/* The newest good one at or behind *at; *at is then behind it. 0, -ENOENT, -EBADMSG, -errno. */
+/* Opens the newest good one at or behind *at in the list; *at is then behind it. 0, -ENOENT,
+ * -EBADMSG, -errno. */
 static int open_newest(struct spool_io *io, const struct checkpoint_listing *all, uint32_t *at,
                        uint8_t *buffer, struct checkpoint_walk *walk_out,
                        struct format_checkpoint_end *end_out)
@@ -52,8 +53,8 @@ static int open_newest(struct spool_io *io, const struct checkpoint_listing *all
     while (*at < all->count && (is_damage(err) || err == -ENOENT)) {
         err = open_verified(io, all->number[(*at)++], buffer, walk_out, end_out);
         if (is_damage(err) && io->trouble != NULL) {
-            trouble->error = -EBADMSG; /* what cannot be read is as bad as what is wrong */
-            io->trouble = NULL;        /* keeps the word on the newest */
+            trouble->error = -EBADMSG; /* unreadable counts as damaged */
+            io->trouble = NULL;        /* keeps the text about the newest one */
         }
         damaged |= is_damage(err);
     }
@@ -61,7 +62,8 @@ static int open_newest(struct spool_io *io, const struct checkpoint_listing *all
     if (!is_damage(err) && err != -ENOENT) {
         return err;
     }
-    /* Without one the state log may be gone in part: what was delivered would be sent again. */
+    /* There were checkpoints: part of the state log may be gone. Without one, what was delivered
+     * would be sent again. */
     return damaged ? trouble_add(trouble, -EBADMSG, "no checkpoint is good") : -ENOENT;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* spool/disk.h: what the two real disks share: everything but submit and reap.
  *
- * Promise: all calls here are the plain POSIX ones on one directory, nothing retried but EINTR and
- *          short transfers.
+ * Promise: all calls here are the plain POSIX ones on one directory. Only EINTR and short transfers
+ *          are retried.
  * Trap:    file numbers are file descriptors.
  */
 #ifndef HOLDFAST_SPOOL_DISK_H
@@ -11,13 +11,13 @@
 #include "spool/io.h"
 
 struct disk {
-    struct spool_io io; /* first: the vtable's functions cast */
+    struct spool_io io; /* first member: the vtable's functions cast */
     int dir_fd;
     int cpu;
     bool read_only;
     bool dsync;
-    bool buffered; /* O_DIRECT would want larger blocks than ours */
-    void *backend; /* of submit and reap */
+    bool buffered; /* without O_DIRECT, which would need larger blocks than ours */
+    void *backend; /* memory of submit and reap */
 };
 
 int disk_open(struct spool_io *io, const char *name, bool create, bool direct);
@@ -36,8 +36,8 @@ int disk_random(struct spool_io *io, void *buf, size_t len);
 int64_t disk_space(struct spool_io *io);
 void disk_fini(struct disk *disk);
 
-/* Give disk->io its vtable and disk->backend its memory. uring_attach: -EPERM, -ENOSYS or -EACCES
- * where the kernel forbids io_uring. */
+/* Each gives disk->io its vtable and disk->backend its memory. uring_attach returns -EPERM, -ENOSYS
+ * or -EACCES where the kernel forbids io_uring. */
 must_check int uring_attach(struct disk *disk);
 must_check int sync_attach(struct disk *disk);
 

@@ -3,8 +3,8 @@
  *
  * Promise: <id>.eml holds the message's bytes as they were stored, durable before the next message
  *          begins; <id>.json is valid JSON whatever a peer said.
- * Trap:    bytes that are not printable ASCII become \u00xx escapes, byte by byte, as in Latin-1:
- *          an address is bytes, not text, and so it can be had back exactly.
+ * Trap:    an address is bytes, not text. Each byte that is not printable ASCII becomes a \u00xx
+ *          escape, as if it were Latin-1, so that the exact bytes can be recovered.
  */
 #include "common/id.h"
 #include "spool/tool.h"
@@ -25,7 +25,7 @@ struct job {
     void *ctx;
 };
 
-/* A new file of the directory, to be written. */
+/* Creates a new file in the directory, open for writing. */
 static int create_file(const struct job *job, const char *id, const char *suffix, FILE **file_out)
 {
     char name[ID_TEXT_SIZE + 8];
@@ -61,7 +61,7 @@ static void remove_file(const struct job *job, const char *id, const char *suffi
 {
     char name[ID_TEXT_SIZE + 8];
     snprintf(name, sizeof name, "%s.%s", id, suffix);
-    (void)unlinkat(job->dir_fd, name, 0); /* only half of a message that cannot be had whole */
+    (void)unlinkat(job->dir_fd, name, 0); /* half of a message is not kept */
 }
 
 struct piece {

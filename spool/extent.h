@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* spool/extent.h: what can be the place of one message in the log. For all who read it from a disk,
- * a ring or a checkpoint, and for the writer, which keeps to it. Pure.
+/* spool/extent.h: which places in the log one message can have. Everything that reads such a place
+ * from a disk, a ring or a checkpoint checks it here, and the writer makes no others. Pure.
  *
- * Promise: what passes here may be counted segment by segment, and asserted about. What does not
- *          pass is no message that this relay ever answered 250.
+ * Promise: code may walk over the segments of an extent that passes here, and may assert about it.
+ *          One that does not pass belongs to no message that this relay answered 250.
  */
 #ifndef HOLDFAST_SPOOL_EXTENT_H
 #define HOLDFAST_SPOOL_EXTENT_H
@@ -13,18 +13,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* From the segment of the first record to that of the last. There are at most LIMIT_SEGMENTS files;
- * a transaction during which the log went around as often as that is refused by the writer. */
+/* The segments from that of the first record to that of the last. There are at most LIMIT_SEGMENTS
+ * files. When the log reuses all of them during one transaction, the writer refuses the
+ * transaction. */
 #define SPOOL_EXTENT_SEGMENTS 65536u
 
-/* A record can begin there: a block's border behind a segment's header. */
+/* True when a record can begin there: at a block's border, behind a segment's header. */
 must_check bool spool_pos_valid(uint64_t pos);
-/* FIRST and LAST of one message can lie there. */
+/* True when FIRST and LAST of one message can lie there. */
 must_check bool spool_extent_valid(uint64_t first_pos, uint64_t last_pos);
-/* The next record of a message that began at `first_pos` may lie in segment `seq` or the next.
- * first_pos 0: it has no record yet. */
+/* True when the next record of a message that began at `first_pos` may lie in segment `seq` or the
+ * one after it. first_pos 0: the message has no record yet. */
 must_check bool spool_extent_may_reach(uint64_t first_pos, uint64_t seq);
-/* A COMMIT of delivery `id` can be: its message's extent, its route's index, its recipients. */
+/* True when a COMMIT of delivery `id` is possible: its message's extent, its route's index, its
+ * recipients. */
 must_check bool spool_commit_valid(uint64_t id, uint64_t first_pos, uint64_t commit_pos,
                                    uint32_t rcpt_count);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* spool/format.c: encodes and decodes what format.h draws.
  *
- * Promise: decode(encode(x)) is x; decode of anything else is false or something inside all bounds.
+ * Promise: decode(encode(x)) is x; decode of anything else either is false or gives values inside
+ *          all bounds.
  * Trap:    a field's place is written once in the encoder and once in the decoder; keep the two
  *          functions side by side and in the same order.
  */
@@ -173,8 +174,9 @@ enum format_segment_verdict format_segment_decode(struct bytes b, const struct s
         *segment_out = a_good && (!z_good || a.seq >= z.seq) ? a : z;
         return FORMAT_SEGMENT_USED;
     }
-    /* The second copy is written only once the first is durable, and batches only after both: an
-     * empty second copy means that nothing was ever written here, however torn the first is. */
+    /* The second copy is written only when the first is durable, and batches only after both. So an
+     * empty second copy means that nothing was ever written here, even if the first copy is
+     * torn. */
     return is_zero(second, SPOOL_BLOCK_BYTES) ? FORMAT_SEGMENT_BLANK : FORMAT_SEGMENT_DAMAGED;
 }
 
@@ -547,7 +549,7 @@ const char *format_checkpoint_name(uint64_t number, char out[FORMAT_NAME_SIZE])
     return out;
 }
 
-/* The digits of `text` up to `end`, all of it; false when there is anything else. */
+/* Parses all digits of `text` up to `end`. false when anything else is there. */
 static bool parse_digits(const char *text, const char *end, uint64_t *number_out)
 {
     uint64_t number = 0;

@@ -6,11 +6,11 @@
  *   segment     ┌─ header A ─┬─ header B ─┬─ batch ─┬─ batch ─┬─ … ─┬─ unused ─┐
  *               0          4096         8192                              segment_bytes
  *               Two copies, written and synced one after the other, so that a crash in between
- *               leaves one whole. The valid copy with the higher sequence counts.
+ *               leaves one whole. Of two valid copies, the one with the higher sequence counts.
  *
  *   batch       ┌ fixed 96 ┬ CRC-32C of each 4 KiB of the body ┬ zeros to 512 ┬ body ┬ zeros ┐
- *               The body is whole blocks of 512. The zeros fill its last physical sector, and the
- *               next batch begins behind: torn, it takes nothing with it that was answered before.
+ *               The body is whole blocks of 512. The zeros fill the last physical sector, and the
+ *               next batch begins in a new one: if that batch is torn, no older one is.
  *               Sequence and offset in the header make a batch of an earlier use of the file, or
  *               one written to a wrong place, invalid; the tag is keyed with the spool's uuid, so
  *               that bytes in a mail never pass for a batch.
@@ -29,8 +29,8 @@
  *
  * Promise: decoders read hostile bytes: they stay inside the view and answer false; what they
  *          accept is inside all bounds below.
- * Trap:    encoders write the whole structure, reserved bytes included; decoders insist on zero
- *          there, so a later version can use them.
+ * Trap:    encoders write the whole structure, reserved bytes included. Decoders refuse reserved
+ *          bytes that are not zero, so that a later version can use them.
  */
 #ifndef HOLDFAST_SPOOL_FORMAT_H
 #define HOLDFAST_SPOOL_FORMAT_H
@@ -51,13 +51,14 @@ enum {
     FORMAT_SEGMENT_COPY_BYTES = 4096,
     FORMAT_SEGMENT_START = 2 * FORMAT_SEGMENT_COPY_BYTES,
 
-    /* What a disk keeps in one piece, whatever smaller writes it takes: a batch has its own. */
+    /* What a disk writes or loses as a whole, even if it takes smaller writes. Each batch has
+     * sectors of its own. */
     FORMAT_SECTOR_BYTES = 4096,
 
     FORMAT_BATCH_FIXED_BYTES = 96,
     FORMAT_CRC_BLOCK_BYTES = 4096,
-    /* Ceiling of a body, what a reader must be able to hold: twice the batch at which the measured
-     * disk reached its full speed. */
+    /* The largest body, which a reader must be able to hold: twice the batch size at which the
+     * measured disk reached its full speed. */
     FORMAT_BATCH_BODY_MAX = 4 << 20,
     FORMAT_BATCH_TABLE_MAX = FORMAT_BATCH_BODY_MAX / FORMAT_CRC_BLOCK_BYTES * 4,
     FORMAT_BATCH_HEADER_MAX = (FORMAT_BATCH_FIXED_BYTES + FORMAT_BATCH_TABLE_MAX + 511) / 512 * 512,
@@ -74,7 +75,7 @@ enum {
     FORMAT_CHECKPOINT_HEADER_BYTES = 64,
     FORMAT_CHECKPOINT_STAMP_BYTES = 16,
     FORMAT_CHECKPOINT_END_BYTES = 32,
-    /* A block with its header is 256 KiB at most: what a writer and a reader hold in memory. */
+    /* A block with its header is 256 KiB at most; a writer and a reader hold one in memory. */
     FORMAT_CHECKPOINT_PAYLOAD_MAX = (256 << 10) - FORMAT_CHECKPOINT_HEADER_BYTES,
     FORMAT_NAME_SIZE = 32,
 };
@@ -89,10 +90,10 @@ _Static_assert(SPOOL_RECORD_HEADER_BYTES + SPOOL_BACK_MAX * 8 <= SPOOL_BLOCK_BYT
                "header and back list are in the first block");
 
 #define FORMAT_SEGMENT_BYTES_MIN (UINT64_C(1) << 20)
-#define FORMAT_SEGMENT_BYTES_MAX (UINT64_C(1) << 31) /* an offset has 32 bits in a position */
+#define FORMAT_SEGMENT_BYTES_MAX (UINT64_C(1) << 31) /* a position has 32 bits for the offset */
 /* Ceiling of a checkpoint: 60 bytes for each of 100 million deliveries. */
 #define FORMAT_CHECKPOINT_BYTES_MAX (UINT64_C(6) << 30)
-/* The largest number whose name is read back: names with more digits are nobody's. */
+/* The largest number whose name is read back. Files whose names have more digits are not ours. */
 #define FORMAT_CHECKPOINT_NUMBER_MAX (UINT64_C(1000000000000000000) - 1)
 
 enum log_kind {
@@ -122,7 +123,7 @@ struct format_batch {
     uint32_t record_count;
     uint64_t number;
     uint64_t durable_pos;      /* this log was durable up to here when the batch was formed */
-    uint64_t peer_durable_pos; /* and the other log up to here */
+    uint64_t peer_durable_pos; /* the other log was durable up to here */
     uint32_t start;
 };
 
@@ -171,7 +172,7 @@ static inline uint32_t format_round(uint32_t bytes, uint32_t unit)
     return (bytes + unit - 1) / unit * unit;
 }
 
-/* Bytes of a batch in its segment, up to where the next one begins. */
+/* Bytes of a batch in its segment, up to where the next batch begins. */
 static inline uint32_t format_batch_bytes(uint32_t header_bytes, uint32_t body_bytes)
 {
     return format_round(header_bytes + body_bytes, FORMAT_SECTOR_BYTES);
@@ -204,19 +205,19 @@ struct siphash_key format_key(const uint8_t uuid[FORMAT_UUID_BYTES]);
 
 void format_meta_encode(const struct format_meta *meta, uint8_t out[FORMAT_META_BYTES]);
 must_check bool format_meta_decode(struct bytes b, struct format_meta *meta_out);
-/* The format that the spool was written in; 0 when that cannot be told. */
+/* The version of the format in which the spool was written; 0 when that cannot be told. */
 uint32_t format_meta_version(struct bytes b);
 /* meta.c: -ENOENT: neither file is there; -EBADMSG: none is good. `sync`: before it is read. */
 must_check int meta_save(struct spool_io *io, const struct format_meta *meta);
 must_check int meta_load(struct spool_io *io, bool sync, struct format_meta *meta_out);
 
-/* One copy: FORMAT_SEGMENT_COPY_BYTES. */
+/* Writes one copy of FORMAT_SEGMENT_COPY_BYTES. */
 void format_segment_encode(const struct format_segment *segment, const struct siphash_key *key,
                            uint8_t *out);
 enum format_segment_verdict {
     FORMAT_SEGMENT_USED,    /* decoded */
     FORMAT_SEGMENT_BLANK,   /* never had a sequence */
-    FORMAT_SEGMENT_DAMAGED, /* had one, but neither copy verifies */
+    FORMAT_SEGMENT_DAMAGED, /* had a sequence, but neither copy verifies */
 };
 /* `b`: both copies, shorter when the file is. */
 must_check enum format_segment_verdict format_segment_decode(struct bytes b,
@@ -224,7 +225,7 @@ must_check enum format_segment_verdict format_segment_decode(struct bytes b,
                                                              enum log_kind kind,
                                                              struct format_segment *segment_out);
 
-/* `out` has header_bytes; the CRC table is already in it, at FORMAT_BATCH_FIXED_BYTES. */
+/* `out` has header_bytes, with the CRC table already at FORMAT_BATCH_FIXED_BYTES. */
 void format_batch_encode(const struct format_batch *batch, const struct siphash_key *key,
                          uint8_t *out);
 /* Verifies everything but the body. `b` begins at the header and holds at least one block; false
@@ -242,16 +243,16 @@ must_check bool format_record_decode(struct bytes b, struct format_record *recor
 
 /* Returns the length written, a multiple of 8, at most FORMAT_STATE_BYTES_MAX. */
 uint32_t format_state_encode(const struct spool_state_entry *entry, uint64_t pos, uint8_t *out);
-/* *len_out: bytes it takes. */
+/* *len_out: the bytes that the record takes. */
 must_check bool format_state_decode(struct bytes b, uint64_t pos,
                                     struct spool_state_entry *entry_out, uint32_t *len_out);
 
-/* FORMAT_CHECKPOINT_HEADER_BYTES. */
+/* Writes FORMAT_CHECKPOINT_HEADER_BYTES. */
 void format_checkpoint_block_encode(const struct format_checkpoint_block *block, uint8_t *out);
 /* Verifies the header, not the payload. */
 must_check bool format_checkpoint_block_decode(struct bytes b,
                                                struct format_checkpoint_block *block_out);
-/* FORMAT_CHECKPOINT_END_BYTES. The block's CRC guards them. */
+/* Writes FORMAT_CHECKPOINT_END_BYTES. The block's CRC covers them. */
 void format_checkpoint_end_encode(const struct format_checkpoint_end *end, uint8_t *out);
 must_check bool format_checkpoint_end_decode(struct bytes b, struct format_checkpoint_end *end_out);
 

@@ -29,22 +29,22 @@ enum spool_io_kind {
     SPOOL_IO_SYNC, /* fdatasync */
 };
 
-/* One operation: the caller's memory, lent until reaped. */
+/* One operation. It lies in the caller's memory, and is the disk's until it is reaped. */
 struct spool_io_op {
     enum spool_io_kind kind;
     int file;
     uint64_t offset;
     struct iovec iov[SPOOL_IO_IOV_MAX];
     uint32_t iov_count;
-    bool durable;   /* WRITE: with RWF_DSYNC; only where spool_io_dsync() says it is worth it */
+    bool durable;   /* WRITE: with RWF_DSYNC; only where spool_io_dsync() is true */
     int64_t result; /* bytes, or -errno */
     struct spool_io_op *next;
 };
 
 struct spool_io {
     const struct spool_io_ops *ops;
-    /* Where a failing call leaves what it was doing, and with which file. NULL: nowhere. Not NULL
-     * only while one thread alone uses this disk: at the start, and in tools. */
+    /* Where a failing call writes what it was doing, and with which file. NULL: nowhere. It may be
+     * set only while a single thread uses this disk: at the start, and in tools. */
     struct trouble *trouble;
 };
 
@@ -54,19 +54,19 @@ struct spool_io_ops {
     int (*open)(struct spool_io *io, const char *name, bool create, bool direct);
     void (*close)(struct spool_io *io, int file);
     int64_t (*size)(struct spool_io *io, int file);
-    int (*lock)(struct spool_io *io, int file); /* exclusive, -EWOULDBLOCK when held elsewhere */
+    int (*lock)(struct spool_io *io, int file); /* exclusive; -EWOULDBLOCK when somebody has it */
     int (*rename)(struct spool_io *io, const char *from, const char *to);
     int (*remove)(struct spool_io *io, const char *name);
     int (*sync_dir)(struct spool_io *io);
     /* Calls fn for every name in the directory. */
     int (*list)(struct spool_io *io, int (*fn)(void *ctx, const char *name), void *ctx);
-    /* Synchronous, for start, recovery, readers, checkpoints. Bytes or -errno. */
+    /* Synchronous: for the start, recovery, readers, checkpoints. Bytes or -errno. */
     int64_t (*pread)(struct spool_io *io, int file, void *buf, size_t len, uint64_t offset);
     int64_t (*pwrite)(struct spool_io *io, int file, const void *buf, size_t len, uint64_t offset);
     int (*sync)(struct spool_io *io, int file);
     /* Asynchronous. submit never blocks on the device; -EAGAIN when its queue is full. */
     int (*submit)(struct spool_io *io, struct spool_io_op *op);
-    /* Finished operations, linked; `wait`: at least one, if any is under way. */
+    /* Finished operations, as a list. `wait`: waits for at least one, if any is under way. */
     struct spool_io_op *(*reap)(struct spool_io *io, bool wait);
     /* True when a durable write costs no extra flush (FUA, or no volatile cache). */
     bool (*dsync)(struct spool_io *io);
@@ -74,7 +74,7 @@ struct spool_io_ops {
     /* Fills buf with unpredictable bytes: the uuid of a new spool. Optional: NULL on a simulated
      * disk, whose spools then share one fixed uuid. */
     int (*random)(struct spool_io *io, void *buf, size_t len);
-    /* Bytes that files may still grow by on this volume, or -errno. Optional, as random is. */
+    /* How many bytes files may still grow by on this volume, or -errno. Optional, as random is. */
     int64_t (*space)(struct spool_io *io);
     void (*destroy)(struct spool_io *io);
 };

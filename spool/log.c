@@ -31,7 +31,7 @@ static bool room_in_active(const struct log *log, uint32_t body_bytes)
 
 static uint32_t piece_count(const struct log *log)
 {
-    return 2 + (log->kind == LOG_STATE ? 1 : log->batch.record_count); /* header, zeros behind */
+    return 2 + (log->kind == LOG_STATE ? 1 : log->batch.record_count); /* header, zeros */
 }
 
 static void decide(struct log *log, struct spool_submit *s, enum spool_result result)
@@ -65,7 +65,7 @@ static enum choice place(struct log *log, struct spool_submit *s, uint32_t bytes
             return CHOICE_LATER;
         }
         if (!segment_rotate(log)) {
-            /* An outcome waits for room for as long as it takes, and with it all behind it. */
+            /* An outcome waits until there is room, and everything behind it waits too. */
             if (log->kind == LOG_STATE || prepare_possible(log)) {
                 return CHOICE_LATER;
             }
@@ -101,7 +101,7 @@ static enum choice choose_record(struct log *log, struct spool_submit *s)
     uint32_t index = txn->written_count;
     if (index > 0 && log->active != NULL &&
         !spool_extent_may_reach(txn->first_pos, log->active->seq)) {
-        txn->failed = SPOOL_RESULT_FULL; /* the log went around while it came in */
+        txn->failed = SPOOL_RESULT_FULL; /* the log reused a segment of it while it came in */
         decide(log, s, SPOOL_RESULT_FULL);
         return CHOICE_TAKEN;
     }
@@ -110,7 +110,7 @@ static enum choice choose_record(struct log *log, struct spool_submit *s)
     assert(index <= FORMAT_RECORD_INDEX_MAX && s->envelope_bytes <= LIMIT_ENVELOPE_BYTES);
     enum choice choice = place(log, s, bytes);
     if (choice == CHOICE_TAKEN && s->result == RESULT_NONE) {
-        s->seq = index; /* unused by records otherwise */
+        s->seq = index; /* records have no other use for seq */
         txn->written_count++;
         txn->written_bytes += s->body_bytes;
     }
@@ -134,7 +134,7 @@ static enum choice choose_one(struct log *log, struct spool_submit *s)
     case SPOOL_SUBMIT_NOTE:
         break;
     }
-    assert(s->kind == SPOOL_SUBMIT_RECORD); /* the others are in no log */
+    assert(s->kind == SPOOL_SUBMIT_RECORD); /* no other kind is written to a log */
     return CHOICE_LATER;
 }
 
@@ -385,7 +385,7 @@ void log_drive(struct log *log)
     while (b->phase == BATCH_NONE && log->pending.head != NULL) {
         choose(log);
         if (b->items.head == NULL) {
-            return; /* for a segment that is being prepared, or could not be yet */
+            return; /* waits for a segment that is being prepared, or could not be prepared yet */
         }
         if (b->record_count > 0) {
             encode(log);

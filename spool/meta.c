@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* spool/meta.c: what a spool is: its uuid, the sizes of its segments, how often it was started. In
- * two files, for without it nothing of the spool can be read.
+/* spool/meta.c: what identifies a spool: its uuid, the sizes of its segments, how often it was
+ * started. It is kept in two files, since without it nothing of the spool can be read.
  *
  * Promise: either file is enough. A save that a crash cuts short leaves the earlier state or the
  *          later one, in whichever file.
- * Trap:    "meta-2" is written first, so its start number is never behind: whoever loads it alone
- *          gives no number twice.
+ * Trap:    "meta-2" is written first, so its start number is never behind that of "meta". A start
+ *          that finds only "meta-2" therefore uses no number twice.
  */
 #include "spool/format.h"
 
@@ -72,7 +72,7 @@ int meta_load(struct spool_io *io, bool sync, struct format_meta *meta_out)
         return 0;
     }
     struct trouble *trouble = io->trouble;
-    io->trouble = err == -ENOENT ? trouble : NULL; /* keeps the word on the file that counts */
+    io->trouble = err == -ENOENT ? trouble : NULL; /* of the first one that is there */
     int other = load_one(io, names[0], sync, meta_out);
     io->trouble = trouble;
     return other == 0 || err == -ENOENT ? other : err;

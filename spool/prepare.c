@@ -9,10 +9,10 @@
  * that preparing never holds up a batch for longer than one piece of zeros. The zeros begin behind
  * the headers: a torn piece of them must not look like a header that rotted.
  *
- * Promise: a READY segment's sequence is durable and higher than any used before.
- *          On a full filesystem growing is tried again every PREPARE_RETRY_COUNT turns and at each
- *          RECYCLE; until a file has grown whole, the trial counts as no room. Messages stop
- *          growing while there is still a reserve for the rest.
+ * Promise: a READY segment's sequence is durable and higher than any used before. On a full
+ *          filesystem growing is tried again every PREPARE_RETRY_COUNT turns and at each RECYCLE;
+ *          until a file has grown to its full size, the trial counts as no room. The message log
+ *          stops growing while there is still a reserve for state segments and checkpoints.
  * Trap:    an error of the header or a sync fences the volume; only a file that cannot grow
  *          (ENOSPC, EDQUOT) is an ordinary condition.
  */
@@ -33,8 +33,9 @@ static struct segment *first_in(struct log *log, enum segment_state state)
     return NULL;
 }
 
-/* Messages leave room on the volume for what says what became of them: state segments, control's
- * checkpoints, a start's meta file. Without it a full volume would be one that nobody can empty. */
+/* Messages must leave room on the volume for the records of their outcomes: state segments,
+ * control's checkpoints, the meta file of a start. Without that room nobody could empty a full
+ * volume. */
 static bool leaves_reserve(struct log *log)
 {
     const struct spool_writer *w = log->writer;
@@ -47,7 +48,7 @@ static bool leaves_reserve(struct log *log)
     return space < 0 || (uint64_t)space >= log->segment_bytes + reserve;
 }
 
-/* Used files before growing ones: no zeros to write. */
+/* Prefers segments that were used before to files that must grow: they need no zeros. */
 static struct segment *candidate(struct log *log)
 {
     struct prepare *p = &log->prepare;
@@ -99,7 +100,7 @@ static bool begin(struct log *log)
     p->phase = PREPARE_FIRST;
     if (segment->state == SEGMENT_NEW) {
         p->phase = PREPARE_ZERO;
-        p->retry = false; /* this is it */
+        p->retry = false; /* this is the retry */
     }
     p->segment = segment;
     p->zeroed_bytes = FORMAT_SEGMENT_START;
@@ -123,7 +124,7 @@ static void set_write(struct spool_io_op *io, void *data, size_t len, uint64_t o
     io->iov_count = 1;
 }
 
-/* The operation of the phase. */
+/* Fills in the operation of the present phase. */
 static void fill_op(struct log *log)
 {
     struct prepare *p = &log->prepare;
@@ -171,8 +172,8 @@ static void ready(struct log *log)
     p->phase = PREPARE_NONE;
 }
 
-/* The file is to grow again from the start, once there is room. A sequence that it may have got
- * already is lost, not used twice. */
+/* The file starts to grow again from its beginning, once there is room. If it got a sequence
+ * already, that sequence is lost, and not used twice. */
 static void out_of_space(struct log *log)
 {
     struct prepare *p = &log->prepare;
@@ -235,7 +236,7 @@ void prepare_drive(struct log *log)
         return;
     }
     if (p->no_space && ++p->refused_count >= PREPARE_RETRY_COUNT) {
-        prepare_retry(log); /* somebody may have made room */
+        prepare_retry(log); /* somebody may have freed space */
     }
     if (p->phase == PREPARE_NONE && !begin(log)) {
         return;

@@ -23,7 +23,7 @@ void window_set_file(struct window *w, int file)
     w->len = 0;
 }
 
-/* An error may pass: EIO is believed at the eighth time. */
+/* Reads, and repeats after an error, which may pass: the eighth EIO is believed. */
 static int64_t read_patiently(struct spool_io *io, int file, void *data, size_t len,
                               uint64_t offset)
 {
@@ -34,8 +34,8 @@ static int64_t read_patiently(struct spool_io *io, int file, void *data, size_t 
     return got;
 }
 
-/* What cannot be read is as bad as what is wrong: filled with what verifies as nothing. -EIO:
- * nothing at all of it can be read. */
+/* Reads what can be read, and fills the rest with bytes that never verify: unreadable counts as
+ * damaged. -EIO: nothing at all can be read. */
 static int64_t read_around(struct window *w, uint8_t *data, size_t len, uint64_t offset)
 {
     enum { FILLER = 0xee };
@@ -255,8 +255,8 @@ static void forget_last(struct spool_reader *r)
     r->last.file = -1;
 }
 
-/* The file of a segment, kept open for the next read of the same one. Whether it still holds seq
- * is for the record itself to tell. */
+/* Gives the file of a segment, and keeps it open for the next read of the same one. The file may
+ * have another sequence by now: only the record itself tells. */
 static int segment_for_read(struct spool_reader *r, enum log_kind kind, uint64_t seq)
 {
     const struct segment_table *t = &r->table[kind];
@@ -349,7 +349,8 @@ int spool_list_segments(struct spool_reader *r, int (*fn)(void *ctx, uint64_t se
 
 /* --- durability ------------------------------------------------------------------------------ */
 
-/* One batch is in flight at a time, so only the last one's segment can have more than is synced. */
+/* One batch is in flight at a time, so only the segment of the last batch can have unsynced
+ * bytes. */
 static int sync_log(struct spool_reader *r, enum log_kind kind, uint64_t pos)
 {
     int file = segment_for_read(r, kind, spool_pos_seq(pos));
@@ -380,7 +381,7 @@ static bool pos_plausible(const struct spool_reader *r, enum log_kind kind, uint
 int spool_read_record(struct spool_reader *r, uint64_t pos, uint64_t id,
                       struct spool_record *record_out)
 {
-    /* Most mail fits the first read: a small gather buffer. */
+    /* Most mail fits the first read, which is as large as a small buffer of the dataplane. */
     enum { FIRST_READ_BYTES = LIMIT_CHUNK_SMALL_BYTES };
     uint64_t seq = spool_pos_seq(pos);
     int file = segment_for_read(r, LOG_MESSAGE, seq);
@@ -461,7 +462,8 @@ static int collect_chain(struct spool_reader *r, const struct spool_record *last
     struct spool_record record = *last;
     r->chain[record.index] = record.pos;
     while (record.index > 0) {
-        /* The parser made sure of back_count == min(index, SPOOL_BACK_MAX), descending. */
+        /* The parser has checked that back_count == min(index, SPOOL_BACK_MAX) and that they
+         * descend. */
         for (uint32_t i = 0; i < record.back_count; i++) {
             r->chain[record.index - 1 - i] = record.back[i];
         }

@@ -3,8 +3,8 @@
  *
  * Promise: works from files alone, beside a running writer: every open is followed by a look at
  *          the segment's header, for the file may have a new sequence by now.
- * Trap:    bytes seen once may be newer when seen again; whoever calls something damage looks
- *          twice.
+ * Trap:    bytes may have changed when they are read a second time. Code reads a bad place twice
+ *          before it calls it damage.
  */
 #ifndef HOLDFAST_SPOOL_READER_H
 #define HOLDFAST_SPOOL_READER_H
@@ -14,7 +14,7 @@
 
 enum {
     WINDOW_READ_BYTES = 1 << 20,
-    /* Room for the largest batch, whatever lay before it. */
+    /* Holds the largest batch, whatever was read before it. */
     WINDOW_SCAN_BYTES = FORMAT_BATCH_HEADER_MAX + FORMAT_BATCH_BODY_MAX + WINDOW_READ_BYTES,
     WINDOW_PROBE_BYTES = 64 << 10,
 };
@@ -25,7 +25,7 @@ struct window {
     int file;
     uint8_t *data;
     size_t cap;
-    size_t read_bytes; /* at least so many at a time */
+    size_t read_bytes; /* one read takes at least this many */
     uint64_t start;
     size_t len;
 };
@@ -64,10 +64,10 @@ struct spool_reader {
 
 /* Looks at the directory again. */
 must_check int reader_refresh(struct spool_reader *reader);
-/* The first segment of the table with that sequence or a later one; count when there is none. */
+/* The first segment in the table with that sequence or a later one; count when there is none. */
 size_t reader_table_at(const struct segment_table *table, uint64_t seq);
-/* Opens a file of the table and checks that it still holds the sequence. File number, -ENOENT when
- * it does not, or -errno. The caller closes it. */
+/* Opens a file of the table and checks that it still holds the sequence. Returns the file number,
+ * -ENOENT when it does not, or -errno. The caller closes the file. */
 must_check int reader_open_segment(struct spool_reader *reader, enum log_kind kind,
                                    const struct segment_file *file);
 
@@ -76,8 +76,8 @@ void window_set_file(struct window *window, int file);
  * or -errno; *data_out is valid until the next call. */
 must_check int64_t window_get(struct window *window, uint64_t offset, size_t len,
                               const uint8_t **data_out);
-/* Reads and verifies a batch header. 1: it is one; 0: not, and *resembles_out tells whether it
- * looks like what is left of one; or -errno. */
+/* Reads and verifies a batch header. 1: there is one; 0: there is none, and *resembles_out tells
+ * whether the bytes look like what is left of one; or -errno. */
 must_check int window_probe(struct window *window, const struct spool_reader *reader,
                             enum log_kind kind, uint64_t pos, struct format_batch *batch_out,
                             bool *resembles_out);
@@ -87,7 +87,7 @@ struct log_end {
     uint64_t end_pos;         /* end of the last valid batch, 0: there is none */
     uint64_t last_record_pos; /* 0: none */
     uint64_t batch_number;    /* of that batch */
-    uint64_t peer_pos;        /* the other log's durable end, by that batch */
+    uint64_t peer_pos;        /* the durable end of the other log, as that batch says */
 };
 must_check int reader_log_end(struct spool_reader *reader, enum log_kind kind,
                               struct log_end *end_out);

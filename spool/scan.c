@@ -9,8 +9,9 @@
  *   [good][ bad ] nothing                          TAIL, unless the other log's batches, which tell
  *                                                  how far this one was durable, say otherwise
  *
- * A witness speaks only of the segment that its durable position lies in: later segments may have
- * been recycled in between. A bad body is damage also when the same run wrote another batch after.
+ * A witness tells only about the segment in which its durable position lies: later segments may
+ * have been recycled in between. A bad body is damage also when the same run wrote another batch
+ * after.
  *
  * Promise: no record is handed out as good that does not verify; what was durable and is not good
  *          any more is reported.
@@ -21,12 +22,12 @@
 
 #include <errno.h>
 
-/* Segments without a single batch between two valid ones: two for each start that crashed at
- * once. Beyond that the oldest are not asked about. */
+/* The number of segments without any batch between two valid batches: each start that crashes at
+ * once leaves two. When there are more, the oldest are not judged. */
 enum { ENDS_MAX = 64 };
 
-/* At a start, how far a segment is searched behind its last batch: four of the largest. All of it
- * would be read for every segment that was only prepared. */
+/* How far a segment is searched behind its last batch at a start: four of the largest batches.
+ * Without this limit, each segment that was only prepared would be read to its end. */
 enum { END_SEARCH_BYTES = 4 * (FORMAT_BATCH_HEADER_MAX + FORMAT_BATCH_BODY_MAX) };
 
 struct scan {
@@ -37,9 +38,9 @@ struct scan {
     spool_scan_fn fn;
     void *ctx;
     uint64_t search_bytes; /* how far behind a bad place to look for the next batch */
-    /* Where the valid batches of a segment stopped, and no valid batch was seen since. */
+    /* Where the valid batches of a segment stop, as long as no later valid batch was seen. */
     uint64_t ends[ENDS_MAX];
-    bool torn[ENDS_MAX]; /* something like a batch header is there */
+    bool torn[ENDS_MAX]; /* bytes there resemble a batch header */
     uint32_t end_count;
     struct log_end last; /* the last valid batch so far */
 };
@@ -183,7 +184,8 @@ static int walk_last(struct spool_reader *r, enum log_kind kind, uint64_t seq,
     return any;
 }
 
-/* How far this log was durable by the last words of the other one; 0 when it says nothing. */
+/* Finds how far this log was durable by the last batches of the other log; 0 when they do not
+ * say. */
 static int peer_evidence(struct scan *s, uint64_t *pos_out)
 {
     struct spool_reader *r = s->reader;
@@ -222,8 +224,8 @@ static void add_end(struct scan *s, uint64_t pos, bool torn)
     s->torn[s->end_count++] = torn;
 }
 
-/* Looks at an open end a second time: a writer may have gone on while we read what is behind it.
- * END_GROWN: a valid batch is there now; END_GONE: the segment was recycled; or -errno. */
+/* Looks at an open end again: a writer may have continued while we read the other log. END_GROWN: a
+ * valid batch is there now; END_GONE: the segment was recycled; or -errno. */
 enum { END_SAME, END_GROWN, END_GONE };
 
 static int look_again(struct scan *s, uint64_t end)
@@ -248,8 +250,8 @@ static int look_again(struct scan *s, uint64_t end)
 }
 
 /* Judges the open ends by a position up to which the log was durable. What was written behind an
- * end since we passed it is not handed out by this scan: the end is told of, as a place up to
- * which to trust it. */
+ * end after we passed it is not handed out by this scan. Instead the end is reported, as the place
+ * up to which the scan can be trusted. */
 static int settle_ends(struct scan *s, uint64_t durable_pos)
 {
     struct format_batch witness = {.durable_pos = durable_pos};
@@ -273,7 +275,7 @@ static int settle_ends(struct scan *s, uint64_t durable_pos)
 
 /* --- one batch, one segment ------------------------------------------------------------------ */
 
-/* *good_out: the body verifies. *body_out is empty when the file ends before it. */
+/* Loads the body. *good_out: it verifies. *body_out is empty when the file ends before it. */
 static int load_body(struct scan *s, const struct format_batch *b, struct bytes *body_out,
                      bool *good_out)
 {
@@ -290,7 +292,8 @@ static int load_body(struct scan *s, const struct format_batch *b, struct bytes 
     return 0;
 }
 
-/* The body is bad. *damage_out: it was durable once. May find it good on the second look. */
+/* Judges a body that does not verify. *damage_out: it was durable once. The second look may find it
+ * good. */
 static int judge_body(struct scan *s, const struct format_batch *b, struct bytes *body_out,
                       bool *good_out, bool *damage_out)
 {
@@ -336,13 +339,14 @@ static int scan_batch(struct scan *s, const struct format_batch *b)
     s->last.end_pos = pos + format_batch_bytes(b->header_bytes, b->body_bytes);
     s->last.batch_number = b->number;
     s->last.peer_pos = b->peer_durable_pos;
-    /* Of a damaged batch, what still verifies by itself is worth having. */
+    /* Records of a damaged batch that verify by themselves are handed out. */
     pos += b->header_bytes;
     return s->kind == LOG_STATE ? report_states(s, pos, body, b->record_count)
                                 : report_messages(s, pos, body, b->record_count);
 }
 
-/* Where to begin: at `from` if a batch begins there, else at the segment's first. */
+/* Finds where to begin: at `from` if a batch begins there, else at the first batch of the
+ * segment. */
 static int first_offset(struct scan *s, uint64_t seq, uint64_t *offset_out)
 {
     *offset_out = FORMAT_SEGMENT_START;
@@ -358,7 +362,7 @@ static int first_offset(struct scan *s, uint64_t seq, uint64_t *offset_out)
     return found < 0 ? found : 0;
 }
 
-/* No valid batch at `at`. Goes on to the next one behind it, if there is one. */
+/* There is no valid batch at `at`. Goes to the next one behind it, if there is one. */
 static int skip_bad(struct scan *s, uint64_t seq, uint64_t limit, bool resembles,
                     uint64_t *at_inout)
 {
@@ -369,7 +373,7 @@ static int skip_bad(struct scan *s, uint64_t seq, uint64_t limit, bool resembles
     uint64_t next = at + FORMAT_SECTOR_BYTES;
     uint64_t search_end = limit - at > s->search_bytes ? at + s->search_bytes : limit;
     int found = find_batch(w, s->reader, s->kind, seq, search_end, &next, &batch);
-    if (found > 0) { /* was it only not written yet when we looked? */
+    if (found > 0) { /* maybe the batch was not yet written when we looked first */
         window_set_file(w, w->file);
         int now = window_probe(w, s->reader, s->kind, format_pos(seq, (uint32_t)at), &batch,
                                &again_resembles);
@@ -407,14 +411,14 @@ static int scan_open_segment(struct scan *s, uint64_t seq)
         if (format_pos(seq, 0) + end > s->from) {
             err = scan_batch(s, &batch);
         } else {
-            s->end_count = 0; /* before what was asked for */
+            s->end_count = 0; /* they lie before what was asked for */
         }
         at = end;
     }
     return err;
 }
 
-/* `f` by value: a callback that reads records may renew the table. */
+/* `f` is passed by value: a callback that reads records may rebuild the table. */
 static int scan_segment(struct scan *s, struct segment_file f)
 {
     struct spool_reader *r = s->reader;
@@ -427,7 +431,7 @@ static int scan_segment(struct scan *s, struct segment_file f)
     window_set_file(&r->scan, -1);
     r->io->ops->close(r->io, file);
     if (err == 0 && s->end_count > 0 && spool_pos_seq(s->ends[s->end_count - 1]) == f.seq) {
-        /* A writer may have taken the segment under our hands: then nothing is missing. */
+        /* A writer may have reused the segment while we read. Then nothing is missing. */
         file = reader_open_segment(r, s->kind, &f);
         if (file == -ENOENT) {
             s->end_count--;
@@ -441,7 +445,7 @@ static int scan_segment(struct scan *s, struct segment_file f)
     return err;
 }
 
-/* The end of the log: does the other log know of more? */
+/* At the end of the log: asks whether the other log knows of more. */
 static int finish(struct scan *s)
 {
     uint64_t peer = 0;

@@ -13,8 +13,8 @@
  * Promise: spool_writer reports SPOOL_RESULT_OK for a LAST only after every record of the message
  *          and every batch before it is durable. Recovery never writes into a recovered segment.
  *          A record whose generation, id or CRC is wrong is never handed out as good.
- * Trap:    the writer is a pure core: it acts only inside spool_writer_turn, on one thread.
- *          Buffers given to it are its own until it gives them back.
+ * Trap:    the writer is a pure core: it acts only inside spool_writer_turn, on one thread. A
+ *          buffer that it was given is the writer's until it gives the buffer back.
  */
 #ifndef HOLDFAST_SPOOL_SPOOL_H
 #define HOLDFAST_SPOOL_SPOOL_H
@@ -61,19 +61,19 @@ enum spool_result {
     SPOOL_RESULT_UNREAD, /* READ: the device gave nothing now; nothing is known of the bytes */
 };
 
-/* One message being received: made by the worker, zeroed but for its id, given with each of its
- * records. The writer alone touches the second part, and nobody the whole once the result of LAST
- * or ABORT is out. */
+/* One message that is being received. The worker makes it, zeroed but for its id, and gives it with
+ * each of its records. Only the writer touches the second part. Nobody touches any of it after the
+ * result of LAST or ABORT. */
 struct spool_txn {
     uint64_t id;           /* message id */
-    uint32_t record_count; /* records submitted so far; the worker's */
+    uint32_t record_count; /* records submitted so far; written by the worker */
 
     uint64_t first_pos;
     uint64_t last_pos;
     uint64_t back[SPOOL_BACK_MAX];
     uint32_t written_count;
     uint64_t written_bytes;   /* of the body */
-    uint32_t pins;            /* segments its records lie in: a list in the writer */
+    uint32_t pins;            /* segments in which its records lie: a list in the writer */
     enum spool_result failed; /* sticky: FULL or FAILED once a record could not be placed */
 };
 
@@ -88,8 +88,8 @@ enum spool_submit_kind {
     SPOOL_SUBMIT_NOTE,          /* nothing is written; done when all submitted before is durable */
 };
 
-/* One submission. Owned by the submitter, lent to the writer until it is done; linked through
- * `next` by the writer only. `cookie` and `user` are the submitter's. */
+/* One submission. The submitter owns it and lends it to the writer until it is done. Only the
+ * writer uses `next`. `cookie` and `user` are the submitter's. */
 struct spool_submit {
     enum spool_submit_kind kind;
     enum spool_result result;
@@ -101,15 +101,15 @@ struct spool_submit {
     struct spool_txn *txn;
     uint8_t *buffer;
     size_t buffer_size;
-    uint32_t envelope_bytes; /* FIRST only: the payload begins with them */
+    uint32_t envelope_bytes; /* FIRST only: the payload begins with the envelope */
     uint32_t body_bytes;     /* of this record */
     uint32_t body_crc;       /* CRC-32C of this record's payload (envelope included) */
     /* COMMIT: of the whole message */
     uint32_t total_bytes; /* of its body: the sum of body_bytes over its records */
     uint64_t received_ms;
 
-    /* READ: `pos` and the message id to find there; result FAILED when it is not. RECORD and
-     * COMMIT: the position it got. */
+    /* READ: `pos` and the message id that should be there; result FAILED when it is not. RECORD and
+     * COMMIT: the position that the record got. */
     uint64_t pos;
     uint64_t id;
 
@@ -130,7 +130,7 @@ struct spool_submit {
     uint64_t seq;
     uint64_t seen_pos;
 
-    struct abi_up user; /* not looked at here: what to tell control once done */
+    struct abi_up user; /* what to tell control when it is done; the spool does not look at it */
 };
 
 struct spool_writer;
@@ -143,7 +143,7 @@ must_check int spool_writer_open(struct spool_io *io, const struct spool_setting
                                  struct spool_writer **writer_out);
 void spool_writer_close(struct spool_writer *writer);
 uint32_t spool_writer_start(const struct spool_writer *writer);
-/* New ids may have start numbers from spool_writer_start to this one, which grows. */
+/* New ids may have start numbers from spool_writer_start to this one. It grows. */
 uint32_t spool_writer_start_last(const struct spool_writer *writer);
 uint64_t spool_writer_message_pos(const struct spool_writer *writer); /* durable end */
 uint64_t spool_writer_state_pos(const struct spool_writer *writer);
@@ -151,18 +151,18 @@ uint32_t spool_writer_free_segments(const struct spool_writer *writer);
 enum abi_spool_state spool_writer_state(const struct spool_writer *writer);
 
 /* Takes a submission. Never fails: a fenced or full spool answers through the result. A STATE that
- * finds no room is not answered until there is some or the volume is fenced: it waits, and with it
- * in their order the STATEs and NOTEs behind it; turns must go on meanwhile. */
+ * finds no room is answered only when there is room or the volume is fenced. Until then it waits,
+ * and so do the STATEs and NOTEs behind it, in their order; the caller must go on calling turn. */
 void spool_writer_submit(struct spool_writer *writer, struct spool_submit *submit);
 /* Does what can be done now: reaps I/O, forms and issues batches, prepares segments. Returns the
- * submissions that are done as a list through `next`, in the order: everything reported durable
- * is durable; NOTEs keep their order among records. NULL: nothing. `wait`: sleep in the kernel for
- * a completion if I/O is under way and nothing is done yet. */
+ * submissions that are done, as a list through `next`: what is reported OK is durable, and NOTEs
+ * keep their order among records. NULL: none. `wait`: sleeps in the kernel until a completion, if
+ * I/O is under way and nothing is done yet. */
 struct spool_submit *spool_writer_turn(struct spool_writer *writer, bool wait);
-/* The sequence of a message segment that went to the free list since, oldest first; false: no
- * more. For ABI_UP_RECYCLED. */
+/* Gives the sequence of a message segment that became free since the last call, oldest first.
+ * false: there are no more. For ABI_UP_RECYCLED. */
 must_check bool spool_writer_take_recycled(struct spool_writer *writer, uint64_t *seq_out);
-/* Nothing submitted is unfinished. */
+/* True when no submission is unfinished. */
 bool spool_writer_idle(const struct spool_writer *writer);
 
 struct spool_writer_stats {
@@ -198,7 +198,8 @@ struct spool_record {
 must_check bool spool_record_parse(struct bytes b, uint64_t pos, uint64_t id,
                                    struct spool_record *record_out);
 
-/* A reader needs no writer and takes no lock: it works on files alone, beside a running one. */
+/* A reader needs no writer and takes no lock. It works on files alone, also beside a running
+ * writer. */
 struct spool_reader;
 must_check int spool_reader_open(struct spool_io *io, struct spool_reader **reader_out);
 void spool_reader_close(struct spool_reader *reader);
@@ -217,19 +218,19 @@ struct spool_scan_item {
 };
 typedef int (*spool_scan_fn)(void *ctx, const struct spool_scan_item *item);
 
-/* Calls fn for every record with from <= position < to (UINT64_MAX: as far as there is), in log
- * order over the segments that exist. A non-zero return of fn stops and is returned. Segments
- * recycled since are skipped. */
+/* Calls fn for every record with from <= position < to (UINT64_MAX: to the end), in log order over
+ * the segments that exist. When fn returns non-zero, the scan stops and returns that. Segments that
+ * were recycled meanwhile are skipped. */
 must_check int spool_scan_messages(struct spool_reader *reader, uint64_t from, uint64_t to,
                                    spool_scan_fn fn, void *ctx);
 must_check int spool_scan_states(struct spool_reader *reader, uint64_t from, uint64_t to,
                                  spool_scan_fn fn, void *ctx);
-/* Makes the log durable up to `pos`, the last record that a scan without end found: a writer that
- * died may have left it in the page cache only. 0 or -errno. */
+/* Makes the log durable up to `pos`, the last record that a scan without an end found: a writer
+ * that died may have left the record only in the page cache. 0 or -errno. */
 must_check int spool_sync_messages(struct spool_reader *reader, uint64_t pos);
 must_check int spool_sync_states(struct spool_reader *reader, uint64_t pos);
-/* Reads one record; borrowed until the next call on this reader. 0, -ENOENT (no such segment any
- * more), -EBADMSG (damaged), -errno. */
+/* Reads one record, borrowed until the next call on this reader. 0, -ENOENT (the segment is gone),
+ * -EBADMSG (damaged), -errno. */
 must_check int spool_read_record(struct spool_reader *reader, uint64_t pos, uint64_t id,
                                  struct spool_record *record_out);
 must_check int spool_read_state(struct spool_reader *reader, uint64_t pos,
@@ -238,15 +239,16 @@ must_check int spool_read_state(struct spool_reader *reader, uint64_t pos,
 typedef int (*spool_body_fn)(void *ctx, struct bytes piece);
 must_check int spool_read_body(struct spool_reader *reader, uint64_t commit_pos, uint64_t id,
                                spool_body_fn fn, void *ctx);
-/* Message segments that exist and hold a sequence: for control's accounting of what it may
- * recycle. Calls fn(ctx, seq). */
+/* Calls fn(ctx, seq) for each message segment that exists and holds a sequence, so that control
+ * knows what it may recycle. */
 must_check int spool_list_segments(struct spool_reader *reader, int (*fn)(void *ctx, uint64_t seq),
                                    void *ctx);
 
 /* --- checkpoints of control's delivery table ------------------------------------------------- */
 
-/* A whole checkpoint from memory, and into memory: spool/checkpoint.h, for those whose table is
- * small. The errors are those of spool_checkpoint_finish and spool_checkpoint_open. */
+/* Saves a whole checkpoint from memory, and loads one into memory, for tables that are small;
+ * spool/checkpoint.h does it piece by piece. The errors are those of spool_checkpoint_finish and
+ * spool_checkpoint_open. */
 must_check int spool_checkpoint_save(struct spool_io *io, uint64_t message_pos, uint64_t state_pos,
                                      struct bytes blob);
 /* *blob_out is malloc'd. */

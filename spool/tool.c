@@ -21,7 +21,7 @@
 /* --- the table of deliveries ----------------------------------------------------------------- */
 
 struct known {
-    uint64_t id; /* 0: empty slot; no message has counter and start 0 */
+    uint64_t id; /* 0: an empty slot. No id is 0. */
     uint64_t last_pos;
     struct rcptset delivered;
     struct rcptset frozen;
@@ -117,10 +117,10 @@ struct walk {
     const struct spool_tool_source *source;
     struct spool_reader *reader;
     struct table table;
-    bool stopped; /* by fn, not by the log */
+    bool stopped; /* fn stopped it, not an error of the log */
     spool_tool_item_fn fn;
     void *ctx;
-    /* scratch: too large for a stack that others use too */
+    /* Scratch memory: too large for the stack. */
     struct envelope envelope;
     uint8_t envelope_data[LIMIT_ENVELOPE_BYTES];
     struct spool_tool_delivery delivery[LIMIT_ROUTES_PER_MESSAGE];
@@ -151,7 +151,7 @@ static void fill_delivery(struct walk *w, const struct spool_tool_item *item, un
     const struct known *k = table_find(&w->table, d->id);
     if (k != NULL) {
         rcptset_union(&d->delivered, &k->delivered);
-        d->frozen = k->frozen; /* the newer word */
+        d->frozen = k->frozen; /* the state log is newer */
         rcptset_subtract(&d->frozen, &d->delivered);
         d->has_state = spool_read_state(w->reader, k->last_pos, &d->last) == 0;
     }
@@ -302,7 +302,7 @@ static int check_message(void *ctx, const struct spool_tool_item *item)
         return trouble_add(v->trouble, err, "reading message %s", id_format(item->id, id));
     }
     if (err == -ENOENT && all_delivered(item)) {
-        return 0; /* its first segments went first */
+        return 0; /* its first segments were recycled first */
     }
     v->counts->broken++;
     tell(v, item->commit_pos, item->id,

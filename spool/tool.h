@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* spool/tool.h: what an operator may ask of a spool with nothing running: list, verify, export.
+/* spool/tool.h: what an operator may ask of a spool while no daemon runs: list, verify, export.
  *
  * Promise: reads only; works on a spool that is damaged, in use or on a read-only mount, and goes
  *          on after whatever it finds bad.
@@ -35,18 +35,18 @@ struct spool_tool_item {
     const struct spool_tool_delivery *delivery;
 };
 
-/* What somebody else knows of a delivery: its state records may be gone long since. The state log,
- * as far as it goes, comes on top. */
+/* What somebody else knows of a delivery, since its state records may be gone. What the state log
+ * still says replaces it. */
 struct spool_tool_hint {
     bool is_done; /* every recipient is delivered */
     struct rcptset delivered;
     struct rcptset frozen;
 };
-/* false: nothing is known. */
+/* Returns false when nothing is known. */
 typedef bool (*spool_tool_hint_fn)(void *ctx, uint64_t id, uint64_t commit_pos,
                                    struct spool_tool_hint *hint_out);
-/* For list, verify and export on this reader. hint NULL: nobody to ask. trouble (may be NULL) is
- * left with what a failing call was doing, and with what. */
+/* For list, verify and export on this reader. hint NULL: there is nobody to ask. A failing call
+ * writes into trouble (may be NULL) what it was doing, and with what. */
 struct spool_tool_source {
     struct spool_reader *reader;
     struct trouble *trouble;
@@ -54,7 +54,7 @@ struct spool_tool_source {
     void *hint_ctx;
 };
 
-/* Non-zero stops and is returned. */
+/* When it returns non-zero, the call stops and returns that. */
 typedef int (*spool_tool_item_fn)(void *ctx, const struct spool_tool_item *item);
 
 /* Calls fn for every committed message in the order of the log. 0, fn's return, or -errno. */
@@ -72,7 +72,7 @@ struct spool_tool_counts {
     uint64_t broken;     /* messages of which a record is damaged or gone */
 };
 
-/* Told of every bad place: in a log, or a message that is not whole (`id` set then). */
+/* Called for every bad place: in a log, or in a message that is not whole (then `id` is set). */
 typedef void (*spool_tool_bad_fn)(void *ctx, uint64_t pos, uint64_t id, const char *why);
 
 /* Reads everything. Returns damaged + broken, at most INT_MAX, or -errno. `bad` may be NULL.

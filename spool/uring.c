@@ -5,8 +5,8 @@
  * disabled and enabled at the first submission, so that the thread that submits, and no other, is
  * its single issuer, whoever opened the spool.
  *
- * Promise: submit never waits for the device as far as the kernel allows: what would block goes to
- *          io-wq, whose workers stay on the configured CPU.
+ * Promise: submit does not wait for the device, as far as the kernel allows that: what would block
+ *          goes to io-wq, whose workers stay on the configured CPU.
  * Trap:    all submissions come from one thread, the one that submitted first.
  */
 #include "spool/disk.h"
@@ -16,7 +16,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
-/* More than the writer ever has under way: two batches, two preparations, its reads. */
+/* More than the writer ever has under way: two batches, two preparations, and its reads. */
 enum { RING_ENTRIES = 256 };
 
 struct uring {
@@ -42,7 +42,7 @@ static int enable(struct disk *d, struct uring *u)
         cpu_set_t set;
         CPU_ZERO(&set);
         CPU_SET((unsigned)d->cpu, &set);
-        /* Without it (an old kernel) workers run anywhere: slower, not wrong. */
+        /* If this fails (an old kernel), workers run on any CPU: slower, but not wrong. */
         (void)io_uring_register_iowq_aff(&u->ring, sizeof set, &set);
     }
     return 0;
@@ -85,7 +85,7 @@ static int uring_submit(struct spool_io *io, struct spool_io_op *op)
     prepare(sqe, op);
     u->under_way++;
     int submitted = io_uring_submit(&u->ring);
-    /* -EAGAIN, -EBUSY, -EINTR: the entry stays in the queue and goes with the next call. */
+    /* After -EAGAIN, -EBUSY or -EINTR the entry stays in the queue and goes with the next call. */
     assert(submitted >= 0 || submitted == -EAGAIN || submitted == -EBUSY || submitted == -EINTR);
     return 0;
 }
@@ -101,7 +101,7 @@ static struct spool_io_op *uring_reap(struct spool_io *io, bool wait)
     if (io_uring_sq_ready(&u->ring) > 0) {
         (void)io_uring_submit(&u->ring);
     }
-    /* What the kernel would not take yet it will not finish: waiting for it could last for ever. */
+    /* The kernel cannot finish what it has not taken yet: waiting for that could last for ever. */
     wait = wait && io_uring_sq_ready(&u->ring) == 0;
     struct io_uring_cqe *cqe;
     int err = wait ? io_uring_wait_cqe(&u->ring, &cqe) : io_uring_peek_cqe(&u->ring, &cqe);
@@ -160,7 +160,7 @@ int uring_attach(struct disk *d)
     if (u == NULL) {
         return -ENOMEM;
     }
-    /* Flags of Linux 6.0 first; an older kernel refuses them. */
+    /* These flags need Linux 6.0; an older kernel refuses them. */
     unsigned flags =
         IORING_SETUP_R_DISABLED | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
     int err = io_uring_queue_init(RING_ENTRIES, &u->ring, flags);

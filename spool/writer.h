@@ -37,8 +37,8 @@ enum {
     STATE_SEGMENT_BYTES_DEFAULT = 64 << 20,
     SEGMENT_BYTES_DEFAULT = 256 << 20,
     PREPARE_CHUNK_BYTES = 1 << 20,
-    /* Turns and refused records between two tries to extend a file on a full filesystem: there is
-     * no clock here, and a failing write each turn would be a waste. */
+    /* How many turns or refused records lie between two tries to extend a file on a full
+     * filesystem. There is no clock here, and a failing write in each turn would be a waste. */
     PREPARE_RETRY_COUNT = 4096,
     /* Two checkpoints of a full table and some; and state segments to go on with. */
     PREPARE_RESERVE_BYTES = 64 << 20,
@@ -66,9 +66,9 @@ struct segment {
     uint32_t file_number;
     enum segment_state state;
     uint64_t seq;          /* 0: none yet */
-    uint32_t pin_count;    /* open transactions with a record in it */
+    uint32_t pin_count;    /* open transactions with a record in the segment */
     uint32_t read_count;   /* reads under way */
-    uint64_t last_ref_pos; /* the last commit that refers to a record in it */
+    uint64_t last_ref_pos; /* the last commit that refers to a record in the segment */
     uint64_t seen_pos;     /* control's newest RECYCLE; 0: none */
 };
 
@@ -80,10 +80,10 @@ struct submit_list {
 enum writer_op_owner { OP_BATCH, OP_PREPARE, OP_READ };
 
 struct writer_op {
-    struct spool_io_op io; /* first: what comes back from reap is cast */
+    struct spool_io_op io; /* first member: what reap returns is cast */
     enum writer_op_owner owner;
     struct log *log;
-    int64_t wanted;            /* the result when all went well */
+    int64_t wanted;            /* the result if nothing fails */
     struct spool_submit *read; /* OP_READ */
     struct segment *segment;   /* OP_READ */
     struct writer_op *next_free;
@@ -119,7 +119,7 @@ struct prepare {
     enum prepare_phase phase;
     bool under_way;
     bool no_space; /* the filesystem is full: files cannot grow */
-    bool retry;    /* one is to be tried all the same */
+    bool retry;    /* try to grow one all the same */
     uint32_t refused_count;
     struct segment *segment;
     uint64_t zeroed_bytes;
@@ -134,7 +134,7 @@ struct log {
     uint64_t segment_bytes;
     uint32_t batch_bytes_max;
     struct segment *segment;
-    uint64_t *seq; /* of segment[i], apart, to be searched fast */
+    uint64_t *seq; /* of segment[i]; a separate array is fast to search */
     uint32_t segment_count;
     uint32_t count[SEGMENT_STATE_COUNT];
     struct segment *ready[LOG_READY_MAX];
@@ -145,8 +145,8 @@ struct log {
     uint64_t submitted_count;
     uint64_t done_count;
     uint64_t durable_pos;
-    /* Start of the first segment of this run: all that was recovered lies before it, so control may
-     * let go of earlier segments that no record ever reached. */
+    /* Start of the first segment of this run. All that was recovered lies before it, so control may
+     * free earlier segments that no record ever reached. */
     uint64_t fresh_pos;
     uint64_t next_seq;
     uint64_t batch_number;
@@ -169,7 +169,7 @@ struct spool_writer {
     struct spool_io *io;
     int lock_file;
     uint32_t start;            /* of this run; meta.start is the last number that is durable */
-    uint64_t reserve_again_id; /* not before: it failed */
+    uint64_t reserve_again_id; /* not before this id, after a failure */
     struct format_meta meta;
     struct siphash_key key;
     struct log log[LOG_COUNT];
@@ -181,8 +181,8 @@ struct spool_writer {
     struct submit_list reads;
     struct submit_list notes;
     struct submit_list done;
-    struct spool_io_op *refused; /* by the disk's full queue: to be submitted again */
-    struct spool_io_op *failed;  /* could not even be submitted: the result says why */
+    struct spool_io_op *refused; /* by the disk's full queue: will be submitted again */
+    struct spool_io_op *failed;  /* could not even be submitted: `result` says why */
     struct writer_op read_op[READS_MAX];
     struct writer_op *read_op_free;
     struct pin *pin;
@@ -194,7 +194,7 @@ struct spool_writer {
     struct spool_writer_stats stats;
 };
 
-/* Of a submission or transaction that is not decided yet. */
+/* The result of a submission or transaction that is not decided yet. */
 #define RESULT_NONE ((enum spool_result)0)
 
 static inline void submit_list_init(struct submit_list *l)
@@ -234,7 +234,7 @@ struct spool_io_op *writer_reap(struct spool_writer *w, bool wait);
 void writer_drain(struct spool_writer *w);
 /* Moves a submission with its result to the done list. */
 void writer_finish(struct spool_writer *w, struct spool_submit *s, enum spool_result result);
-/* Reports those notes that everything before them is reported of. */
+/* Reports each NOTE before which everything is reported. */
 void writer_notes(struct spool_writer *w);
 void writer_fence(struct spool_writer *w);
 
@@ -254,7 +254,7 @@ void segment_recycle(struct log *log, uint64_t seq, uint64_t seen_pos);
 void segment_recycle_states(struct log *log, uint64_t below_seq);
 /* The transaction has a record in the active segment; false when the pool is empty. */
 must_check bool segment_pin(struct log *log, struct spool_txn *txn);
-/* Every segment of the transaction still has the sequence it had. */
+/* True when every segment of the transaction still has the sequence that it had. */
 must_check bool segment_pins_valid(const struct log *log, const struct spool_txn *txn);
 /* The transaction is over; commit_pos 0: without a commit. */
 void segment_unpin(struct log *log, struct spool_txn *txn, uint64_t commit_pos);
@@ -265,11 +265,12 @@ void prepare_drive(struct log *log);
 void prepare_step_done(struct log *log, struct writer_op *op);
 /* To be called when room may have been made: tries to grow a file, full filesystem or not. */
 void prepare_retry(struct log *log);
-/* Growing a file on a filesystem that was full a moment ago: nobody is to count on it. */
+/* True when a file is being grown on a filesystem that was full a moment ago: do not count on
+ * it. */
 bool prepare_is_trial(const struct log *log);
 /* Some segment is being prepared or could be. */
 bool prepare_possible(const struct log *log);
-/* The same to the end and at once: for open. 0 also when there is nothing to prepare. */
+/* Runs the preparation to its end, at once: for open. Also 0 when there is nothing to prepare. */
 must_check int prepare_now(struct log *log);
 
 /* recover.c */
