@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/shell/catchup.c: what is read into the table beside the loop: the checkpoint and the logs
- * at a start, the logs at an attach or after a gap, the list of segments.
+/* control/shell/catchup.c: what a lane reads into the table: the checkpoint and the logs at a
+ * start, the logs at an attach or after a gap, the list of segments.
  *
  *   start:   checkpoint ─▶ headers ─▶ message log ─▶ state log ─▶ jobs of the database
  *
@@ -38,7 +38,7 @@ struct start {
     struct trouble trouble;
 };
 
-/* Some records of the checkpoint. */
+/* Some records of the checkpoint, handed to the loop as one part. */
 struct piece {
     struct work work;
     size_t len;
@@ -70,7 +70,7 @@ static void piece_drop(struct work *work)
     mem_free(piece);
 }
 
-/* Splits a block at records, so that a part is little work. */
+/* Splits a block at the borders of records, so that the loop has little work with each part. */
 static int send_block(struct work_tools *tools, struct bytes block)
 {
     enum { PIECE_BYTES = 32 * 1024 };
@@ -97,7 +97,7 @@ static int send_block(struct work_tools *tools, struct bytes block)
     return 0;
 }
 
-/* 0, with the positions to read on from; -errno. */
+/* Reads the newest checkpoint. 0, with the positions from which to read the logs; or -errno. */
 static int load_checkpoint(struct start *s, struct work_tools *tools, uint64_t *message_pos_out,
                            uint64_t *state_pos_out)
 {
@@ -107,7 +107,7 @@ static int load_checkpoint(struct start *s, struct work_tools *tools, uint64_t *
     int r = spool_checkpoint_open(tools->io, &reader, message_pos_out, state_pos_out,
                                   &s->older_state_pos);
     if (r == -ENOENT) {
-        return 0; /* a new spool, or one that was never checkpointed: all from the logs */
+        return 0; /* a new spool, or one without a checkpoint: read all logs */
     }
     if (r < 0) {
         return r;
@@ -165,8 +165,8 @@ static bool start_done(struct work *work, struct control *c)
         liveness_advance(&c->core.journal.liveness, seen_top(&c->core.journal.messages));
         c->saver.state_pos = s->state_pos;
         c->saver.older_state_pos = s->older_state_pos;
-        /* From its first checkpoint on a spool is one that was in use, and its policy database must
-         * not be missing (setup.h). */
+        /* A spool with a checkpoint counts as one that was in use: then its policy database must
+         * not be missing (setup.h). So the first checkpoint is written at once. */
         c->saver.wanted = !s->found;
         c->catchup.recovered = 1;
         notes_add(&c->core.notes, NOTE_RECOVERED, NULL, c->core.index.count, 0);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/shell/judge.c: envelopes for the rules, of deliveries that came without: their COMMIT
- * found the envelope ring full, or no rule asked when they came and one does now.
+/* control/shell/judge.c: reads envelopes for the rules, of deliveries whose COMMIT came without
+ * one: the envelope ring was full, or no rule asked for envelopes then and one does now.
  *
- * Promise: a delivery that the rules have not seen is not sent; what cannot be read counts as
- *          matched.
+ * Promise: a delivery that the rules have not judged is not sent. One whose envelope cannot be read
+ *          counts as matched.
  */
 #include "control/core/feed.h"
 #include "control/core/mem.h"
@@ -15,14 +15,14 @@
 
 enum { BATCH = 64, BATCHES_MAX = 4 };
 
-#define AGAIN_NS UINT64_C(500000000) /* the disk gave nothing now */
+#define AGAIN_NS UINT64_C(500000000) /* after the disk gave nothing */
 
 struct batch {
     struct work work;
     size_t count;
     struct {
         struct feed_ask ask;
-        bool unknown; /* it could not be asked now */
+        bool unknown; /* the disk gave nothing now */
         uint8_t *encoded;
         size_t len;
     } item[BATCH];

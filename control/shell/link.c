@@ -28,7 +28,7 @@
 #include <unistd.h>
 
 #define HEARTBEAT_NS_MAX (UINT64_C(3) * 1000000000)
-/* The dataplane takes an offer in milliseconds. One that it could not map it never will. */
+/* The dataplane takes an offer in milliseconds, or never: it could not map the region. */
 #define OFFER_NS_MAX (UINT64_C(3) * 1000000000)
 
 struct region {
@@ -40,8 +40,8 @@ struct region {
 
 struct link {
     struct sockaddr_un address;
-    int fd;                /* to the dataplane's door; -1: there is none */
-    struct abi_root *root; /* of the start we deal with; NULL: it has not come yet */
+    int fd;                /* to the dataplane's socket; -1: no connection */
+    struct abi_root *root; /* of the dataplane that we are connected to; NULL: not received yet */
     uint32_t start;
     uint32_t pid;
     uint32_t worker_count;
@@ -125,7 +125,7 @@ static bool is_alive(const struct link *link, uint64_t now_ns)
     return there && heartbeat_age_ns(link, now_ns) <= HEARTBEAT_NS_MAX;
 }
 
-/* To the door of a dataplane of our own user. */
+/* Connects to the attach socket of a dataplane that runs as our own user. */
 static void connect_door(struct link *link)
 {
     struct ucred cred = {.uid = (uid_t)-1};
@@ -140,7 +140,8 @@ static void connect_door(struct link *link)
     link->fd = fd;
 }
 
-/* What the dataplane sends after it has let us in. 0, -EAGAIN, or -errno: it is of no use. */
+/* Takes the root region, which the dataplane sends first. 0, -EAGAIN, or -errno: the region is of
+ * no use. */
 static int take_root(struct link *link)
 {
     uint64_t word;
@@ -162,7 +163,7 @@ static int take_root(struct link *link)
     return r;
 }
 
-/* It sends nothing more; what comes is the end of it. */
+/* The dataplane sends nothing after the root region. So anything that arrives means its end. */
 static bool is_over(const struct link *link)
 {
     uint64_t word;
@@ -177,7 +178,7 @@ static void let_go(struct link *link, struct control *control)
     root_drop(link);
 }
 
-/* true: the root region of a dataplane of our build is mapped. */
+/* Returns true when the root region of a dataplane of our build is mapped. */
 static bool find_root(struct link *link, struct control *control)
 {
     if (link->root != NULL && is_over(link)) {
@@ -243,7 +244,7 @@ static void offer(struct link *link, struct control *control, uint64_t now_ns)
     r = region_send(link->fd, region->epoch, fd);
     close(fd);
     if (r < 0) {
-        region_drop(region); /* its end shows at the next look */
+        region_drop(region); /* the next look will find the connection's end */
     }
 }
 
@@ -281,7 +282,7 @@ void link_turn(struct link *link, struct control *control, uint64_t now_ns)
     }
     control_set_heartbeat_age(control, heartbeat_age_ns(link, now_ns) / 1000000);
     if (!is_alive(link, now_ns)) {
-        control_detach(control); /* it may wake up: then it gets fresh rings */
+        control_detach(control); /* if it wakes up, it gets fresh rings */
         region_drop(&link->used);
         region_drop(&link->offered);
         return;

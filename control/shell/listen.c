@@ -14,8 +14,8 @@ enum { BACKLOG = 128, DOORBELL_MODE = 0600, MODE_BITS = 0777, OPEN_MODE = 0666 }
 int listen_admin(const struct place *place, const struct config *config,
                  char error[CONFIG_ERROR_SIZE])
 {
-    /* Two groups, and a file has one: with a look_group the socket lets everybody connect, and
-     * peer.h says who is served. */
+    /* A file has one group, and there are two here. So with a look_group the socket lets everybody
+     * connect, and peer.h decides who is served. */
     bool two = place->look_gid != (gid_t)-1;
     mode_t mode = two ? OPEN_MODE : config->control.admin_mode & MODE_BITS;
     int fd = place_bind(place, "admin.sock", SOCK_STREAM, mode, place->admin_gid, error);

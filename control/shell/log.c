@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/shell/log.c: lines for the journal, rate-limited.
  *
- * Promise: a storm of events costs a bounded number of lines, and says how many it swallowed.
+ * Promise: a storm of events costs a bounded number of lines, and a line says how many were left
+ *          out.
  */
 #include "control/shell/shell.h"
 
@@ -10,7 +11,7 @@
 #include <time.h>
 
 enum {
-    LINES_BURST = 100,     /* a start or a breaker storm shows whole */
+    LINES_BURST = 100,     /* a start, or many breakers at once, is logged whole */
     LINES_PER_SECOND = 20, /* what a person can still follow */
 };
 

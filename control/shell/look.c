@@ -20,7 +20,7 @@ int look_envelope(struct work_tools *tools, uint64_t id, uint64_t first_pos, str
     }
     r = spool_read_record(reader, first_pos, id_message(id), &record);
     if (r == -ENOENT || r == -EIO || (r == 0 && !record.is_first)) {
-        return -EBADMSG; /* a sector or a file is gone: as bad as a wrong one */
+        return -EBADMSG; /* a sector or a file is gone: as bad as wrong bytes */
     }
     if (r == 0) {
         *encoded = record.envelope;

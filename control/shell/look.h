@@ -7,11 +7,12 @@
 #include "common/envelope.h"
 #include "control/shell/works.h"
 
-/* The encoded envelope of that message, borrowed until the lane's next read. 0; -EBADMSG: it cannot
- * be read; -errno: nothing is known of it now. */
+/* Reads the encoded envelope of that message, borrowed until the lane's next read. 0; -EBADMSG: it
+ * cannot be read; -errno: it cannot be read now. */
 must_check int look_envelope(struct work_tools *tools, uint64_t id, uint64_t first_pos,
                              struct bytes *encoded_out);
-/* The reply that a state record keeps, or the store; cleaned. Returns its length, 0 without one. */
+/* Reads a reply from its state record, or else from the store, and cleans it. Returns its length, 0
+ * without one. */
 size_t look_reply(struct work_tools *tools, uint64_t state_pos, char *out, size_t out_size);
 
 #endif

@@ -4,10 +4,11 @@
  *   config ─▶ folders ─▶ lock ─▶ sockets ─▶ user ─▶ spool ─▶ database ─▶ threads ─▶ loop
  *                                                     loop: recovers beside operators ─▶ READY
  *
- * Promise: it starts whole or says in one line why not. SIGTERM leaves a checkpoint; a kill loses
- *          nothing but time. SIGHUP takes a new configuration, or keeps the old one.
- * Trap:    control_sleeping is set, then the ring is asked once more, then we sleep: in that order
- *          (common/abi.h), or a message waits for the next tick.
+ * Promise: it starts completely, or says in one line why not. SIGTERM leaves a checkpoint. After a
+ *          kill nothing is lost, but the next start takes longer. SIGHUP takes a new configuration,
+ *          or keeps the old one.
+ * Trap:    the loop sets control_sleeping, then looks at the ring once more, then sleeps, in this
+ *          order (common/abi.h). In another order a message might wait for the next tick.
  */
 #include "common/place.h"
 #include "common/trouble.h"
@@ -33,12 +34,12 @@
 
 enum {
     EXIT_CONFIG = 1,      /* a person has to change something */
-    EXIT_ENVIRONMENT = 2, /* the machine has: another try may work */
+    EXIT_ENVIRONMENT = 2, /* the machine has a problem; another try may work */
     EXIT_USAGE = 64,
     EVENTS_MAX = 32,
     TICK_MS = 100,       /* half of LINK_LOOK_NS */
     SEEK_TICK_MS = 20,   /* LINK_SEEK_NS */
-    PENDING_TICK_MS = 2, /* an operator waits: for workers to pass a fence, or for a lane */
+    PENDING_TICK_MS = 2, /* an operator waits: for a fence, or for a lane */
 };
 
 static const char usage[] =
@@ -56,11 +57,11 @@ struct options {
 
 struct shell {
     struct config *config;
-    struct config *first; /* of the start: what cannot change while we run */
+    struct config *first; /* read at the start: what cannot change while we run */
     const char *config_path;
     struct place place;
     struct spool_io *io;
-    struct trouble trouble; /* of the spool, while we start */
+    struct trouble trouble; /* of the spool, during the start */
     sqlite3 *db;
     struct control *control;
     struct threads *threads;
@@ -70,11 +71,11 @@ struct shell {
     int doorbell_fd;
     int signal_fd;
     bool reloading;
-    bool reload_again; /* a signal came meanwhile */
+    bool reload_again; /* a signal came during a reload */
     bool end;
 };
 
-/* -1: go on; else the exit code. */
+/* Returns -1 to go on, or the exit code. */
 static int parse_options(int argc, char **argv, struct options *options)
 {
     static const struct option longs[] = {
@@ -197,7 +198,7 @@ static int open_inside(struct shell *s, bool new_policy, char error[CONFIG_ERROR
                  trouble_meaning(r));
         return r;
     }
-    s->io->trouble = NULL; /* from here on the lanes have disks of their own */
+    s->io->trouble = NULL; /* from here on each lane has a disk of its own */
     control_recover(s->control, shell_time());
     s->link = link_create(&s->place);
     return 0;
@@ -231,7 +232,8 @@ static void close_all(struct shell *s)
     place_close(&s->place);
 }
 
-/* What sockets, files and names were made from stays until a restart. */
+/* Names the first setting that cannot change without a restart, because sockets, files and names
+ * were made from it. NULL: they are equal. */
 static const char *fixed_difference(const struct config *a, const struct config *b)
 {
     if (strcmp(a->instance, b->instance) != 0) {
@@ -246,10 +248,10 @@ static const char *fixed_difference(const struct config *a, const struct config 
     return strcmp(a->spool.dir, b->spool.dir) != 0 ? "spool.dir" : NULL;
 }
 
-/* Beside the loop: a configuration may name half a million recipients. */
+/* Runs in a lane: a configuration may name half a million recipients. */
 static int load_config(void *ctx, struct config **config_out, char error[CONFIG_ERROR_SIZE])
 {
-    const struct shell *s = ctx; /* only what does not change while we run */
+    const struct shell *s = ctx; /* only fields that do not change while we run */
     int r = config_load(s->config_path, config_out, error);
     const char *fixed = r < 0 ? NULL : fixed_difference(s->first, *config_out);
     if (fixed != NULL) {
@@ -339,7 +341,7 @@ static void wait_for_events(struct shell *s, bool worked)
     int timeout_ms = worked ? 0 : sleep_ms(s);
     struct abi_attach *region = link_region(s->link);
     if (region != NULL && timeout_ms > 0) {
-        (void)atomic_exchange(&region->control_sleeping, 1); /* not a store: see abi.h */
+        (void)atomic_exchange(&region->control_sleeping, 1); /* not a plain store: see abi.h */
         if (!control_ring_is_empty(s->control)) {
             timeout_ms = 0;
         }
@@ -358,7 +360,7 @@ static void wait_for_events(struct shell *s, bool worked)
     take_signals(s);
 }
 
-/* 0 in the end, or -errno: it cannot recover. */
+/* Returns 0 at the end, or -errno when control cannot recover. */
 static int run(struct shell *s)
 {
     bool ready = false;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/shell/parts.h: what stands around the core: who reads, saves, publishes and answers. Each
- * part has its own header or section here; control/control.c joins them. */
+/* control/shell/parts.h: the parts around the core, which read, save, publish and answer. Each has
+ * its own header, or a section here. control/control.c joins them. */
 #ifndef HOLDFAST_CONTROL_SHELL_PARTS_H
 #define HOLDFAST_CONTROL_SHELL_PARTS_H
 
@@ -9,21 +9,21 @@
 struct catchup {
     bool under_way;
     int recovered; /* see control_recovered */
-    char why[320]; /* it cannot be */
+    char why[320]; /* why it cannot recover */
     uint64_t ticket;
-    bool listing; /* of the segments, under way */
+    bool listing; /* the list of segments is being read */
     uint64_t relist_ns;
 };
 
 struct saver {
     bool under_way;
-    bool wanted; /* now, whatever the clock says */
+    bool wanted; /* write one now, whatever the clock says */
     uint64_t due_ns;
-    uint64_t tried_ns;                      /* the last time */
-    uint64_t state_pos;                     /* of the newest saved one */
-    uint64_t older_state_pos;               /* of the one before */
-    uint64_t bytes_under_way;               /* handed to the lane and not yet written */
-    struct spool_checkpoint_writer *writer; /* the lane's */
+    uint64_t tried_ns;                      /* when the last one was begun */
+    uint64_t state_pos;                     /* of the newest checkpoint */
+    uint64_t older_state_pos;               /* of the one before it */
+    uint64_t bytes_under_way;               /* handed to the lane, not yet written */
+    struct spool_checkpoint_writer *writer; /* belongs to the lane */
     int error;                              /* of the last one, 0: it was saved */
 };
 
@@ -36,7 +36,7 @@ struct publisher {
 };
 
 struct judging {
-    uint32_t under_way; /* batches */
+    uint32_t under_way; /* batches in the lane */
     uint64_t again_ns;  /* not before */
 };
 
@@ -54,7 +54,7 @@ struct control {
     uint32_t pace; /* see control_set_pace */
     uint64_t flush_ns;
     bool flushing;
-    uint64_t heartbeat_age_ms; /* the shell's: of the dataplane */
+    uint64_t heartbeat_age_ms; /* of the dataplane; the shell sets it */
     control_event_fn event;
     void *event_ctx;
 };
@@ -65,15 +65,15 @@ __attribute__((format(printf, 3, 4))) void control_say(struct control *control, 
 
 /* catchup.c */
 void catchup_recover(struct control *control);
-/* Starts what the core wishes for. true: something was started. */
+/* Starts what the core wishes for. Returns true when something was started. */
 bool catchup_turn(struct control *control);
 
 /* save.c */
 bool save_turn(struct control *control);
 uint64_t save_next_ns(const struct control *control);
 
-/* publish.c: ids, domains, the policy snapshot. At the start: here and now, 0 or -errno and a
- * line. */
+/* publish.c: ids, domains, the policy snapshot. publish_first runs at the start, in the loop: 0, or
+ * -errno and a line. */
 must_check int publish_first(struct control *control, char error_out[CONFIG_ERROR_SIZE]);
 void publish_reload(struct control *control, const struct control_reload *reload);
 void publish_turn(struct control *control);

@@ -26,7 +26,7 @@ static bool is_in(int fd, gid_t primary, gid_t wanted)
     }
     if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) == 0 || errno != ERANGE ||
         len > GROUPS_MAX * sizeof(gid_t)) {
-        return false; /* it has no further groups, or nobody can tell */
+        return false; /* no further groups, or the kernel cannot tell */
     }
     gid_t *group = mem_zalloc(len);
     bool found = false;
@@ -68,7 +68,7 @@ static void name_uid(uid_t uid, char *out, size_t out_size)
     mem_free(memory);
 }
 
-/* The user that the session began with, by the kernel's audit. -1: it does not know. */
+/* The user that the session logged in as, by the kernel's audit. -1: not known. */
 static uid_t login_of(pid_t pid)
 {
     char path[64];

@@ -7,7 +7,8 @@
  *   anybody else                   act when there is no look_group: the socket's mode let them in;
  *                                  else nothing
  *
- * Promise: what a peer may do is the kernel's word (SO_PEERCRED, SO_PEERGROUPS), not a name's.
+ * Promise: what a peer may do follows from what the kernel says (SO_PEERCRED, SO_PEERGROUPS), never
+ *          from a name.
  * Trap:    a name is looked up in the user database, which may ask the network: in a lane. */
 #ifndef HOLDFAST_CONTROL_SHELL_PEER_H
 #define HOLDFAST_CONTROL_SHELL_PEER_H
@@ -26,11 +27,13 @@ struct peer {
     bool may_act;
 };
 
-/* false: the kernel does not say who it is. */
+/* Fills in who is at the other end. false: the kernel does not say who it is. */
 must_check bool peer_judge(int fd, const struct place *place, struct peer *out);
-/* In a lane: its name, and the one it logged in by where the kernel knows another. */
+/* Call it in a lane. Writes the peer's name, and the name that it logged in by, where the kernel
+ * knows another one. */
 void peer_name(const struct peer *peer, char who[PEER_WHO_SIZE]);
-/* root says on whose behalf: "root (sudo alice)". What is no plain name is left out. */
+/* Adds the name on whose behalf root acts: "root (sudo alice)". A name with other characters than
+ * those of a user name is left out. */
 void peer_add_sudo(const struct peer *peer, const char *sudo_user, char who[PEER_WHO_SIZE]);
 
 #endif

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/shell/publish.c: durable ids for the names of a configuration, and the policy snapshot
- * made of it: beside the loop, at the start, at a reload, and once an hour.
+/* control/shell/publish.c: gives the names of a configuration durable ids, and makes the policy
+ * snapshot of it: at the start, at a reload, and once an hour. The work is done in a lane.
  *
- * Promise: the snapshot's generation changes exactly when its content does. File first, then the
- *          database, then we: whatever fails, the generation that is published is one that the
- *          dataplane finds in the file, and the next try makes good.
- * Trap:    a domain that vanished is answered 451 for domain_grace, so what was accepted lately is
- *          never rejected by a slip of the configuration.
+ * Promise: the snapshot's generation changes exactly when its content does. The file is written
+ *          first, then the database, then the generation is published. So whatever fails, the
+ *          published generation is in the file, and the next try completes the rest.
+ * Trap:    a domain that vanished is answered 451 for domain_grace, so that a mistake in the
+ *          configuration does not reject mail for it at once.
  */
 #include "control/core/mem.h"
 #include "control/shell/parts.h"
@@ -26,15 +26,15 @@
 #define REPUBLISH_AGAIN_NS (10 * UINT64_C(1000000000))   /* after a failure */
 #define TELL_NS            (10 * UINT64_C(1000000000))   /* it is taken in milliseconds */
 
-/* What is published: made in a lane, taken over by the loop. */
+/* What is published. A lane makes it, the loop takes it over. */
 struct edition {
     struct work work;
-    struct control_reload reload; /* load NULL: the configuration in force again */
+    struct control_reload reload; /* load NULL: publish the configuration in force again */
     struct config *config;        /* the one to publish */
-    const struct config *present; /* the one in force: its domains are there until now */
+    const struct config *present; /* the one in force; its domains are present until now */
     uint64_t wall_ms;
-    uint64_t generation_now; /* published; 0: none */
-    void *data;              /* NULL: the content is as it was */
+    uint64_t generation_now; /* of the published one; 0: none is published */
+    void *data;              /* NULL: the content has not changed */
     size_t len;
     uint64_t generation;
     int error;
@@ -43,7 +43,7 @@ struct edition {
 
 /* --- names ----------------------------------------------------------------------------------- */
 
-/* The domains of the configuration are there at that time. */
+/* Notes that the domains of the configuration are present at that time. */
 static int note_present(struct store *store, const struct config *config, uint64_t wall_ms)
 {
     int r = store_begin(store);
@@ -59,7 +59,7 @@ static int note_present(struct store *store, const struct config *config, uint64
     return r;
 }
 
-/* Durable ids for every name, in one transaction. */
+/* Gives every name a durable id, in one transaction. */
 static int assign_ids(struct store *store, struct config *config)
 {
     int r = store_begin(store);
@@ -121,7 +121,7 @@ static void list_present(const struct config *config, struct grace *grace)
     }
 }
 
-/* The generation and content of the snapshot in the state directory; 0 without one. */
+/* Finds the generation and the content of the snapshot in the state directory; 0 without one. */
 static uint64_t saved_generation(const struct config *config, uint64_t *content_out)
 {
     const struct policy *policy;
@@ -138,7 +138,8 @@ static uint64_t saved_generation(const struct config *config, uint64_t *content_
     return generation;
 }
 
-/* The generation of this content: the stored one if it is the same, else the next. */
+/* Finds the generation for this content: the stored one if the content is the same, else the
+ * next. */
 static int find_generation(struct store *store, const struct config *config, uint64_t content,
                            uint64_t *generation_out, bool *same_out)
 {
@@ -148,7 +149,8 @@ static int find_generation(struct store *store, const struct config *config, uin
     if (r == 0) {
         r = store_meta_get(store, "policy_generation", &generation);
     }
-    /* The file may be ahead: of a new or a restored database, or of one that took no note of it. */
+    /* The file may be ahead of the database: the database is new or restored, or failed to store
+     * the last generation. */
     uint64_t saved_content;
     uint64_t saved = saved_generation(config, &saved_content);
     uint64_t newest = saved > generation ? saved : generation;
@@ -225,7 +227,7 @@ static int make(struct edition *e, struct store *store)
 {
     int r = 0;
     if (e->present != NULL) {
-        r = note_present(store, e->present, e->wall_ms); /* the grace of what goes begins now */
+        r = note_present(store, e->present, e->wall_ms); /* the grace of others begins now */
     }
     r = r == 0 ? assign_ids(store, e->config) : r;
     if (r < 0) {
@@ -405,7 +407,8 @@ void publish_reload(struct control *c, const struct control_reload *reload)
     works_submit(&c->works, &e->work);
 }
 
-/* Nothing is sent until the dataplane has the policy: it must not be so for long in silence. */
+/* Nothing is sent until the dataplane has adopted the policy. If that takes long, the log says
+ * so. */
 static void watch(struct control *c)
 {
     struct publisher *p = &c->publisher;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/shell/save.c: checkpoints: an image of the table (core/image.h), written beside the loop
- * while it is taken, so that a start reads only what came since.
+/* control/shell/save.c: checkpoints. A lane writes an image of the table (core/image.h) while the
+ * loop takes it, so that the next start reads only what came after it.
  *
  *   loop:  image_begin ─▶ some chunks in each turn ─▶ pieces ─▶ end ─▶ state segments may go
  *   lane:                      begin, append … ─▶ finish, replies of frozen mail kept
  *
- * Promise: the state log below the older checkpoint goes only once the next is durable, and the
- *          replies of mail still frozen lie in the policy database before.
- * Trap:    while the lane is slow the image rests; but what is about to change is always taken.
+ * Promise: the state log below the older checkpoint is freed only when the next one is durable, and
+ *          the replies of mail that is still frozen are in the policy database before that.
+ * Trap:    while the lane is slow, no further slots are encoded, except those that are about to
+ *          change.
  */
 #include "control/core/mem.h"
 #include "control/shell/look.h"
@@ -26,19 +27,20 @@ enum {
     CHUNKS_PER_TURN = 4,
     /* State segments between checkpoints at most; the log has 64 files. */
     CHECKPOINT_SEGMENTS = 4,
-    /* One more interval per this many deliveries: writing the table stays a small share. */
+    /* For each so many deliveries the interval grows by itself once: writing the table stays a
+     * small share of the work. */
     DELIVERIES_PER_INTERVAL = 200000,
     UNDER_WAY_BYTES_MAX = 8 << 20,
 };
 
-/* Between two that segments asked for. */
+/* The least time between two checkpoints that are written because of state segments. */
 #define CHECKPOINT_PAUSE_NS (UINT64_C(200) * 1000000)
 
 /* --- pieces ---------------------------------------------------------------------------------- */
 
 struct piece {
     struct work work;
-    struct saver *saver; /* only its `writer`, which is the lane's */
+    struct saver *saver; /* only its `writer` is used here: it belongs to the lane */
     uint8_t *data;
     size_t len;
     bool first;
@@ -53,7 +55,7 @@ static void piece_run(struct work *work, struct work_tools *tools)
     }
     if (s->writer != NULL) {
         int r = spool_checkpoint_append(s->writer, bytes_of(piece->data, piece->len));
-        (void)r; /* the error stays in the writer: finish tells it */
+        (void)r; /* the writer keeps the error, and finish returns it */
     }
 }
 
@@ -143,7 +145,7 @@ static void keep_run(struct work *work, struct work_tools *tools)
 static bool keep_done(struct work *work, struct control *c)
 {
     struct keep *keep = (struct keep *)work;
-    if (keep->error < 0) { /* the state segments stay until they can be kept */
+    if (keep->error < 0) { /* the state segments stay until the replies can be kept */
         control_say(c, 4, "replies of frozen mail cannot be kept: %s", keep->text);
     } else {
         c->core.journal.told_seq = keep->below_seq;
@@ -162,7 +164,7 @@ static void keep_drop(struct work *work)
     mem_free(keep);
 }
 
-/* Moves the replies of frozen mail out of the state segments below. */
+/* Copies the replies of frozen mail out of the state segments below, which will be recycled. */
 static void keep_replies(struct control *c, uint64_t below_seq)
 {
     struct image *image = &c->core.image;
@@ -227,7 +229,7 @@ static void begin(struct control *c)
     s->tried_ns = c->core.now.now_ns;
     s->wanted = false;
     s->under_way = true;
-    /* Once this one is durable, the newest of now is the older one. */
+    /* Once the new checkpoint is durable, the present one is the older one. */
     image_begin(&c->core, spool_pos_seq(s->state_pos));
     send_piece(c, true);
 }
@@ -235,9 +237,9 @@ static void begin(struct control *c)
 static bool is_due(const struct control *c)
 {
     const struct saver *s = &c->saver;
-    /* Every restart of the dataplane begins a segment of the state log. Only checkpoints give them
-     * back, so they must come by segments too, or a control that never lives for an interval would
-     * let the log run full. */
+    /* Every restart of the dataplane begins a segment of the state log, and only checkpoints free
+     * such segments. So the number of segments makes a checkpoint due, too: a control that never
+     * runs for a whole interval would otherwise let the log run full. */
     bool behind = spool_pos_seq(seen_top(&c->core.journal.states)) >=
                   spool_pos_seq(s->state_pos) + CHECKPOINT_SEGMENTS;
     behind = behind && c->core.now.now_ns >= s->tried_ns + CHECKPOINT_PAUSE_NS;
@@ -253,7 +255,7 @@ bool save_turn(struct control *c)
         return true;
     }
     if (!c->core.image.active || s->bytes_under_way > UNDER_WAY_BYTES_MAX) {
-        return false; /* in the second case the lane wakes us */
+        return false; /* in the second case the lane will wake the loop */
     }
     bool whole = image_step(&c->core, CHUNKS_PER_TURN);
     if (whole || c->core.image.out_len >= IMAGE_PIECE_BYTES) {

@@ -4,11 +4,11 @@
  *   lane: spool_scan ─▶ items, some hundred in a part ──▶ loop: the core applies them, in order
  *
  * Promise: every good record is applied; a damaged one is alarmed and, where it was a message's
- *          envelope, shown as a frozen delivery. Nothing is passed over in silence, and a segment
+ *          envelope, shown as a frozen delivery. Nothing is skipped without a word, and a segment
  *          of the message log with damage in it is kept.
- * Trap:    a read beyond what is known durable may meet a batch being written. What it finds good
- *          is applied, but the floor stays below the first place that was not good: it is read
- *          again, or comes through the ring.
+ * Trap:    a read beyond what is known to be durable may meet a batch that is being written. Good
+ *          records are applied, but the floor stays below the first place that was not good. That
+ *          place is read again, or comes through the ring.
  */
 #include "control/shell/scan.h"
 
@@ -29,7 +29,7 @@
 enum { PART_ITEMS = 256, PART_BYTES_MAX = 1 << 20 };
 
 enum item_kind {
-    ITEM_DELIVERY, /* of a message: fact; its envelope, when it is asked for */
+    ITEM_DELIVERY, /* of a message: fact, and its envelope if that was asked for */
     ITEM_DAMAGED,  /* a message whose envelope cannot be read: fact */
     ITEM_MESSAGE,  /* the message at pos is complete */
     ITEM_STATE,
@@ -42,7 +42,7 @@ struct item {
     uint64_t pos;
     const char *why;
     struct life_facts fact;
-    uint32_t envelope_at; /* in the part's bytes; envelope_bytes 0: none */
+    uint32_t envelope_at; /* offset in the part's bytes; envelope_bytes 0: none */
     uint32_t envelope_bytes;
     struct state_fact state;
 };
@@ -55,21 +55,21 @@ struct part {
     size_t bytes_len;
     size_t bytes_capacity;
     uint8_t *bytes;
-    bool end;       /* of the scan */
-    uint64_t raise; /* the floor behind this part; 0: it stays */
+    bool end;       /* the last part of the scan */
+    uint64_t raise; /* the floor when this part is applied; 0: unchanged */
     struct item item[PART_ITEMS];
 };
 
 struct scan {
     struct work_tools *tools;
-    struct spool_reader *lookup; /* for first records: a scan is under way on another one */
+    struct spool_reader *lookup; /* for first records: the scan uses the other reader */
     struct part *part;
     bool messages;
     bool envelopes;
     uint64_t to;
     enum { HEADERS_UNASKED, HEADERS_GOOD, HEADERS_DAMAGED } headers;
-    uint64_t not_good; /* the first such position, UINT64_MAX without */
-    uint64_t last;     /* the last good one */
+    uint64_t not_good; /* the first position that was not good, else UINT64_MAX */
+    uint64_t last;     /* the last good position */
     bool any;
     struct envelope envelope; /* large */
 };
@@ -150,7 +150,7 @@ static struct part *new_part(const struct scan *scan)
     return part;
 }
 
-/* Below this everything is applied once the part is. */
+/* The floor when this part is applied: everything below it is applied then. */
 static uint64_t floor_now(const struct scan *scan, bool end)
 {
     if (end && scan->to != UINT64_MAX) {
@@ -189,7 +189,7 @@ static int when_full(struct scan *scan)
 static int note_bad(struct scan *scan, const struct spool_scan_item *item)
 {
     if (scan->messages && item->pos == 0) {
-        return 0; /* no place: a header. control says so at each start */
+        return 0; /* no position: a header. Each start reports those */
     }
     scan->not_good = item->pos < scan->not_good ? item->pos : scan->not_good;
     struct item *bad =
@@ -210,7 +210,7 @@ static int headers_damaged(struct spool_reader *reader, bool *damaged_out)
     int r = 0;
     *damaged_out = true;
     for (int tries = 0; tries < 2 && r == 0 && *damaged_out; tries++) {
-        *damaged_out = false; /* one may be half written: twice */
+        *damaged_out = false; /* looks twice: one may be half written */
         r = spool_scan_messages(reader, 0, 1, on_header, damaged_out);
     }
     return r;
@@ -228,8 +228,8 @@ int scan_headers(struct work_tools *tools, bool *damaged_out)
     return r;
 }
 
-/* A segment is not there. It was recycled, unless it is in a file whose header is unreadable:
- * 0: recycled; 1: perhaps not; or -errno. */
+/* A segment is missing. Either it was recycled, or it is in a file whose header is unreadable. 0:
+ * recycled; 1: perhaps not; or -errno. */
 static int is_lost(struct scan *scan)
 {
     if (scan->headers == HEADERS_UNASKED) {
@@ -243,8 +243,8 @@ static int is_lost(struct scan *scan)
     return scan->headers == HEADERS_DAMAGED;
 }
 
-/* The envelope of a message whose last record the scan gave. 0, -ENOENT: its first segment was
- * recycled, which only a completely delivered message's is; -EBADMSG: damaged. */
+/* Reads the envelope of a message whose last record the scan gave. 0; -ENOENT: its first segment
+ * was recycled, so all of the message is delivered; -EBADMSG: damaged. */
 static int read_envelope(struct scan *scan, const struct spool_record *last,
                          struct bytes *encoded_out)
 {
@@ -255,13 +255,13 @@ static int read_envelope(struct scan *scan, const struct spool_record *last,
         return lost < 0 ? lost : lost > 0 ? -EBADMSG : -ENOENT;
     }
     if (r < 0) {
-        return r == -EIO ? -EBADMSG : r; /* a sector is gone: as bad as a wrong one */
+        return r == -EIO ? -EBADMSG : r; /* a sector is gone: as bad as wrong bytes */
     }
     *encoded_out = first.envelope;
     return first.is_first && envelope_decode(first.envelope, &scan->envelope) ? 0 : -EBADMSG;
 }
 
-/* One copy serves all deliveries of the message. */
+/* Copies the envelope into the part, once for all deliveries of the message. */
 static uint32_t keep_envelope(struct part *part, struct bytes encoded)
 {
     size_t at = part->bytes_len;
@@ -357,8 +357,9 @@ static int on_state(void *ctx, const struct spool_scan_item *item)
     return when_full(scan);
 }
 
-/* What is read without a dataplane's word may not be durable yet: its writer died between write and
- * sync. A checkpoint must not know of a message that a power loss can still take away. */
+/* What is read without the dataplane's HELLO may not be durable yet: its writer may have died
+ * between write and sync. A checkpoint must not contain a message that a power loss can still take
+ * away. */
 static void make_durable(struct scan *scan, struct spool_reader *reader)
 {
     int r = scan->messages ? spool_sync_messages(reader, scan->last)

@@ -5,13 +5,13 @@
 
 #include "control/shell/works.h"
 
-/* Reads the log from `from` to `to` (UINT64_MAX: as far as there is, and makes that durable).
- * `envelopes`: they are handed on, for the rules. 0; -ECANCELED: everything ends; -errno. */
+/* Reads the log from `from` to `to` (UINT64_MAX: to its end, and makes it durable). `envelopes`:
+ * hands envelopes on, for the rules. 0; -ECANCELED: the process ends; -errno. */
 must_check int scan_messages(struct work_tools *tools, uint64_t from, uint64_t to, bool envelopes);
 must_check int scan_states(struct work_tools *tools, uint64_t from, uint64_t to);
-/* Whether a file of the message log has an unreadable header. 0 or -errno. */
+/* Looks whether a file of the message log has an unreadable header. 0 or -errno. */
 must_check int scan_headers(struct work_tools *tools, bool *damaged_out);
-/* A line for the operator's log, from a lane. */
+/* Sends a line for the operator's log from a lane. */
 __attribute__((format(printf, 3, 4))) void scan_say(struct work_tools *tools, int level,
                                                     const char *format, ...);
 

@@ -22,7 +22,7 @@
 
 enum {
     HEADER_BYTES = 4,
-    WELCOMES = 16, /* in one turn */
+    WELCOMES = 16, /* new connections in one turn */
 };
 
 /* The name of a peer is being looked up. */
@@ -36,7 +36,7 @@ struct naming {
 struct conn {
     struct list node;
     struct server *server;
-    int fd; /* -1: the client is gone, an answer or its name is still to come */
+    int fd; /* -1: the client is gone, but its answer or its name is still to come */
     struct peer peer;
     char who[PEER_WHO_SIZE];
     bool named;
@@ -48,8 +48,8 @@ struct conn {
     size_t out_len;
     size_t out_done;
     bool pending;
-    bool ending;    /* hang up when the answer is out */
-    bool dismissed; /* shut down for another one's sake */
+    bool ending;    /* hang up when the answer is sent */
+    bool dismissed; /* shut down to make room for another client */
     uint64_t token;
 };
 
@@ -76,11 +76,11 @@ static void watch(struct server *s, struct conn *conn)
 static void hang_up(struct server *s, struct conn *conn)
 {
     if (conn->fd >= 0) {
-        close(conn->fd); /* leaves the epoll set with it */
+        close(conn->fd); /* this removes it from the epoll set, too */
         conn->fd = -1;
     }
     if (conn->pending || !conn->named) {
-        return; /* server_turn takes its answer first, or name_done its name */
+        return; /* server_turn first takes its answer, or name_done its name */
     }
     list_remove(&conn->node);
     s->conn_count--;
@@ -109,7 +109,7 @@ static void put_answer(struct conn *conn, json_t *answer)
     free(text);
 }
 
-/* Sends what there is. false: the connection is over. */
+/* Sends what is in the buffer. false: the connection is over. */
 static bool flush(struct conn *conn)
 {
     while (conn->out != NULL) {
@@ -127,7 +127,7 @@ static bool flush(struct conn *conn)
     return !conn->ending;
 }
 
-/* Not our protocol: said so, and no more is read. */
+/* Answers a client that does not speak our protocol. Nothing more is read from it. */
 static void refuse(struct conn *conn, const char *why)
 {
     conn->ending = true;
@@ -160,7 +160,7 @@ static void answer_frame(struct conn *conn, struct control *control, struct byte
     put_answer(conn, answer);
 }
 
-/* Answers the frames that are whole, one after the other. false: the connection is over. */
+/* Answers the complete frames, one after the other. false: the connection is over. */
 static bool run(struct conn *conn, struct control *control)
 {
     while (conn->out == NULL && !conn->pending && conn->named && conn->in_len >= HEADER_BYTES) {
@@ -241,7 +241,7 @@ static uint32_t count_of(const struct server *s, uid_t uid)
     return count;
 }
 
-/* The most connections that any user has. */
+/* The number of connections of the user that has the most. */
 static uint32_t most_of_one(const struct server *s)
 {
     uint32_t most = 0;
@@ -252,10 +252,11 @@ static uint32_t most_of_one(const struct server *s)
     return most;
 }
 
-/* Who opens many connections must not keep others out, and no person at a prompt is to go for
- * them. So one of those who have the most goes, if any of them is idle: first one that has never
- * asked anything, then the one that was silent for longer, which comes first in the list. It is
- * shut down, and hung up when epoll says so: its event may be in the batch under way. */
+/* Makes room. Whoever opens many connections must not keep others out, and a person at a prompt
+ * must not lose the connection to make room for them. So one idle connection of a user with the
+ * most is chosen: first one that has never asked anything, else the one that was silent for
+ * longest, which comes first in the list. It is shut down here, and closed when epoll reports it:
+ * its event may be in the batch that is being handled. */
 static void dismiss_idle(struct server *s)
 {
     struct conn *goes = NULL;
@@ -274,7 +275,7 @@ static void dismiss_idle(struct server *s)
     }
 }
 
-/* One that may do nothing here: told so, and not kept. */
+/* Tells a client that may do nothing here so, and closes. */
 static void turn_away(int fd)
 {
     static const char answer[] = "{\"v\":1,\"ok\":false,\"error\":\"you are in neither group that "
@@ -283,11 +284,12 @@ static void turn_away(int fd)
     put_be32(frame, sizeof answer - 1);
     memcpy(frame + HEADER_BYTES, answer, sizeof answer - 1);
     ssize_t sent = send(fd, frame, HEADER_BYTES + sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)sent; /* a fresh socket has room; if not, it is closed without a word */
+    (void)sent; /* a fresh socket has room; if not, it is closed without an answer */
     close(fd);
 }
 
-/* Room for it? A user has half of all places at most, so that there is one for another. */
+/* Returns whether there is room for a connection of this user. A user has at most half of all
+ * places, so that there is room for another. */
 static bool make_room(struct server *s, uid_t uid)
 {
     uint32_t own = count_of(s, uid);
@@ -297,7 +299,7 @@ static bool make_room(struct server *s, uid_t uid)
     return s->conn_count < 2 * LIMIT_ADMIN_CONNS && own < LIMIT_ADMIN_CONNS;
 }
 
-/* false: nobody waits. */
+/* Accepts one client. false: nobody waits. */
 static bool welcome(struct server *s, struct control *control)
 {
     int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -321,7 +323,7 @@ static bool welcome(struct server *s, struct control *control)
     conn->fd = fd;
     conn->server = s;
     conn->peer = peer;
-    struct epoll_event event = {.data.ptr = conn}; /* nothing is read before it has a name */
+    struct epoll_event event = {.data.ptr = conn}; /* nothing is read before the name is known */
     if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
         close(fd);
         mem_free(conn);
@@ -341,7 +343,7 @@ void server_event(struct server *s, struct control *control, const struct epoll_
         return;
     }
     struct conn *conn = event->data.ptr;
-    list_remove(&conn->node); /* the longest silent one is the first */
+    list_remove(&conn->node); /* the longest silent one stays first */
     list_append(&s->conns, &conn->node);
     bool good = (event->events & (EPOLLERR | EPOLLHUP)) == 0;
     if (good && (event->events & EPOLLOUT) != 0) {

@@ -13,7 +13,7 @@
 
 enum { BUSY_MS = 2000 };
 
-/* The spool was in use by an earlier control. */
+/* Looks whether an earlier control used the spool. */
 static int has_checkpoint(struct spool_io *io, bool *has_out)
 {
     uint64_t message_pos;
@@ -29,7 +29,8 @@ static int has_checkpoint(struct spool_io *io, bool *has_out)
     return r == -ENOENT ? 0 : r;
 }
 
-/* Starting without what the operators said would release every hold in silence. */
+/* Refuses a spool that was in use: without the operators' rules, every hold would be released
+ * without a word. */
 static int check_unused(struct spool_io *io, const char *path, const char *what,
                         char error[CONFIG_ERROR_SIZE])
 {
@@ -48,11 +49,11 @@ static int check_unused(struct spool_io *io, const char *path, const char *what,
              "%s %s, but the spool is not new: restore it, or start with --new-policy "
              "(every hold is forgotten)",
              path, what);
-    return -EPROTO; /* a person has to say what is to be */
+    return -EPROTO; /* a person has to decide */
 }
 
-/* It was copied without its -wal, or its making was cut short. What cannot be read is store_open's
- * to tell. */
+/* True for a database that was copied without its -wal file, or whose making was cut short. When it
+ * cannot be read, false: store_open then says why. */
 static bool has_no_tables(sqlite3 *db)
 {
     sqlite3_stmt *statement;
@@ -89,6 +90,6 @@ int setup_database(const struct config *config, struct spool_io *io, bool new_po
         sqlite3_close(*db_out);
         return r;
     }
-    sqlite3_busy_timeout(*db_out, BUSY_MS); /* a backup reading it */
+    sqlite3_busy_timeout(*db_out, BUSY_MS); /* a backup may be reading it */
     return 0;
 }

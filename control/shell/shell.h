@@ -11,8 +11,8 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 
-/* One line on standard error with the <level> prefix that the journal reads; at most some dozens
- * per second, the rest counted. */
+/* Writes one line to standard error, with the <level> prefix that the journal reads. At most some
+ * dozens in a second; the rest is counted. */
 __attribute__((format(printf, 2, 3))) void log_line(int level, const char *format, ...);
 /* For control_on_event. */
 void log_event(void *ctx, int level, const char *line);
@@ -21,25 +21,25 @@ uint64_t shell_now_ns(void);
 struct control_time shell_time(void);
 
 struct server;
-/* Serves who connects to `listen_fd` (listen.h), which is the server's from now on; adds it to
- * `epoll_fd`. The place is borrowed: it knows the groups (peer.h). 0 or -errno, and then the socket
- * is closed too. */
+/* Serves clients that connect to `listen_fd` (listen.h), which belongs to the server from now on,
+ * and adds it to `epoll_fd`. `place` is borrowed: it knows the groups (peer.h). 0 or -errno; after
+ * an error the socket is closed, too. */
 must_check int server_create(int listen_fd, int epoll_fd, const struct place *place,
                              struct server **server_out);
 void server_destroy(struct server *server);
 /* An epoll event whose data.ptr is not NULL is the server's. */
 void server_event(struct server *server, struct control *control, const struct epoll_event *event);
-/* Looks after answers that were pending. */
+/* Sends answers that were pending. */
 void server_turn(struct server *server, struct control *control);
-/* Some answer is pending: do not sleep long. */
+/* True while some answer is pending: do not sleep long. */
 bool server_is_waiting(const struct server *server);
 
 struct link;
 /* The dataplane's door is in the run_dir of `place`. */
 struct link *link_create(const struct place *place);
 void link_destroy(struct link *link);
-/* Looks for the dataplane, attaches, notices its end. Call it every LINK_LOOK_NS or oftener,
- * every LINK_SEEK_NS while there is none. */
+/* Looks for the dataplane, attaches, notices its end. Call it at least every LINK_LOOK_NS, and
+ * every LINK_SEEK_NS while there is no dataplane. */
 void link_turn(struct link *link, struct control *control, uint64_t now_ns);
 /* The region in use, NULL when detached. */
 struct abi_attach *link_region(struct link *link);
@@ -58,7 +58,7 @@ int threads_wake_fd(const struct threads *threads);
 void threads_drain(const struct threads *threads);
 
 #define LINK_LOOK_NS (UINT64_C(200) * 1000000)
-/* Without a dataplane, mail waits for us: look more often. */
+/* Without a dataplane all mail waits: look more often. */
 #define LINK_SEEK_NS (UINT64_C(20) * 1000000)
 
 #endif

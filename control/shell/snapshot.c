@@ -20,7 +20,7 @@ static void copy(const struct image_record *record, struct snapshot_delivery *d)
 
 int snapshot_read(struct bytes blob, uint64_t *floor_out, snapshot_fn fn, void *ctx)
 {
-    struct image_record record; /* large: the decoder sets what there is */
+    struct image_record record; /* large; the decoder sets the used part */
     struct cursor in = cursor_of(blob);
     bool head = false;
     bool end = false;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/shell/snapshot.h: what a checkpoint's blob says, for those who are not control: the
- * deliveries that were not done, and up to where the message log was in the table.
+/* control/shell/snapshot.h: reads a checkpoint for programs other than control: the deliveries that
+ * were not done, and up to where the message log had been applied.
  *
- * Promise: hostile bytes are refused; whatever is below the floor and not named here is delivered.
+ * Promise: hostile bytes are refused. A delivery below the floor that is not named here is
+ *          delivered.
  */
 #ifndef HOLDFAST_CONTROL_SHELL_SNAPSHOT_H
 #define HOLDFAST_CONTROL_SHELL_SNAPSHOT_H
@@ -19,7 +20,7 @@ struct snapshot_delivery {
     struct rcptset frozen;
 };
 
-/* Non-zero stops and is returned. */
+/* When it returns non-zero, the reading stops and returns that. */
 typedef int (*snapshot_fn)(void *ctx, const struct snapshot_delivery *delivery);
 
 /* Calls fn for each. 0, fn's return, or -EBADMSG. *floor_out: below this position of the message

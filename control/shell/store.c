@@ -12,7 +12,7 @@
 
 enum { SCHEMA_VERSION = 2 };
 
-/* An answer for a database that fails its own check. */
+/* The error for a database that fails its own check. */
 #define REFUSED "the policy database is damaged: restore it; starting empty would release holds"
 
 struct store {
@@ -108,7 +108,7 @@ int store_run(sqlite3_stmt *statement)
     return errno_of(rc);
 }
 
-/* The first column of the first row; 0 rows leave *value_out alone. */
+/* Reads the first column of the first row. Without a row, *value_out is unchanged. */
 static int one_number(sqlite3_stmt *statement, uint64_t *value_out)
 {
     if (statement == NULL) {
@@ -139,7 +139,7 @@ int store_commit(struct store *store)
 
 void store_rollback(struct store *store)
 {
-    (void)execute(store, "ROLLBACK"); /* fails when SQLite has rolled back by itself: the same */
+    (void)execute(store, "ROLLBACK"); /* fails when SQLite has rolled back by itself */
 }
 
 static int quick_check(struct store *store)
@@ -195,9 +195,10 @@ int store_open(sqlite3 *db, struct store **store_out, char error[CONFIG_ERROR_SI
     if (r < 0) {
         snprintf(error, CONFIG_ERROR_SIZE, "%s (%s)", REFUSED, store_error(store));
     }
-    /* An in-memory database keeps its own journal mode: that is no error. */
+    /* An in-memory database keeps its own journal mode, which is no error. */
     if (r == 0) {
-        /* Checkpointed at each commit, they are few: the file alone is a whole database. */
+        /* With a checkpoint at each commit (there are few), the file alone is a complete
+         * database. */
         r = execute(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                            "PRAGMA wal_autocheckpoint = 1; PRAGMA foreign_keys = ON;");
         if (r < 0) {

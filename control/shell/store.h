@@ -3,8 +3,8 @@
  *
  * SQLite with WAL and synchronous=FULL. This file and store*.c are the only ones that speak SQL.
  *
- * Promise: what a function here reported done is durable. A database that fails its check, or is
- *          of a later version, is refused: starting empty would release every hold.
+ * Promise: what a function here reported as done is durable. A database that fails its check, or
+ *          has a later version, is refused: to start with an empty one would release every hold.
  * Trap:    ids of routes, hops and rules are never reused (AUTOINCREMENT): old mail carries them.
  */
 #ifndef HOLDFAST_CONTROL_SHELL_STORE_H
@@ -20,9 +20,9 @@
 
 struct store;
 
-/* Checks (quick_check), makes or migrates the schema. 0 or -errno and a line. */
+/* Checks the database (quick_check), and makes or migrates the schema. 0 or -errno and a line. */
 must_check int store_open(sqlite3 *db, struct store **store_out, char error_out[CONFIG_ERROR_SIZE]);
-/* On an open handle of a database that store_open has checked: to read. */
+/* For reading, on an open handle of a database that store_open has checked. */
 struct store *store_borrow(sqlite3 *db);
 void store_close(struct store *store);
 const char *store_error(const struct store *store);
@@ -35,7 +35,7 @@ enum store_names {
     STORE_ROUTES,
     STORE_HOPS,
 };
-/* The id of a name, given now if it has none yet. */
+/* The id of a name. A name without one is given one now. */
 must_check int store_name_id(struct store *store, enum store_names which, const char *name,
                              uint32_t *id_out);
 /* Every name that was ever given an id. */
@@ -46,19 +46,19 @@ must_check int store_meta_set(struct store *store, const char *key, uint64_t val
 /* 0 when it was never set. */
 must_check int store_meta_get(struct store *store, const char *key, uint64_t *value_out);
 
-/* The domain is in the configuration at that time. */
+/* Notes that the domain is in the configuration at that time. */
 must_check int store_domain_present(struct store *store, const char *domain, uint64_t wall_ms);
-/* Domains last present at that time or later, those of now included. */
+/* Lists domains that were present at that time or later, and so those of now. */
 must_check int store_domains_since(struct store *store, uint64_t since_ms,
                                    int (*fn)(void *ctx, const char *domain), void *ctx);
 
-/* `select` as its JSON text. Gives the rule its id. */
+/* `select` is JSON text. Gives the rule its id. */
 must_check int store_rule_add(struct store *store, struct rule *rule, const char *select);
 must_check int store_rule_end(struct store *store, uint32_t id, uint64_t wall_ms, const char *who);
 must_check int store_rules_load(struct store *store,
                                 int (*fn)(void *ctx, const struct rule *rule, const char *select),
                                 void *ctx);
-/* A new reference to its select; NULL when there is no such rule. */
+/* A new reference to the rule's selection; NULL when there is no such rule. */
 json_t *store_rule_select(struct store *store, uint32_t id);
 
 struct store_audit {
@@ -74,15 +74,15 @@ must_check int store_audit_add(struct store *store, const struct store_audit *au
 /* The newest `limit`, newest first. */
 must_check int store_audit_list(struct store *store, uint32_t limit, json_t *entries);
 
-/* A job that goes on after a restart: release of what `select` (JSON text) means, frozen by state
- * records below `before_pos`. */
+/* A job that goes on after a restart: it releases the mail that `select` (JSON text) means and that
+ * was frozen by state records below `before_pos`. */
 struct store_job {
     uint32_t id;
     const char *select;
     const char *who;
     uint64_t begun_ms;
     uint64_t before_pos;
-    uint64_t total; /* deliveries, as planned */
+    uint64_t total; /* deliveries when it was planned */
 };
 /* Gives the job its id. */
 must_check int store_job_add(struct store *store, struct store_job *job);
@@ -90,17 +90,18 @@ must_check int store_job_done(struct store *store, uint32_t id);
 must_check int store_jobs_load(struct store *store,
                                int (*fn)(void *ctx, const struct store_job *job), void *ctx);
 
-/* Replies that outlive their state segment. */
+/* Keeps a reply whose state segment will be recycled. */
 must_check int store_reply_add(struct store *store, uint64_t pos, const char *text);
 must_check bool store_reply_find(struct store *store, uint64_t pos, char *out, size_t out_size);
-/* Nobody needs those any more. */
+/* Removes replies that nobody needs any more. */
 must_check int store_replies_done(struct store *store, const uint64_t *pos, size_t count);
 
 /* Between store.c and store_rules.c. */
 sqlite3 *store_db(const struct store *store);
-/* Prepares and binds by letters: i uint32, l uint64, s text. NULL: failed, see store_error. */
+/* Prepares a statement and binds values by letters: i uint32, l uint64, s text. NULL: it failed,
+ * see store_error. */
 sqlite3_stmt *store_query(struct store *store, const char *sql, const char *types, ...);
-/* Steps a statement that yields nothing, finalizes it. */
+/* Runs a statement that gives no rows, and finalizes it. */
 must_check int store_run(sqlite3_stmt *statement);
 
 #endif

@@ -2,7 +2,7 @@
 /* control/shell/threads.c: a thread for each lane (works.h), with a disk and a database handle of
  * its own where it needs one.
  *
- * Promise: signals stay with the loop. At the end every thread has ended before anything is freed.
+ * Promise: signals stay with the loop. Every thread has ended before anything is freed.
  */
 #include "control/shell/shell.h"
 
@@ -58,13 +58,13 @@ static void *serve(void *ctx)
     return NULL;
 }
 
-/* The loop sleeps in epoll: an eventfd ends that. */
+/* The loop sleeps in epoll; an eventfd wakes it. */
 static void wake(void *ctx)
 {
     const struct threads *threads = ctx;
     uint64_t one = 1;
     ssize_t written = write(threads->wake_fd, &one, sizeof one);
-    (void)written; /* a full counter wakes too */
+    (void)written; /* a counter at its maximum wakes, too */
 }
 
 int threads_wake_fd(const struct threads *threads)
@@ -79,7 +79,7 @@ void threads_drain(const struct threads *threads)
     (void)got;
 }
 
-/* Replies are looked up beside the database's own lane. */
+/* The look lane reads replies from the database while the store lane writes to it. */
 static int open_look_db(struct threads *t, const char *db_path)
 {
     if (sqlite3_open_v2(db_path, &t->look_db, SQLITE_OPEN_READONLY, NULL) != SQLITE_OK) {

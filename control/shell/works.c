@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { PARTS_MAX = 32 }; /* on their way at once: some megabytes */
+enum { PARTS_MAX = 32 }; /* handed back at once: some megabytes */
 
 void works_init(struct works *w, struct spool_io *io, struct store *store)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/shell/works.h: what is done beside the loop: files, SQLite, parsing. A work is handed to
- * a lane, is run there by the lane's thread, and comes back to the loop, which hears its result.
+/* control/shell/works.h: work that may wait, and so is not done in the loop: files, SQLite,
+ * parsing. A work is handed to a lane. The lane's thread runs it, and then the loop takes its
+ * result.
  *
  *   loop ── works_submit ──▶ lane: run(work, tools) ──▶ finished ──▶ loop: done(work, control)
  *
@@ -28,14 +29,14 @@ struct store;
 struct works;
 
 enum work_lane {
-    WORK_LOGS,  /* reading the logs and the checkpoint into the table: mail waits for it */
-    WORK_LOOK,  /* envelopes, replies, bodies, for operators and for rules */
-    WORK_SAVE,  /* writing checkpoints */
-    WORK_STORE, /* the policy database, the policy snapshot */
+    WORK_LOGS,  /* reads the logs and the checkpoint into the table; mail waits for it */
+    WORK_LOOK,  /* reads envelopes, replies, bodies, for operators and rules */
+    WORK_SAVE,  /* writes checkpoints */
+    WORK_STORE, /* the policy database and the policy snapshot */
     WORK_LANES,
 };
 
-/* A lane's own; a thread's alone where there are threads. */
+/* What belongs to one lane. Where there are threads, only the lane's thread uses it. */
 struct work_tools {
     struct works *works;
     struct spool_io *io;
@@ -47,9 +48,11 @@ struct work {
     struct work *next;
     enum work_lane lane;
     void (*run)(struct work *work, struct work_tools *tools);
-    /* false: it is called once more in the next turn. true: the work is over, and freed by it. */
+    /* Called by the loop. false: call it again in the next turn. true: the work is over, and done
+     * has freed it. */
     bool (*done)(struct work *work, struct control *control);
-    /* Frees it: the process ends, and it will not be done. NULL: its memory is another's. */
+    /* Frees the work when the process ends before it is done. NULL: somebody else owns its
+     * memory. */
     void (*drop)(struct work *work);
 };
 
@@ -77,25 +80,25 @@ struct works {
 };
 
 void works_init(struct works *works, struct spool_io *io, struct store *store);
-/* No thread runs any more. Queued and finished works are dropped. */
+/* To be called when no thread runs any more. Drops queued and finished works. */
 void works_fini(struct works *works);
 void works_submit(struct works *works, struct work *work);
-/* Runs the first of that lane. false: there is none. */
+/* Runs the first work of that lane. false: there is none. */
 bool works_run(struct works *works, enum work_lane lane);
 /* The thread of a lane: runs works until works_stop. */
 void works_serve(struct works *works, enum work_lane lane);
 void works_stop(struct works *works);
-/* From a run: a part of what it found goes to the loop, to be done before the work itself. Waits
- * while many are on their way. false: everything ends, give up. */
+/* Called from a run: hands a part of its result to the loop, where it is done before the work
+ * itself. Waits while many parts are on their way. false: the process ends, give up. */
 must_check bool works_part(struct works *works, struct work *part);
-/* The loop: calls done of up to `max` finished works. true: there are more. */
+/* Called by the loop: calls done of up to `max` finished works. true: there are more. */
 bool works_finish(struct works *works, struct control *control, uint32_t max);
 /* Something is submitted and not yet done. */
 bool works_busy(const struct works *works);
 /* The loop, where there are threads: waits until something is finished, at most that long. */
 void works_wait(struct works *works, uint32_t timeout_ms);
 
-/* The lane's reader: 0 or -errno. */
+/* Opens the lane's reader at its first use. 0 or -errno. */
 must_check int work_reader(struct work_tools *tools, struct spool_reader **reader_out);
 
 #endif
