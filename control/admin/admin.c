@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/admin/admin.c: one operator's request: taken apart, given to who answers it.
- * docs/ADMIN.md.
+/* control/admin/admin.c: takes one operator's request apart, and gives it to the function that
+ * answers it. docs/ADMIN.md.
  *
- * Promise: an acting command without a selection, without a reason, or with a count that is no
- *          longer true, changes nothing.
+ * Promise: an acting command changes nothing when it has no selection or no reason, or when its
+ *          count is not the count of now.
  */
 #include "control/admin/admin.h"
 #include "control/admin/select_json.h"
@@ -27,7 +27,8 @@ static const struct command {
     {"audit", admin_audit, false, "limit"},  {"jobs", admin_jobs, false, ""},
 };
 
-/* Appends a name to the list of names that an error tells; what has no room is left out. */
+/* Appends a name to the list of names in an error. A name for which there is no room is left
+ * out. */
 static void add_name(char *list, size_t size, const char *name)
 {
     size_t len = strlen(list);
@@ -52,8 +53,8 @@ static json_t *no_such_name(const struct control *c, const struct select_term *t
                        route ? "route" : "hop", term->text, names[0] == '\0' ? "none" : names);
 }
 
-/* A name that never was anybody's is a slip of the finger: it would look like a queue that is
- * empty. One that left the configuration may come back. */
+/* Refuses a name that never existed: it is a typing error, and would look like an empty queue. A
+ * name that left the configuration is accepted, since it may come back. */
 static json_t *check_names(const struct control *c, const struct select *select)
 {
     for (uint32_t i = 0; i < select->count; i++) {
@@ -93,7 +94,8 @@ static bool is_word_of(const char *word, const char *words)
     return false;
 }
 
-/* What an acting command does not know, it might do wrong without. */
+/* Refuses members that an acting command does not know: without what they ask for, the command
+ * might do something wrong. */
 static json_t *check_members(const json_t *json, const struct command *command)
 {
     const char *key;
@@ -160,7 +162,7 @@ static json_t *parse(const struct control *c, const struct control_peer *peer,
     return NULL;
 }
 
-/* Begins it. The request's own references are the job's when there is one. */
+/* Starts the request. If it becomes a job, the job takes over the request's references. */
 static json_t *start(struct control *c, const struct command *command,
                      const struct control_peer *peer, const json_t *json)
 {

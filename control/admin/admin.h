@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/admin/admin.h: one operator's request, between the files that answer it. */
+/* control/admin/admin.h: one operator's request, as the files that answer it share it. */
 #ifndef HOLDFAST_CONTROL_ADMIN_ADMIN_H
 #define HOLDFAST_CONTROL_ADMIN_ADMIN_H
 
@@ -22,12 +22,13 @@ __attribute__((format(printf, 2, 3))) json_t *admin_error(int exit_code, const c
 /* A new answer {"v":1,"ok":true}. */
 json_t *admin_ok(void);
 void admin_set_number(json_t *object, const char *key, uint64_t value);
-/* Cleans: what peers said becomes printable ASCII. */
+/* Sets a text that a peer chose: it is cleaned to printable ASCII. */
 void admin_set_text(json_t *object, const char *key, struct bytes text);
-/* What people said: UTF-8, without what would fool a terminal. */
+/* Sets a text that a person wrote: UTF-8, without what would mislead at a terminal. */
 void admin_set_words(json_t *object, const char *key, const char *text);
 void admin_set_id(json_t *object, const char *key, uint64_t id);
-/* The operator agreed to a number of deliveries. If it is another by now: an error. */
+/* The operator agreed to a number of deliveries. Returns an error if the number is another one now,
+ * else NULL. */
 json_t *admin_check_count(const struct admin_request *request, uint64_t count);
 
 json_t *admin_status(struct control *control, struct admin_request *request);

@@ -42,12 +42,12 @@ struct count_job {
     uint64_t deliveries;
     uint64_t rcpts;
     struct map sums; /* key_of: struct sum */
-    json_t *domains; /* domain: [deliveries, rcpts]; the lane's while the sieve looks */
+    json_t *domains; /* domain: [deliveries, rcpts]; the lane's while it works */
 };
 
 /* --- by what the core knows ------------------------------------------------------------------ */
 
-/* route 16 bits, hop 16, class 8, state 8, and one that is never 0. */
+/* The key of a sum: route 16 bits, hop 16, class 8, state 8, and a bit that makes it never 0. */
 static uint64_t key_of(const struct count_job *j, const struct control *c, const struct delivery *d)
 {
     uint64_t key = UINT64_C(1) << 48;
@@ -117,7 +117,7 @@ static void domain_key(const struct envelope *e, unsigned i, char out[LIMIT_ADDR
     }
 }
 
-/* A delivery to several domains counts once under each. */
+/* A delivery to several domains counts once under each of them. */
 static void look(struct sieve *s, const struct sieve_item *item, const struct envelope *e)
 {
     struct count_job *j = s->ctx;
@@ -233,7 +233,7 @@ static void fini(struct job *job)
     json_decref(j->domains);
 }
 
-/* "route,class": each at most once; domain goes with no other. */
+/* Parses "route,class": each field at most once; domain cannot be combined with another. */
 static bool parse_by(const char *text, struct count_job *j)
 {
     while (*text != '\0') {

@@ -4,12 +4,15 @@
  *   hold:  plan ─▶ database ─▶ in force ─▶ what waits goes aside ─▶ fence ─▶ answer
  *   end:   database ─▶ out of force ─▶ what it held goes to its place anew ─▶ answer
  *
- * A rule that asks the envelope is in the book from the first step of its plan on: deliveries that
- * come meanwhile are noted where their envelope is in memory, and those that were there by the
- * plan. So when the rule is in force it knows all it means, and none is asked twice.
+ * A rule with envelope terms is in the rule book from the first step of its plan on. A delivery
+ * that comes meanwhile is matched while its envelope is in memory; one that was there before is
+ * matched by the plan. So when the rule takes force, it knows all deliveries that it means, and no
+ * envelope is read twice.
  *
- * Promise: nothing that the rule means is sent after the answer. What was past recall is counted.
- * Trap:    a hold is answered only when no worker has a DELIVER queued from before it: the fence.
+ * Promise: nothing that the rule means is sent after the answer. What could not be recalled is
+ *          counted.
+ * Trap:    a hold is answered only when no worker has a DELIVER queued that was put there before
+ *          it. The fence tells.
  */
 #include "control/admin/act.h"
 #include "common/limits/admin.h"
@@ -19,7 +22,7 @@
 #include <string.h>
 
 enum {
-    REVIEW_DAYS_DEFAULT = 7, /* a rule that nobody looks at for a week is asked about */
+    REVIEW_DAYS_DEFAULT = 7, /* after a week that nobody looked at it, a rule is reported */
 };
 
 #define DAY_MS        UINT64_C(86400000)
@@ -38,8 +41,8 @@ struct hold_job {
     struct act_txn txn;
     struct act_plan plan;
     enum hold_phase phase;
-    struct rule rule; /* as it is to be */
-    uint32_t planned; /* its id in the core, while it is planned and after */
+    struct rule rule; /* as it will be stored */
+    uint32_t planned; /* its id in the core, from the plan on */
     uint32_t slot;
     uint64_t fence;
 };
@@ -64,7 +67,7 @@ static int add_rule(struct act_txn *txn, struct store *store, char *result, size
     return r;
 }
 
-/* Not to be: nothing of it stays. */
+/* Ends the job without a rule: nothing of it stays. */
 static bool give_up(struct hold_job *j, struct control *c, json_t *answer)
 {
     struct rule *rule = rules_find(&c->core.rules, j->planned);
@@ -111,7 +114,7 @@ static void apply(struct hold_job *j, struct control *c, struct delivery *d)
     struct life_view view;
     const struct rule *rule = rules_find(&c->core.rules, j->rule.id);
     if (rule == NULL || (d->state != DELIVERY_WAITING && d->state != DELIVERY_IN_FLIGHT)) {
-        return; /* the rule was ended meanwhile, or the delivery does not wait now */
+        return; /* the rule has ended meanwhile, or the delivery does not wait now */
     }
     life_view_init(&view, &c->core, d);
     if (!rules_match(rule, d, d->noted ? index_slot(&c->core.index, d) : 0, &view.facts)) {
@@ -138,7 +141,8 @@ static bool step_apply(struct hold_job *j, struct control *c)
     return true;
 }
 
-/* Those the hold found under way and that still are: past recall, reported. */
+/* The deliveries that the hold found under way and that still are. They cannot be recalled, and are
+ * reported. */
 static uint64_t under_way(const struct control *c, uint32_t rule)
 {
     uint64_t count = 0;
@@ -248,7 +252,7 @@ static void set_free(struct end_job *j, struct control *c, struct delivery *d)
     }
     unsigned waiting = delivery_waiting_count(d);
     life_replace(&c->core, d);
-    if (d->state == DELIVERY_WAITING) { /* else another rule holds it too */
+    if (d->state == DELIVERY_WAITING) { /* else another rule holds it, too */
         j->released++;
         j->rcpts += waiting;
     }

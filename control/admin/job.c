@@ -12,7 +12,7 @@ void *job_create(struct control *c, size_t size, struct admin_request *request,
     assert(size >= sizeof(struct job) && step != NULL);
     struct job *job = mem_zalloc(size);
     job->request = *request;
-    request->json = NULL; /* the job's now */
+    request->json = NULL; /* the job owns it now */
     request->select_text = NULL;
     job->step = step;
     job->token = ++c->job_token;

@@ -4,9 +4,9 @@
  *   control_admin ─▶ job ─ step, step, … ─▶ answer ─▶ control_admin_ready
  *                     └─▶ a lane, and back (under_way)
  *
- * Promise: a step is bounded. A job that changes something is carried out whether or not somebody
- *          still waits for its answer; one that only looks ends with its client.
- * Trap:    a job with a lane (under_way) is not freed before its work came back.
+ * Promise: a step is bounded. A job that changes something is completed even when nobody waits for
+ *          its answer any more. A job that only looks ends with its client.
+ * Trap:    a job whose work is in a lane (under_way) is not freed before the work has come back.
  */
 #ifndef HOLDFAST_CONTROL_ADMIN_JOB_H
 #define HOLDFAST_CONTROL_ADMIN_JOB_H
@@ -21,33 +21,33 @@ struct admin_request {
     char reason[RULES_REASON_SIZE];
     struct select select;
     bool dry_run;
-    char *select_text; /* as it came, for rule and audit */
+    char *select_text; /* the request's text, for rule and audit */
 };
 
 struct job {
     struct list node;
     uint64_t token;
     struct admin_request request;
-    /* One step. true: it did something, or has more to do at once. */
+    /* Takes one step. true: it did something, or has more to do at once. */
     bool (*step)(struct job *job, struct control *control);
-    void (*fini)(struct job *job); /* of what follows the struct job; may be NULL */
-    json_t *answer;                /* set: it is complete */
-    bool looks;                    /* changes nothing: ends when nobody waits */
-    bool background;               /* nobody ever waits for an answer */
+    void (*fini)(struct job *job); /* frees what lies behind the struct job; may be NULL */
+    json_t *answer;                /* not NULL: the answer is complete */
+    bool looks;                    /* changes nothing: ends when nobody waits for it */
+    bool background;               /* no client waits for an answer */
     bool forgotten;
-    bool under_way; /* with a lane */
-    bool over;      /* background: it is done */
+    bool under_way; /* a lane has it */
+    bool over;      /* a background job: it is done */
 };
 
-/* A job of `size` bytes that begins with a struct job; takes the request over. */
+/* Makes a job of `size` bytes that begins with a struct job, and takes the request over. */
 void *job_create(struct control *control, size_t size, struct admin_request *request,
                  bool (*step)(struct job *job, struct control *control));
-/* Gives the job to a lane. */
+/* Gives the job's work to a lane. */
 void job_submit(struct job *job, struct control *control, struct work *work);
-/* Steps every job. true: there is more to do at once. */
+/* Takes a step of every job. true: there is more to do at once. */
 bool jobs_turn(struct control *control);
 void jobs_fini(struct control *control);
-/* Of those that nobody waits for: how many. */
+/* The number of background jobs, or of the others. */
 size_t jobs_count(const struct control *control, bool background);
 
 #endif

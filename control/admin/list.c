@@ -3,8 +3,8 @@
  *
  *   sieve ─▶ the lowest `limit` ids behind `after`, and how many match ─▶ rows ─▶ lane: JSON
  *
- * Trap: a selection by sender, recipient or domain reads each envelope from the spool. It stops
- *       nothing, but it takes its time; narrow it with route= where there is much mail.
+ * Trap: a selection by sender, recipient or domain reads each envelope from the spool. That stops
+ *       nothing else, but takes long where there is much mail: narrow it with route=.
  */
 #include "control/admin/row.h"
 #include "control/admin/sieve.h"
@@ -22,17 +22,17 @@ struct list_job {
     struct work work;
     struct sieve sieve;
     bool sieved;
-    uint64_t after; /* ids above it */
+    uint64_t after; /* only ids above this one */
     bool has_after;
     size_t limit;
     uint64_t total;
-    uint64_t beyond; /* of them behind `after` */
-    uint64_t *id;    /* a heap, the largest first; sorted in the end */
+    uint64_t beyond; /* how many of them lie behind `after` */
+    uint64_t *id;    /* a heap with the largest id first; sorted at the end */
     size_t id_count;
     size_t next;
     struct row *row;
     size_t row_count;
-    json_t *list; /* made in the lane */
+    json_t *list; /* the lane makes it */
     bool more;
 };
 
@@ -96,7 +96,7 @@ static int by_id(const void *a, const void *b)
 
 /* --- rows ------------------------------------------------------------------------------------ */
 
-/* About its bytes in an answer. */
+/* The approximate bytes of the delivery in an answer. */
 static size_t weight(const json_t *delivery)
 {
     enum { MEMBERS = 512 };
@@ -153,7 +153,7 @@ static bool step(struct job *job, struct control *c)
     }
     for (int n = 0; n < ROWS_PER_STEP && j->next < j->id_count; n++) {
         const struct delivery *d = index_find(&c->core.index, j->id[j->next++]);
-        if (d != NULL) { /* else it went on its way since */
+        if (d != NULL) { /* else it was done meanwhile */
             row_init(&j->row[j->row_count++], c, d);
         }
     }

@@ -11,10 +11,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* A hop with mail under way and no word for so long is mute: longer than any one command may take
- * by RFC 5321 section 4.5.3.2.6. */
+/* A hop is mute when it has mail under way and has said nothing for longer than any command may
+ * take by RFC 5321 section 4.5.3.2.6. */
 #define MUTE_NS (UINT64_C(600) * 1000000000)
-/* A rule that held nothing for so long after it was made matches nothing. */
+/* A rule that has held nothing for this long after it was made counts as one that matches
+ * nothing. */
 #define IDLE_MS (UINT64_C(3600) * 1000)
 
 struct problems {
@@ -61,7 +62,7 @@ __attribute__((format(printf, 5, 6))) static void add(struct problems *p, const 
     admin_set_words(o, "text", text);
     admin_set_words(o, "do", what_to_do);
     p->level = level > p->level ? level : p->level;
-    /* Worst first, else in the order of their finding. */
+    /* The worst first. Equal ones stay in the order in which they were found. */
     size_t at = 0;
     while (at < json_array_size(p->list) &&
            json_integer_value(json_object_get(json_array_get(p->list, at), "level")) >= level) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/admin/problems.h: what an operator has to know of, worst first, each with what to do. */
+/* control/admin/problems.h: the problems that an operator has to know, worst first, each with what
+ * to do. */
 #ifndef HOLDFAST_CONTROL_ADMIN_PROBLEMS_H
 #define HOLDFAST_CONTROL_ADMIN_PROBLEMS_H
 
@@ -12,8 +13,8 @@ struct problems_sums {
 
 void problems_sum(const struct control *control, struct problems_sums *out);
 bool problems_has_mail(const struct route *route);
-/* A new array of {"what","level","text","do"}. *level_out: 2: mail does not come in, or is damaged;
- * 1: something waits for a person; 0: nothing. */
+/* A new array of {"what","level","text","do"}. *level_out: 2: mail is not accepted, or is damaged;
+ * 1: something waits for a person; 0: nothing is wrong. */
 json_t *problems_list(const struct control *control, const struct problems_sums *sums,
                       int *level_out);
 

@@ -5,10 +5,10 @@
  *             that is meant, some at a time, until none is left ─▶ database: the job is done
  *   retry:    plan ─▶ database: audit ─▶ each is due now ─▶ answer
  *
- * Promise: a release that an operator was told of is in the database until all of it is in the
- *          state log; a crash of either process goes on with it, and forgets nothing.
- * Trap:    the job means what was frozen before it: a record at or behind `before_pos` froze it
- *          anew.
+ * Promise: a release that was answered is in the database until all of it is in the state log.
+ *          After a crash of either process it goes on, and nothing is forgotten.
+ * Trap:    the job releases only mail that was frozen before it. What a record at or behind
+ *          `before_pos` froze again stays frozen.
  */
 #include "control/admin/act.h"
 #include "control/admin/resume.h"
@@ -22,10 +22,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What is not in the log after so long is looked for again. */
+/* A release that is not in the log after this time is sent again. */
 #define AGAIN_NS (UINT64_C(60) * 1000000000)
 
-/* The frozen recipients in `mask` that were frozen before that place of the state log. */
+/* The frozen recipients in `mask` whose state record lies before that place of the state log. */
 static struct rcptset frozen_before(const struct delivery *d, const struct rcptset *mask,
                                     uint64_t before_pos)
 {
@@ -46,9 +46,9 @@ struct releasing_job {
     struct job job;
     struct sieve sieve;
 
-    uint32_t id; /* in the database */
+    uint32_t id; /* its id in the database */
     uint64_t before_pos;
-    uint64_t left; /* found in this round */
+    uint64_t left; /* found in this round, still to release */
     uint64_t again_ns;
     bool resting;
 };
@@ -120,7 +120,7 @@ static bool releasing_step(struct job *job, struct control *c)
     size_t on_the_way = c->core.outbox.releases.count;
     if (j->resting) {
         if (on_the_way > 0 && c->core.now.now_ns < j->again_ns) {
-            return false; /* the log tells */
+            return false; /* their state records will come */
         }
         next_round(j);
         return true;
@@ -192,7 +192,7 @@ static json_t *released_answer(const struct act_plan *plan, bool dry_run)
     return o;
 }
 
-/* The job goes on with the request's selection; its answer needs no more than the plan. */
+/* Starts the job that goes on, with the request's selection. The answer needs only the plan. */
 static void hand_on(struct release_job *j, struct control *c)
 {
     struct admin_request request = j->job.request;
@@ -342,7 +342,7 @@ static void retry_visit(struct sieve *s, struct control *c, struct delivery *d,
     (void)life_settle(&c->core, d);
 }
 
-/* Also hops without waiting mail. */
+/* Makes hops due that have no waiting mail, too. */
 static void close_hops(const struct select *select, struct control *c)
 {
     for (uint32_t i = 0; i < select->count; i++) {

@@ -9,7 +9,7 @@
 #include "common/limits/address.h"
 #include "common/limits/reply.h"
 
-/* Every rule that holds it, not only the one that is counted. */
+/* Adds every rule that holds the delivery, not only the one that counts it. */
 static void add_rules(struct row *row, const struct control *c, const struct delivery *d)
 {
     const struct rules *rules = &c->core.rules;

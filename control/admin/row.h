@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/admin/row.h: a delivery as `list` and `show` tell of it: copied from the core in the
- * loop, made JSON of in a lane, where its envelope and replies are read. */
+/* control/admin/row.h: a delivery as `list` and `show` print it. The loop copies it from the core.
+ * A lane reads its envelope and replies, and makes JSON of it. */
 #ifndef HOLDFAST_CONTROL_ADMIN_ROW_H
 #define HOLDFAST_CONTROL_ADMIN_ROW_H
 
@@ -24,13 +24,13 @@ struct row {
     uint16_t code;
     char route[LIMIT_NAME_BYTES + 1];
     char hop[LIMIT_NAME_BYTES + 1];
-    uint32_t *rule; /* rule_count of them */
+    uint32_t *rule; /* an array of rule_count */
     size_t rule_count;
 };
 
 void row_init(struct row *row, const struct control *control, const struct delivery *d);
 void row_fini(struct row *row);
-/* In a lane. */
+/* Call it in a lane. */
 json_t *row_json(const struct row *row, struct work_tools *tools);
 
 #endif

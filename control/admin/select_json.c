@@ -8,7 +8,7 @@
 bool select_parse(const json_t *terms, struct select *select, char error[SELECT_ERROR_SIZE])
 {
     const char *text[LIMIT_SELECT_TERMS];
-    size_t count = json_array_size(terms); /* 0 of what is no array */
+    size_t count = json_array_size(terms); /* 0 when it is no array */
     *select = (struct select){0};
     if (terms != NULL && (!json_is_array(terms) || count > LIMIT_SELECT_TERMS)) {
         snprintf(error, SELECT_ERROR_SIZE, "select: an array of at most %d terms",

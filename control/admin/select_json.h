@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/admin/select_json.h: a selection as requests and the database have it: an array of
- * strings. */
+/* control/admin/select_json.h: a selection as it stands in requests and in the database: an array
+ * of strings. */
 #ifndef HOLDFAST_CONTROL_ADMIN_SELECT_JSON_H
 #define HOLDFAST_CONTROL_ADMIN_SELECT_JSON_H
 
@@ -12,7 +12,7 @@
 must_check bool select_parse(const json_t *terms, struct select *select_out,
                              char error_out[SELECT_ERROR_SIZE]);
 
-/* A new array with its terms as they came. */
+/* A new array with the terms as they were given. */
 json_t *select_json(const struct select *select);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/admin/show.c: one delivery in full, its history and its body: copied from the core in the
- * loop, read and made JSON of in a lane.
+/* control/admin/show.c: one delivery in full, its history and its body. The loop copies it from the
+ * core. A lane reads the rest, and makes JSON of it.
  *
- * Promise: a body is read only after the audit says by whom. */
+ * Promise: a body is read only when the audit already says who reads it. */
 #include "control/admin/row.h"
 #include "control/core/mem.h"
 #include "control/shell/look.h"
@@ -21,7 +21,7 @@
 
 enum {
     EVENTS_MAX = 200,             /* the newest ones */
-    EVENT_RECORDS_MAX = 200000,   /* no further back then: about a tenth of a second */
+    EVENT_RECORDS_MAX = 200000,   /* the events stop there: about a tenth of a second */
     EVENT_CLOCK_MS = 3600 * 1000, /* the clock may have been set: so far it is not trusted */
 };
 
@@ -35,13 +35,13 @@ struct show_job {
     uint64_t told_seq;
     bool body;
     bool audited;
-    char hop_name[LIMIT_HOPS][LIMIT_NAME_BYTES + 1]; /* by hop_id[] */
+    char hop_name[LIMIT_HOPS][LIMIT_NAME_BYTES + 1]; /* the name of hop_id[i] */
     uint32_t hop_id[LIMIT_HOPS];
     size_t hop_count;
-    json_t *shown; /* made in the lane */
+    json_t *shown; /* the lane makes it */
 };
 
-/* A recipient that is not done shares the state of its delivery. */
+/* A recipient that is not done has the state of its delivery. */
 static const char *rcpt_state_text(enum delivery_state state, const struct rcpt *r)
 {
     switch ((enum rcpt_state)r->state) {
@@ -145,8 +145,8 @@ static int on_state(void *ctx, const struct spool_scan_item *item)
     return 0;
 }
 
-/* From the newest segment of the state log on, then from twice as far back, until what is read
- * begins before the mail came, or is enough. `truncated`: older events may be missing. */
+/* Reads the newest segment of the state log, then twice as much, and so on, until the part that is
+ * read begins before the mail came, or is enough. `truncated`: older events may be missing. */
 static void add_history(const struct show_job *j, struct work_tools *tools, json_t *o)
 {
     struct history h = {.job = j, .events = json_array()};
@@ -265,7 +265,7 @@ static void show_run(struct work *work, struct work_tools *tools)
     admin_set_number(o, "received_ms", j->row.received_ms);
     json_t *recipients = json_array();
     add_recipients(j, tools, readable ? &e : NULL, recipients);
-    json_object_set(o, "rcpts", recipients); /* in full here, unlike in a list */
+    json_object_set(o, "rcpts", recipients); /* all of them, unlike in a list */
     json_object_set_new(o, "recipients", recipients);
     add_history(j, tools, o);
     if (j->body) {

@@ -59,7 +59,7 @@ static bool batch_done(struct work *work, struct control *c)
             continue;
         }
         struct rcptset done = delivery_rcpts(d, RCPT_DONE);
-        rcptset_subtract(&item->mask, &done); /* some may have gone meanwhile */
+        rcptset_subtract(&item->mask, &done); /* some recipients may be delivered by now */
         if (!rcptset_is_empty(&item->mask)) {
             s->visit(s, c, d, &item->mask);
         }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/admin/status.c: how it stands: sums that are kept, not counted. What is wrong is said in
- * problems.c. The texts of replies come from a lane. */
+/* control/admin/status.c: answers status from sums that are always kept, so that nothing is counted
+ * here. problems.c says what is wrong. A lane reads the texts of replies. */
 #include "control/admin/admin.h"
 #include "control/admin/problems.h"
 #include "control/core/mem.h"
@@ -9,7 +9,7 @@
 #include "common/counters.h"
 #include "common/limits/reply.h"
 
-/* A text that is still to be read: of the reply at `pos`, into that member. */
+/* A text that is still to be read: the text of the reply at `pos` goes into that member. */
 struct blank {
     json_t *object; /* borrowed from the answer */
     const char *key;
@@ -113,7 +113,7 @@ static json_t *one_hop(struct status_job *j, const struct control *c, const stru
     return o;
 }
 
-/* The reply of one delivery lately frozen with that class, if it still is. */
+/* Finds the reply of one delivery that was lately frozen with that class, if it still is. */
 static uint64_t sample_pos(const struct control *c, const struct route *r, enum outcome class)
 {
     const struct delivery *d = index_find(&c->core.index, r->frozen_sample[class]);
