@@ -194,7 +194,7 @@ struct table {
     size_t width_max[TABLE_COLUMNS_MAX]; /* 0: as wide as it gets */
     size_t cell_count;
     size_t cell_capacity;
-    char **cell; /* row by row; a NULL first cell: the second is a line of its own, indented */
+    char **cell; /* row by row; a NULL first cell: the second is an indented line */
 };
 
 /* Titles: "NAME", or ">COUNT" for right-aligned. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/cli/rules.c: `rules` and `audit`: the holds there are, and who did what. */
+/* control/cli/rules.c: `rules` and `audit`: the holds that exist, and who did what. */
 #include "control/cli/act.h"
 
 #include <ctype.h>

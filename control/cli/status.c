@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/cli/status.c: `holdfast status`: the page for three in the morning.
+/* control/cli/status.c: `holdfast status`: what is wrong and what to do, on one page.
  *
  * Promise: what is wrong and what to do comes first, then what is stuck, why, and since when. A
  *          quiet relay is a few lines.
@@ -160,7 +160,7 @@ static void format_reply(const json_t *object, const char *class_key, const char
     int64_t code = member_number(object, code_key);
     char number[8] = "";
     snprintf(number, sizeof number, "%03d", (int)(code % 1000));
-    bool has_number = strncmp(reply, number, 3) == 0; /* the reply begins with its code */
+    bool has_number = strncmp(reply, number, 3) == 0; /* the reply begins with its own code */
     snprintf(out, CLI_TEXT_SIZE, "%s%s%s%s%s", class, code == 0 || has_number ? "" : " ",
              code == 0 || has_number ? "" : number, reply[0] == '\0' ? "" : " ", reply);
 }
