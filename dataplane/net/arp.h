@@ -2,7 +2,7 @@
 /* dataplane/net/arp.h: the ARP packet for IPv4 over Ethernet (RFC 826).
  *
  * Promise: what arp_parse accepts has a unicast sender MAC and a known opcode.
- * Trap:    it says nothing about who may be believed; that is neighbour.c's decision.
+ * Trap:    a packet that parses may still lie. neighbour.c decides which ones are believed.
  */
 #ifndef HOLDFAST_DATAPLANE_NET_ARP_H
 #define HOLDFAST_DATAPLANE_NET_ARP_H
@@ -31,7 +31,7 @@ struct arp_packet {
 };
 
 must_check bool arp_parse(struct bytes payload, struct arp_packet *arp_out);
-/* Both addresses must be IPv4-mapped. */
+/* Writes the packet. Both addresses must be IPv4-mapped. */
 void arp_write(const struct arp_packet *arp, uint8_t out[ARP_PACKET_BYTES]);
 
 #endif

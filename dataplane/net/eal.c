@@ -29,7 +29,7 @@ static struct eal_args *eal_args;
 /* ns = cycles * ns_mult / 2^32 */
 static uint64_t ns_mult;
 
-/* What the kernel says of its huge pages of one size; 0 when it has none of it. */
+/* What the kernel says of its huge pages of one size; 0 when it has none of that size. */
 static uint64_t hugepages(const char *size, const char *what)
 {
     char path[128];
@@ -46,7 +46,8 @@ static uint64_t hugepages(const char *size, const char *what)
     return count;
 }
 
-/* Those reserved and free, and those the kernel would still try to find for who asks. */
+/* The pages that are reserved and free, and those that the kernel would still try to find on
+ * demand. */
 static uint64_t hugepages_free(const char *size)
 {
     uint64_t overcommit = hugepages(size, "nr_overcommit_hugepages");
@@ -54,7 +55,7 @@ static uint64_t hugepages_free(const char *size)
     return hugepages(size, "free_hugepages") + (overcommit > surplus ? overcommit - surplus : 0);
 }
 
-/* Asked before the EAL is, which says less with more lines. */
+/* Checked before the EAL starts, because the EAL's own message says less in more lines. */
 static int check_hugepages(const struct config *config, char error_out[CONFIG_ERROR_SIZE])
 {
     uint32_t wanted_mib = config->dataplane.memory_mib;
@@ -90,8 +91,8 @@ static void explain_failure(const struct config *config, int eal_errno,
              rte_strerror(eal_errno));
 }
 
-/* net_memif's server binds a socket file that a killed run left behind; one that nobody listens to
- * any more is removed. An abstract socket (the default) leaves nothing. */
+/* The server of net_memif binds a socket file, which a killed run leaves behind. Removes such a
+ * file when nobody listens to it. An abstract socket (the default) leaves none. */
 static void memif_socket_clean(const char *device)
 {
     char value[CONFIG_TEXT_SIZE];
@@ -112,7 +113,7 @@ static void memif_socket_clean(const char *device)
     close(fd);
 }
 
-/* Behind net_af_packet and net_af_xdp lies an interface of the kernel. */
+/* Checks the kernel's interface under net_af_packet and net_af_xdp. */
 static int check_kernel(const struct config *config, char error_out[CONFIG_ERROR_SIZE])
 {
     int rc = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/net/eal.h: starting DPDK and opening the ports; what main and worker need of DPDK
+/* dataplane/net/eal.h: starts DPDK and opens the ports: what main and the worker need from DPDK,
  * without its headers.
  *
  *      nic_eal_init ─▶ nic_create ─▶ nic_launch(worker)
@@ -28,7 +28,7 @@ void nic_eal_cleanup(void);
  * -errno, with a line in error_out. */
 must_check int nic_create(const struct config *config, struct nic **nic_out,
                           char error_out[CONFIG_ERROR_SIZE]);
-/* Stops the ports. No frame of them may be used after this. */
+/* Stops the ports. No frame of theirs may be used after this. */
 void nic_destroy(struct nic *nic);
 /* The port of config->interface[interface]; interfaces with the same device share one. */
 uint32_t nic_port_of(const struct nic *nic, uint32_t interface);
@@ -36,15 +36,15 @@ uint32_t nic_port_of(const struct nic *nic, uint32_t interface);
 /* Runs `run` on the worker's CPU, which must be the configured one: -EINVAL otherwise, -EBUSY when
  * it runs already. */
 must_check int nic_launch(uint32_t lcore, int (*run)(void *), void *arg);
-/* Waits for it to return; its result. */
+/* Waits until `run` returns; gives its result. */
 int nic_join(void);
 
-/* Time by the TSC: ns since some start, never backwards; after nic_eal_init only. */
+/* Time by the TSC: ns since some start, never backwards. Only after nic_eal_init. */
 uint64_t nic_now_ns(void);
 uint64_t nic_cycles(void);
 
-/* Zeroed memory for good from the EAL's (hugepages, where configured); NULL when there is none
- * left. `align` is a power of two. */
+/* Zeroed memory from the EAL (hugepages, where configured), which is never freed; NULL when there
+ * is none left. `align` is a power of two. */
 void *nic_memory(size_t bytes, size_t align);
 
 #endif

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dataplane/net/eal_args.c: the EAL's command line. See eal_args.h.
  *
- * Memory. Hugepages are taken with --in-memory: no files, so a killed process leaves nothing that
- * the next one would miss, and no hugetlbfs mount is needed. net_memif is the exception: it needs
+ * Memory. Hugepages are taken with --in-memory. It uses no files, so a killed process keeps no
+ * pages from the next one, and no hugetlbfs mount is needed. net_memif is the exception: it needs
  * the EAL's multi-process channel, which --in-memory switches off; there the files are unlinked as
  * soon as they are mapped (--huge-unlink=always). Without hugepages --no-shconf does the same;
  * --no-huge and --in-memory do not go together in 22.11.
  *
- * CPUs. lcore 0 is the main thread on service_cpu, lcore 1 the worker on its CPU; by this detour
- * both may be one CPU, and CPUs above RTE_MAX_LCORE need no care.
+ * CPUs. lcore 0 is the main thread on service_cpu, lcore 1 the worker on its CPU. With this mapping
+ * both may be the same CPU, and CPUs above RTE_MAX_LCORE work, too.
  *
- * net_af_packet. Its transmit waits in poll(-1) for a free slot when its ring is full. The ring
- * fills only while the kernel still holds our frames, in a queueing discipline above all (behind
- * one of 100 Mb/s the worker was held to wire speed); so that is bypassed (a full device then
- * drops, and TCP resends), and the ring is large: 4096 slots of 2 KiB each way, 16 MiB of kernel
- * memory per port. What the configuration says itself stays.
+ * net_af_packet. Its transmit function waits in poll(-1) for a free slot when its ring is full. The
+ * ring fills only while the kernel still holds our frames, most of all in a queueing discipline:
+ * behind one of 100 Mb/s the worker was slowed to wire speed. So the queueing discipline is
+ * bypassed (a full device then drops frames, and TCP sends them again), and the ring is large: 4096
+ * slots of 2 KiB each way, 16 MiB of kernel memory for each port. Arguments that the configuration
+ * gives are kept.
  */
 #include "dataplane/net/eal_args.h"
 
@@ -65,7 +66,7 @@ bool eal_device_is_virtual(const char *device)
 bool eal_device_name(const char *device, char name_out[EAL_DEVICE_NAME_SIZE])
 {
     size_t len = strcspn(device, ",");
-    /* "03:00.0" is short for domain 0. */
+    /* "03:00.0" is short for a device of domain 0. */
     bool add_domain = !eal_device_is_virtual(device) && len == strlen("00:00.0");
     size_t domain_len = add_domain ? strlen("0000:") : 0;
     if (len == 0 || len + domain_len >= EAL_DEVICE_NAME_SIZE) {

@@ -2,9 +2,9 @@
 /* dataplane/net/ip4.c: reading and writing the IPv4 header. See ip4.h.
  *
  * A small TTL is no reason to drop what has arrived: RFC 1122 section 3.2.1.7 forbids it. Fragments
- * are dropped: our own TCP sets DF and announces an MSS, so an honest peer has no need of them, and
- * reassembly is memory that strangers fill. The identification of an atomic datagram means nothing
- * (RFC 6864 section 4.1), so it is zero and tells nobody how much we send.
+ * are dropped: our TCP sets DF and announces an MSS, so an honest peer does not need them, and
+ * strangers could fill the memory for reassembly. The identification of an atomic datagram means
+ * nothing (RFC 6864 section 4.1), so it is zero and tells nobody how much we send.
  */
 #include "dataplane/net/ip4.h"
 
@@ -24,8 +24,8 @@ enum {
     IP4_OPTION_SSRR = 137,
 };
 
-/* Options are walked only to find source routes, which nobody honest sends (RFC 7126 section 4.3),
- * and lengths that lie. */
+/* Options are walked only to find source routes, which no honest host sends (RFC 7126 section 4.3),
+ * and wrong lengths. */
 static enum ip4_verdict options_check(struct bytes options)
 {
     while (options.len > 0) {

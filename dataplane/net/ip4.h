@@ -3,7 +3,7 @@
  *
  * Promise: an accepted packet is whole and unfragmented; its payload ends where the header says,
  *          not where the frame does.
- * Trap:    whether its addresses are ours or plausible is asked elsewhere.
+ * Trap:    net.c checks whether its addresses are ours or plausible, not this file.
  */
 #ifndef HOLDFAST_DATAPLANE_NET_IP4_H
 #define HOLDFAST_DATAPLANE_NET_IP4_H
@@ -39,8 +39,9 @@ struct ip4_packet {
 /* `data` is what follows the link header, padding included. */
 enum ip4_verdict ip4_parse(struct bytes data, bool checksum_good, struct ip4_packet *packet_out);
 
-/* Reads only addresses and protocol of a header that came back inside an ICMP error, whose other
- * fields a router may have changed. The payload is what there is, cut to the header's length. */
+/* Reads only the addresses and the protocol of a header that came back inside an ICMP error: a
+ * router may have changed its other fields. The payload is what is there, cut to the header's
+ * length. */
 must_check bool ip4_parse_quoted(struct bytes data, struct ip4_packet *packet_out);
 
 /* Header of a packet with payload_len bytes behind it: DF, TTL 64, no options. */
@@ -50,8 +51,8 @@ void ip4_write(uint8_t out[IP4_HEADER_BYTES], const struct ip_addr *src, const s
 /* The checksum over pseudo-header and `payload` (RFC 9293 section 3.1): 0 when it is right. */
 uint16_t ip4_transport_checksum(const struct ip4_packet *packet);
 
-/* An address that one host can have: not this-network, loopback, multicast, class E, broadcast
- * (RFC 1122 section 3.2.1.3, RFC 6890). */
+/* True for an address that one host can have: not this-network, loopback, multicast, class E or
+ * broadcast (RFC 1122 section 3.2.1.3, RFC 6890). */
 bool ip4_is_host(const struct ip_addr *addr);
 
 #endif

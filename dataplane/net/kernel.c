@@ -61,8 +61,8 @@ int kernel_address_check(const struct config_interface *interface, const char *i
     return r;
 }
 
-/* By an abstract socket: its name is of this network namespace, as the interface's is, and goes
- * with the process however that ends. */
+/* Takes the interface by an abstract socket: its name belongs to this network namespace, as the
+ * interface's does, and it vanishes when the process ends, however that happens. */
 int kernel_interface_take(const struct config_interface *interface, const char *iface,
                           char error_out[CONFIG_ERROR_SIZE])
 {
@@ -72,7 +72,7 @@ int kernel_interface_take(const struct config_interface *interface, const char *
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)len);
     if (fd >= 0 && bind(fd, (const struct sockaddr *)&name, size) == 0) {
-        return 0; /* stays open, and the interface taken, until the process ends */
+        return 0; /* the socket stays open until the process ends, and the interface is taken */
     }
     int r = -errno;
     if (r == -EADDRINUSE) {

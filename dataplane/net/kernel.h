@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/net/kernel.h: an interface of the kernel that a port of ours reads along with it.
+/* dataplane/net/kernel.h: checks of a kernel interface whose frames both the kernel and one of our
+ * ports see.
  *
- * Promise: what would make two answer the same peer is said at the start, in one line: another
- *          relay on the interface, or the kernel with our address on it.
- * Trap:    it looks once. An address that the kernel gets later is not seen.
+ * Promise: when two would answer the same peer, the start says so in one line: another relay is on
+ *          the interface, or the kernel has our address on it.
+ * Trap:    the check runs once. An address that the kernel gets later is not noticed.
  */
 #ifndef HOLDFAST_DATAPLANE_NET_KERNEL_H
 #define HOLDFAST_DATAPLANE_NET_KERNEL_H
@@ -14,7 +15,7 @@
 /* -EADDRINUSE when the kernel has interface->addr on `iface`. */
 must_check int kernel_address_check(const struct config_interface *interface, const char *iface,
                                     char error_out[CONFIG_ERROR_SIZE]);
-/* Takes `iface` until this process ends; -EADDRINUSE when another has it. */
+/* Takes `iface` until this process ends; -EADDRINUSE when another process has it. */
 must_check int kernel_interface_take(const struct config_interface *interface, const char *iface,
                                      char error_out[CONFIG_ERROR_SIZE]);
 

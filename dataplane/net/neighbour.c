@@ -7,9 +7,9 @@
  *                    unreachable          (none)                  (none)
  *
  * A probe goes to the known MAC alone (RFC 1122 section 2.3.2.1, method 2); packets go on
- * meanwhile. When somebody claims a known neighbour's address with another MAC (a gateway that
- * failed over announces itself so), the claim is not believed but makes us ask everyone at once:
- * the reply decides.
+ * meanwhile. When somebody claims a known neighbour's address with another MAC, as a gateway does
+ * after a failover, the claim is not believed. It makes us ask everyone at once, and the reply
+ * decides.
  *
  * All timers of this layer: due_ns of each neighbour, announce_ns of each link.
  */
@@ -24,7 +24,8 @@
 
 enum {
     REQUESTS_MAX = 3,
-    /* Requests per second for strangers' sake, all links together; gateways are asked always. */
+    /* The most requests per second that strangers can cause, all links together. Gateways are
+     * always asked. */
     REQUESTS_PER_SECOND = 200,
     REQUESTS_BURST = 64,
     ANNOUNCEMENTS = 2, /* RFC 5227 section 2.3: ANNOUNCE_NUM */
@@ -34,7 +35,7 @@ enum {
 #define TICK_NS              (SECOND_NS / 20)
 #define RETRY_NS             SECOND_NS
 #define CONFIRM_NS           (60 * SECOND_NS) /* RFC 1122 section 2.3.2.1: of the order of 1 min */
-#define DOUBT_NS             SECOND_NS        /* claims do not make us ask more often than this */
+#define DOUBT_NS             SECOND_NS        /* at most one request for a claim in this time */
 #define ANNOUNCE_INTERVAL_NS (2 * SECOND_NS)  /* RFC 5227: ANNOUNCE_INTERVAL */
 #define DEFEND_PER_SECOND    1
 
@@ -43,7 +44,8 @@ static const uint8_t mac_zero[NIC_MAC_BYTES];
 
 /* --- the table ------------------------------------------------------------------------------- */
 
-/* Not keyed: with 1024 entries the worst chain a neighbour can choose costs a microsecond. */
+/* The hash has no key: with 1024 entries the longest chain that a neighbour can choose costs a
+ * microsecond. */
 static struct net_neighbour **bucket_of(struct net *net, uint32_t interface,
                                         const struct ip_addr *addr)
 {
@@ -98,7 +100,7 @@ static void pending_drop(struct net *net, struct net_neighbour *n, struct net_pe
     counter_add(net->counters, COUNTER_arp_unresolved, 1);
 }
 
-/* Forgets an entry; `tell` says whether what waited for it counts as unreachable. */
+/* Forgets an entry. `tell`: the packets that waited for it are reported as unreachable. */
 static void neighbour_remove(struct net *net, struct net_neighbour *n, bool tell)
 {
     assert(n->state != NET_NEIGHBOUR_FREE);
@@ -124,8 +126,8 @@ static void neighbour_remove(struct net *net, struct net_neighbour *n, bool tell
     list_append(&net->neighbour_free, &n->node);
 }
 
-/* The entry that has to go when a place is needed: the one asked for longest, gateways excepted;
- * without any, the least recently used known one. */
+/* The entry to remove when room is needed: the one that has been asked for longest, except
+ * gateways. Without such an entry, the known one that was used longest ago. */
 static struct net_neighbour *neighbour_victim(struct net *net)
 {
     for (struct list *l = net->neighbour_asking.next; l != &net->neighbour_asking; l = l->next) {
@@ -177,7 +179,7 @@ static void arp_send(struct net *net, uint32_t interface, enum arp_op op,
     const struct net_link *link = &net->link[interface];
     struct nic_frame frame;
     if (!nic_take(net->nic, link->conf.port, &frame)) {
-        return; /* like a lost frame: it is asked again */
+        return; /* as if the frame were lost: it is asked again */
     }
     struct arp_packet arp = {.op = op, .sender = link->conf.addr, .target = *target};
     memcpy(arp.sender_mac, link->mac, NIC_MAC_BYTES);
@@ -218,8 +220,8 @@ static void neighbour_probe(struct net *net, struct net_neighbour *n, bool broad
 
 /* --- sending --------------------------------------------------------------------------------- */
 
-/* Copies the frame aside; when the neighbour has too many already, the oldest goes: RFC 1122
- * section 2.3.2.2 wants the latest kept. */
+/* Keeps a copy of the frame. When the neighbour has too many already, the oldest is dropped: RFC
+ * 1122 section 2.3.2.2 wants the latest kept. */
 static void pending_add(struct net *net, struct net_neighbour *n, const struct nic_frame *frame,
                         const struct ip_addr *dst)
 {
@@ -265,7 +267,7 @@ void neighbour_send_take(struct net *net, uint32_t interface, const struct ip_ad
 
 /* --- listening ------------------------------------------------------------------------------- */
 
-/* The neighbour has this address: lets go what waited. */
+/* The neighbour has this MAC address: sends the packets that waited. */
 static void neighbour_resolve(struct net *net, struct net_neighbour *n,
                               const uint8_t mac[NIC_MAC_BYTES], uint64_t now_ns)
 {
@@ -296,7 +298,7 @@ static void neighbour_resolve(struct net *net, struct net_neighbour *n,
     }
 }
 
-/* Somebody speaks of a known neighbour by another MAC and we did not ask. */
+/* Somebody claims a known neighbour's address with another MAC, and we did not ask. */
 static void neighbour_doubt(struct net *net, struct net_neighbour *n,
                             const uint8_t mac[NIC_MAC_BYTES], uint64_t now_ns)
 {
@@ -306,8 +308,8 @@ static void neighbour_doubt(struct net *net, struct net_neighbour *n,
     }
 }
 
-/* A request for an address of ours: answered; its sender is about to talk to us (RFC 826), so it
- * is noted where that takes nothing away from others. */
+/* Answers a request for an address of ours. Its sender is about to talk to us (RFC 826), so it gets
+ * an entry, if that takes none from others. */
 static void request_for_us(struct net *net, uint32_t interface, const struct arp_packet *arp,
                            uint64_t now_ns)
 {
@@ -336,8 +338,8 @@ static bool input_at(struct net *net, uint32_t interface, const struct arp_packe
 {
     struct net_link *link = &net->link[interface];
     if (ip_equal(&arp->sender, &link->conf.addr)) {
-        /* Someone else has our address: RFC 5227 section 2.4 (c), defend it, but not for ever
-         * as fast as they claim it. Our own broadcast coming back is no one else. */
+        /* Somebody else has our address. RFC 5227 section 2.4 (c): defend it, but not as often as
+         * they claim it. Our own broadcast that comes back is not somebody else. */
         if (!eth_mac_equal(arp->sender_mac, link->mac) &&
             net_budget_take(&link->defences, DEFEND_PER_SECOND, 1, now_ns)) {
             announce(net, interface);

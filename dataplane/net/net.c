@@ -174,7 +174,7 @@ static enum net_verdict input_icmp(struct net *net, const struct ip4_packet *ip,
     case ICMP_UNREACHABLE:
         break;
     }
-    /* Of our packets only, and sent to us at the address that the packet came from. */
+    /* Only about packets of ours, and only when sent to the address that the packet came from. */
     if (!ip_equal(&message.quoted.src, &ip->dst)) {
         return drop(net, COUNTER_rx_dropped);
     }
@@ -220,7 +220,7 @@ static enum net_verdict input_ip4(struct net *net, const struct nic_frame *frame
     return drop(net, COUNTER_rx_dropped);
 }
 
-/* The link layer's own address filter, for devices that show us more than ours. */
+/* The link layer's address filter, for devices that also give us frames for others. */
 static bool is_for_mac(const struct net *net, uint32_t port, const uint8_t *mac)
 {
     for (uint32_t i = 0; i < net->link_count; i++) {

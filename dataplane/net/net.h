@@ -54,23 +54,25 @@ struct net_packet {
 enum net_verdict net_input(struct net *net, const struct nic_frame *frame, uint64_t now_ns,
                            struct net_packet *packet_out);
 
-/* The address we send from towards `remote`: of the interface its route leaves by. false: no
- * route. */
+/* The address from which to send to `remote`: that of the interface through which its route goes.
+ * false: no route. */
 must_check bool net_source_for(const struct net *net, const struct ip_addr *remote,
                                struct ip_addr *source_out);
 bool net_is_ours(const struct net *net, const struct ip_addr *addr);
 
 /* Begins an IP packet for TCP: returns room for transport_len bytes behind a finished link and IP
- * header, or NULL (no buffer, no route; an unresolved neighbour queues the packet and asks by
- * ARP). Fill it, then net_send. DF is set. src is ours; 20 + transport_len fits the smallest MTU of
- * our links. A dst without a route is reported by net_next_unreachable. */
+ * header, or NULL (no buffer, or no route). Fill it, then call net_send. When the neighbour's MAC
+ * is not known, the packet is queued and ARP asks. DF is set. `src` is ours; 20 + transport_len
+ * fits the smallest MTU of our links. A `dst` without a route is reported by
+ * net_next_unreachable. */
 uint8_t *net_begin_tcp(struct net *net, const struct ip_addr *src, const struct ip_addr *dst,
                        size_t transport_len);
 bool net_has_route(const struct net *net, const struct ip_addr *src, const struct ip_addr *dst);
 void net_send(struct net *net, uint64_t now_ns);
 
-/* ARP retries and expiry. Neighbours that did not answer: the destinations whose packets were
- * dropped are handed out one by one by net_next_unreachable, so that connects fail fast. */
+/* Repeats ARP requests and removes old entries. When a neighbour did not answer, its packets are
+ * dropped, and net_next_unreachable hands out their destinations one by one, so that connects fail
+ * fast. */
 void net_tick(struct net *net, uint64_t now_ns);
 bool net_next_unreachable(struct net *net, struct ip_addr *dst_out);
 

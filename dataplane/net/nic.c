@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dataplane/net/nic.c: ports over DPDK's ethdev: one receive and one transmit queue each.
  *
- * Promise: receive and transmit buffers come from separate pools: what arrives cannot use up what
- *          answers need, nor the other way round.
+ * Promise: receive and transmit buffers come from separate pools: frames that arrive cannot use up
+ *          the buffers for answers, nor the other way round.
  * Trap:    checksums of arriving frames are trusted only where the device says GOOD. A kernel at
  *          the other end of a veth sends partial checksums that net_af_packet and net_af_xdp pass
  *          on as they are: switch that off there (ethtool -K DEV tx off).
@@ -31,13 +31,13 @@ enum {
     DESCRIPTORS_MAX = 1024, /* per queue: at 10 Gb/s, 0.8 ms of full frames */
     DESCRIPTORS_MIN = 128,
     POOL_CACHE = 256,
-    /* Beside the rings: a burst in hand, one being built, the caches. */
+    /* Besides the rings: a burst that is being read, one that is being built, the caches. */
     POOL_SPARE = 2 * NIC_BURST + 2 * POOL_CACHE,
-    /* net_af_xdp fills a ring of 2048 from the receive pool whatever is asked of it, and copies
-     * what it sends into as many more. */
+    /* net_af_xdp fills a ring of 2048 from the receive pool, whatever it is told, and copies what
+     * it sends into another 2048. */
     POOL_XDP = 2 * 2048,
     MBUF_BYTES = RTE_MBUF_DEFAULT_BUF_SIZE + 256, /* with what mbuf and pool add */
-    POOL_SHARE = 4, /* of the memory, a quarter at most is for frames */
+    POOL_SHARE = 4, /* at most a quarter of the memory is for frames */
     TX_ATTEMPTS = 8,
 };
 
@@ -79,7 +79,7 @@ static uint64_t pool_count(uint32_t port_count, uint32_t descriptors)
     return (uint64_t)port_count * (descriptors + NIC_BURST) + POOL_SPARE;
 }
 
-/* What the drivers want of the receive pool beyond their descriptors. */
+/* How many buffers the drivers take from the receive pool besides their descriptors. */
 static uint64_t pool_driver_count(const struct config *config)
 {
     uint64_t count = 0;
@@ -173,7 +173,7 @@ static int port_configure(const struct nic *nic, struct nic_port *port, const ch
 
 static int port_start(struct nic_port *port, const char *name, char error_out[CONFIG_ERROR_SIZE])
 {
-    /* A kernel interface below has to carry as much as we send, so the driver is always told. */
+    /* The driver is always told the MTU: a kernel interface below must carry what we send. */
     int rc = rte_eth_dev_set_mtu(port->id, port->mtu);
     if (rc != 0 && rc != -ENOTSUP) {
         return refuse(error_out, rc, "interface \"%s\": MTU %u cannot be set (%s)", name, port->mtu,
@@ -328,7 +328,8 @@ uint32_t nic_receive(struct nic *nic, uint32_t port, struct nic_frame frames_out
     uint16_t arrived = rte_eth_rx_burst(nic->port[port].id, 0, mbuf, NIC_BURST);
     uint32_t count = 0;
     for (uint16_t i = 0; i < arrived; i++) {
-        /* Several segments mean more than our MTU: one that fits is joined, others are dropped. */
+        /* More than one segment means more than our MTU. A frame that fits one buffer is joined;
+         * others are dropped. */
         if (mbuf[i]->nb_segs > 1 && rte_pktmbuf_linearize(mbuf[i]) != 0) {
             rte_pktmbuf_free(mbuf[i]);
             continue;

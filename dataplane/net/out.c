@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/net/out.c: what leaves the network layer: frames to the ports, and the destinations
- * that could not be reached, for the connections above. */
+/* dataplane/net/out.c: hands frames to the ports, and keeps the list of destinations that could not
+ * be reached, for the connections above. */
 #include "common/counters.h"
 #include "dataplane/net/eth.h"
 #include "dataplane/net/state.h"

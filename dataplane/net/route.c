@@ -56,7 +56,7 @@ int route_link_init(struct net_link *link, const struct net_interface *interface
     if (interface->port >= nic_port_count(nic) || interface->port >= NET_PORTS) {
         return -EINVAL;
     }
-    /* The codecs here are IPv4's; an IPv6 address needs those of IPv6. */
+    /* The codecs here are for IPv4 only. */
     if (!ip4_is_host(&interface->addr) || interface->prefix_bits < V4_BITS ||
         interface->prefix_bits > 128) {
         return -EINVAL;
@@ -72,7 +72,7 @@ int route_link_init(struct net_link *link, const struct net_interface *interface
         return -EINVAL;
     }
     const struct ip_addr *gateway = &interface->gateway;
-    /* A gateway outside the prefix is sensible for a /32 only, where everything is outside. */
+    /* A gateway outside the prefix makes sense only for a /32, where everything is outside. */
     if (!ip_is_zero(gateway) &&
         (!route_is_neighbour(link, gateway) ||
          (interface->prefix_bits < 128 && !ip_in_prefix(gateway, &link->prefix)))) {
@@ -99,7 +99,7 @@ static bool route_by(const struct net *net, uint32_t interface, const struct ip_
     return true;
 }
 
-/* Longest prefix, then the first gateway; link_count when there is neither. */
+/* The longest prefix, else the first gateway; link_count when there is neither. */
 static uint32_t interface_towards(const struct net *net, const struct ip_addr *dst)
 {
     uint32_t best = net->link_count;

@@ -15,13 +15,13 @@ struct net_link;
 
 struct net_route {
     uint32_t interface;
-    struct ip_addr next_hop; /* a neighbour on it */
+    struct ip_addr next_hop; /* a neighbour on that interface */
 };
 
-/* Checks one entry and derives the rest. -EINVAL for an impossible one. */
+/* Checks one entry and derives the other fields. -EINVAL for an impossible one. */
 must_check int route_link_init(struct net_link *link, const struct net_interface *interface,
                                struct nic *nic);
-/* `src` NULL: not chosen yet. */
+/* `src` NULL: no source address is chosen yet. */
 must_check bool route_find(const struct net *net, const struct ip_addr *src,
                            const struct ip_addr *dst, struct net_route *route_out);
 /* An address that a neighbour on this link can have: on the link, one host's, not our own. */

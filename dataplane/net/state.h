@@ -12,19 +12,19 @@
 #include "dataplane/net/net.h"
 
 enum {
-    /* Neighbours on all links: gateways, hops, clients on the same link. Beyond that the least
-     * recently used is asked for again. */
+    /* Neighbours on all links: gateways, hops, clients on the same link. When there are more, the
+     * one that was used longest ago is forgotten. */
     NET_NEIGHBOURS = 1024,
     NET_NEIGHBOUR_BUCKETS = 1024,
-    /* Of those, addresses that have not answered yet: spoofed sources of our own link end here
-     * and push out each other, not the neighbours that are known. */
+    /* How many of them may be without an answer. Forged source addresses on our own link land here.
+     * They evict each other, and not the neighbours that are known. */
     NET_NEIGHBOURS_ASKING = 256,
-    /* Packets that wait for an address: RFC 1122 section 2.3.2.2 asks for one; a gateway has all
-     * the world behind it. */
+    /* Packets that wait for an address. RFC 1122 section 2.3.2.2 asks for one, but everything
+     * beyond a gateway waits for the gateway. */
     NET_PENDING_EACH = 4,
     NET_PENDING_GATEWAY = 32,
     NET_PENDING = 256,
-    /* Destinations to report; those beyond it time out instead. */
+    /* Destinations to report. More than these are not reported, and time out. */
     NET_UNREACHABLE_COUNT = 256,
     NET_PORTS = LIMIT_INTERFACES,
 };
@@ -56,17 +56,17 @@ enum net_neighbour_state {
 };
 
 struct net_neighbour {
-    struct list node; /* in net.neighbour_free, _asking or _known (which holds PROBING too) */
+    struct list node; /* in net.neighbour_free, _asking or _known (PROBING, too) */
     struct list pending;
     struct net_neighbour *next_in_bucket;
     struct ip_addr addr;
-    uint64_t due_ns; /* KNOWN: of the next look at it; else of the next request */
+    uint64_t due_ns; /* KNOWN: when to confirm it; else when to send the next request */
     uint64_t used_ns;
     uint32_t pending_count;
     uint8_t state; /* enum net_neighbour_state */
     uint8_t interface;
     uint8_t attempts;
-    bool broadcast; /* PROBING: the address itself is in doubt, so ask everyone */
+    bool broadcast; /* PROBING: the known MAC is in doubt, so ask everyone */
     uint8_t mac[NIC_MAC_BYTES];
 };
 
@@ -107,7 +107,7 @@ struct net {
 
     struct net_budget echo_budget;
     struct net_budget request_budget;
-    uint64_t tick_ns; /* of the next look at the neighbours */
+    uint64_t tick_ns; /* when to look at the neighbours next */
 
     struct list neighbour_free;
     struct list neighbour_asking; /* oldest first */
