@@ -3,10 +3,10 @@
  *
  * Promise: what is not in the grammar of RFC 5321 section 4.1.2 is refused; nothing is repaired.
  *          An accepted address is printable ASCII, so it can hold no line end.
- * Trap:    '>', '@', ' ' and ',' may stand inside a quoted local-part: the end of a path is found
- *          by parsing it, never by searching.
+ * Trap:    '>', '@', ' ' and ',' may stand inside a quoted local-part. So the end of a path is
+ *          found by parsing, never by searching.
  *
- * Each take_* reads its production from the front of the cursor and says whether it was there.
+ * Each take_* reads its production from the front of the cursor, and returns whether it was there.
  * The local-part may be longer than 64 (section 4.5.3.1 asks for techniques without limits, and
  * bounce addresses of large senders are longer); a path as a whole may not pass 256. */
 #include "dataplane/smtp/address.h"
@@ -46,7 +46,7 @@ static bool take_char(struct cursor *c, uint8_t want)
     return true;
 }
 
-/* The longest run of bytes that `accept` likes. */
+/* Takes the longest run of bytes for which `accept` is true. */
 static size_t take_run(struct cursor *c, bool (*accept)(uint8_t))
 {
     size_t len = 0;
@@ -103,7 +103,7 @@ static bool take_domain(struct cursor *c)
     return before - c->rest.len <= LIMIT_DOMAIN_BYTES;
 }
 
-/* address-literal (section 4.1.3): IPv4 or IPv6; no other tag was ever registered. */
+/* address-literal (section 4.1.3): IPv4 or IPv6. No other tag was ever registered. */
 static bool take_literal(struct cursor *c)
 {
     if (!take_char(c, '[')) {
@@ -130,7 +130,7 @@ static bool take_mailbox(struct cursor *c)
     return local && take_char(c, '@') && (peek(c, '[') ? take_literal(c) : take_domain(c));
 }
 
-/* A-d-l ":" = At-domain *("," At-domain) ":" : accepted and ignored (appendix C). */
+/* A-d-l ":" = At-domain *("," At-domain) ":". It is accepted and ignored (appendix C). */
 static bool take_source_route(struct cursor *c)
 {
     do {

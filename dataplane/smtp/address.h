@@ -31,10 +31,10 @@ enum smtp_path_verdict {
 /* Reads one path in brackets from the front of `in`; what follows it is *rest_out. */
 must_check enum smtp_path_verdict smtp_path_parse(struct bytes in, struct smtp_path *path_out,
                                                   struct bytes *rest_out);
-/* Is it a Mailbox, complete, in length and spelling? The one validator for what we store and what
- * we say to a hop. */
+/* True when the address is a complete Mailbox, in length and spelling. The one check of what we
+ * store and what we send to a hop. */
 must_check bool smtp_mailbox_valid(struct bytes address);
-/* Domain or address-literal, complete. */
+/* True for a complete domain or address-literal. */
 must_check bool smtp_domain_valid(struct bytes domain);
 
 /* Takes one " KEYWORD[=value]" from the front of *in. 1 taken, 0 at the end, -1 bad syntax. */
@@ -42,7 +42,7 @@ must_check int smtp_param_take(struct bytes *in, struct bytes *keyword_out,
                                struct bytes *value_out);
 /* 1*20DIGIT. false on anything else and on overflow; *overflow_out tells which. */
 must_check bool smtp_number_parse(struct bytes digits, uint64_t *number_out, bool *overflow_out);
-/* The arguments in a whole command line; its verb in *verb_out. */
+/* Returns the arguments of a whole command line; its verb is *verb_out. */
 struct bytes smtp_line_split(struct bytes line, struct bytes *verb_out);
 
 #endif

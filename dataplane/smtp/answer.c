@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/smtp/answer.c: what the server's other files do to a session: replies, refusals, the
- * end of a transaction, the end of the session.
+/* dataplane/smtp/answer.c: functions by which the server's other files change a session: replies,
+ * refusals, the end of a transaction, the end of the session.
  *
  * Promise: a reply is one line and ends with CRLF, also when it had to be cut.
- * Trap:    server_refuse may close the session: set the state a refusal leads to before it. */
+ * Trap:    server_refuse may close the session. So set the state that follows a refusal before you
+ *          call it. */
 #include "dataplane/smtp/server_internal.h"
 
 enum smtp_server_state server_state_idle(const struct smtp_server *server)
@@ -54,14 +55,15 @@ void server_mistake(struct smtp_server *server, unsigned weight)
     }
 }
 
-/* Syntax, sequence, parameters, line ends: the peer's program is wrong, not its recipient. */
+/* True for replies about syntax, sequence, parameters or line ends: then the peer's program is
+ * wrong, not its recipient. */
 static bool is_mistake(const char *text)
 {
     return strncmp(text, "50", 2) == 0 || strncmp(text, "555", 3) == 0 ||
            strncmp(text, "550 5.6.", 8) == 0;
 }
 
-/* What a command says of an earlier one that was refused. */
+/* True when this reply only follows from an earlier command that was refused. */
 static bool follows(const struct smtp_server *server, const char *text)
 {
     bool says_so = strncmp(text, "503", 3) == 0 || strncmp(text, "554 5.5.1", 9) == 0;

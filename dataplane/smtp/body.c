@@ -5,10 +5,10 @@
  *          however it was cut into segments. A bare CR or LF anywhere in it is answered 550 after
  *          its true end, and nothing of it is committed. BDAT knows octet counts and no dots
  *          (RFC 3030).
- * Trap:    a refusal met on the way never ends the reading: `reject` is set, the transaction is
- *          handed back at once, and the same scanner runs on to the end.
+ * Trap:    a refusal on the way does not end the reading. `reject` is set, the transaction is given
+ *          back at once, and the same scanner goes on to the end.
  *
- * Where the scanner stands is one byte, so any cut is like none:
+ * The scanner's state is one byte, so that a cut anywhere makes no difference:
  *
  *            other          CR              LF
  *   START ──────────▶ MID ──────▶ CR ──────────────▶ START        LF in START, MID, DOT: bare
@@ -19,9 +19,9 @@
  *     ▼            LF
  *   DOT_CR ─────────────▶ end of data
  *
- * The common case never goes byte by byte: in START and MID the longest piece up to the next dot
- * at a line start is found with memchr, its CRs are counted in bulk (as many as line ends, or one
- * is bare), and it is copied whole. */
+ * The common case does not go byte by byte. In START and MID, memchr finds the longest piece up to
+ * the next dot at a line start. Its CRs are counted in bulk: if there are not as many as line ends,
+ * one is bare. The piece is copied as a whole. */
 #include "dataplane/smtp/server_internal.h"
 
 #include "common/limits/chunk.h"
@@ -53,8 +53,8 @@ void server_body_begin(struct smtp_server *server, enum smtp_server_state state)
 
 void server_body_reject(struct smtp_server *server, const char *reply)
 {
-    /* A bare line end outranks what else was wrong, so that the answer is the same however the
-     * message was cut; only our own failure outranks that. */
+    /* A bare line end outranks what else was wrong, so that the answer does not depend on how the
+     * message was cut. Only a failure of our own outranks a bare line end. */
     bool outranks =
         reply == bare_reply && server->reject != NULL && strncmp(server->reject, "421", 3) != 0;
     if (server->reject == NULL || outranks) {
@@ -107,8 +107,9 @@ static bool is_blank(uint8_t c)
     return c == ' ' || c == '\t';
 }
 
-/* One octet of a Received field: is it by this relay? mark_match is how much of " by HOSTNAME" was
- * seen; where it is all of it, the next octet tells whether the name ends there. */
+/* Takes one octet of a Received field, to see whether the field is by this relay. mark_match is how
+ * much of " by HOSTNAME" was seen. After all of it, the next octet tells whether the name ends
+ * there. */
 static void mark_scan(struct smtp_server *server, uint8_t c)
 {
     static const char by[] = " by ";
@@ -127,7 +128,7 @@ static void mark_scan(struct smtp_server *server, uint8_t c)
     server->mark_match = (uint16_t)(fits ? at + 1 : is_blank(c));
 }
 
-/* The octets up to the end of a line of a Received field. Returns how many. */
+/* Takes the octets of a Received field up to the end of the line. Returns how many. */
 static size_t received_line(struct smtp_server *server, struct bytes b)
 {
     size_t end = bytes_index(b, '\n');
@@ -157,9 +158,10 @@ static void name_scan(struct smtp_server *server, uint8_t c)
     }
 }
 
-/* Counts Received fields in the header (RFC 5321 section 6.3), and our own among them, as it passes
- * by. header_match tells where it stands: in a field's name, in a Received field, at the beginning
- * of a line behind one, in another field's line (SKIP), or past the empty line (DONE). */
+/* Counts the Received fields in the header (RFC 5321 section 6.3), and those by this relay among
+ * them, while the header passes. header_match says where the scanner is: in a field's name, in a
+ * Received field, at the beginning of the line after one, in another field's line (SKIP), or past
+ * the empty line (DONE). */
 static void header_scan(struct smtp_server *server, struct bytes b)
 {
     size_t at = 0;
@@ -193,7 +195,8 @@ static void body_put(struct smtp_server *server, const uint8_t *data, size_t len
     }
 }
 
-/* Is there a buffer with room? Else asks for one. Always, while the body is only drained. */
+/* True when there is a buffer with room; asks for one otherwise. Always true while the body is only
+ * drained. */
 static bool body_has_room(struct smtp_server *server)
 {
     if (server->reject != NULL) {
@@ -220,7 +223,7 @@ static size_t count_cr(const uint8_t *data, size_t len)
     size_t at = 0;
     while (len - at >= sizeof(vec16)) {
         vec16 sum = {0};
-        /* A lane counts to 255 before it would wrap. */
+        /* Each lane counts up to 255; one more would overflow. */
         for (unsigned i = 0; i < 255 && len - at >= sizeof(vec16); i++) {
             vec16 v;
             memcpy(&v, data + at, sizeof v);
@@ -237,8 +240,8 @@ static size_t count_cr(const uint8_t *data, size_t len)
     return count;
 }
 
-/* From START (no dot first, or dots mean nothing) or MID: how much of `run` can be taken as it
- * stands. With `dots` it ends before a dot that begins a line. */
+/* In START (where no dot comes first, or dots have no meaning) or MID: how much of `run` can be
+ * taken unchanged. With `dots` it ends before a dot that begins a line. */
 static size_t scan_run(struct smtp_server *server, struct bytes run, bool dots, bool *bare_out)
 {
     assert(run.len > 0);
@@ -272,7 +275,7 @@ static size_t scan_run(struct smtp_server *server, struct bytes run, bool dots, 
     return end;
 }
 
-/* Takes a piece in START or MID; 0 when a buffer is wanted first. */
+/* Takes a piece in START or MID. 0 when a buffer is needed first. */
 static size_t take_run(struct smtp_server *server, struct bytes run, bool dots)
 {
     if (!body_has_room(server)) {
@@ -291,7 +294,7 @@ static size_t take_run(struct smtp_server *server, struct bytes run, bool dots)
     return len;
 }
 
-/* The byte after a CR inside a line. 0 when a buffer is wanted first. */
+/* Takes the byte after a CR inside a line. 0 when a buffer is needed first. */
 static size_t take_after_cr(struct smtp_server *server, const uint8_t *byte)
 {
     if (*byte != '\n') {
@@ -309,7 +312,7 @@ static size_t take_after_cr(struct smtp_server *server, const uint8_t *byte)
     return 1;
 }
 
-/* The byte after a dot that began a line, or after its CR. */
+/* Takes the byte after a dot that began a line, or after that dot's CR. */
 static size_t take_after_dot(struct smtp_server *server, uint8_t byte)
 {
     bool cr_seen = server->body_match == MATCH_DOT_CR;
@@ -335,7 +338,7 @@ static void body_commit(struct smtp_server *server)
     server->pending = SMTP_SERVER_COMMIT;
 }
 
-/* The end of what was drained: now it may be answered. */
+/* The drained body has ended: now it may be answered. */
 static void body_refuse(struct smtp_server *server)
 {
     const char *reply = server->reject;
@@ -350,7 +353,8 @@ static void body_refuse(struct smtp_server *server)
     }
 }
 
-/* The LF of CRLF.CRLF. 0 when a buffer is wanted first: an empty message has an envelope too. */
+/* Takes the LF of CRLF.CRLF. 0 when a buffer is needed first: an empty message has an envelope,
+ * too. */
 static size_t data_end(struct smtp_server *server)
 {
     if (server->reject != NULL) {
@@ -398,7 +402,7 @@ size_t server_data_feed(struct smtp_server *server, struct bytes input)
     return used;
 }
 
-/* A chunk is whole. */
+/* A chunk is complete. */
 static void bdat_end(struct smtp_server *server)
 {
     assert(server->chunk_left == 0);
@@ -415,8 +419,8 @@ static void bdat_end(struct smtp_server *server)
         server_body_reject(server, bare_reply);
         return;
     }
-    /* The last line may lack its CRLF (RFC 3030 section 2); whoever gets the message by DATA after
-     * us needs one, so it is added here, in sight of the checksum. */
+    /* The last line may lack its CRLF (RFC 3030 section 2). Whoever gets the message from us by
+     * DATA needs one, so it is added here, where the checksum covers it. */
     if (server->body_match == MATCH_MID) {
         if (body_has_room(server)) {
             body_put(server, (const uint8_t *)"\r", 1);

@@ -4,16 +4,17 @@
  * Promise: DELIVERED is said only for a 2xx to the end of the whole message. Every recipient of a
  *          delivery has a result at DONE and at BROKEN. Nothing from the spool can end a command
  *          early: addresses pass the validator once more before they are said.
- * Trap:    with PIPELINING (RFC 2920) replies come for commands that should not have been sent;
- *          results once set stay, later replies only keep the count.
+ * Trap:    with PIPELINING (RFC 2920) replies also come for commands that should not have been
+ *          sent. A result that is set stays; later replies are only counted.
  *
  *   BANNER ─220─▶ EHLO ─250─▶ READY ─begin─▶ ENVELOPE ──▶ BODY ──▶ DOT ──▶ DONE, READY
  *                  │ 500,502    ▲  ▲            │ all refused               │
  *                  └─▶ HELO ────┘  └── RSET ◀───┴──▶ DONE                   ▼
  *                                              421, bad replies, lost ──▶ BROKEN (from anywhere)
- * Without PIPELINING one command is under way at a time. With it all of them are, as the output
- * has room. The body goes by DATA even where CHUNKING is offered: 354 can be the answer to nothing
- * else, so a hop's reply too many shows before the body, not as an answer to it. */
+ * Without PIPELINING one command is under way at a time. With it, as many as the output has room
+ * for. The body is sent by DATA even when the hop offers CHUNKING: 354 can only be the reply to
+ * DATA. So a hop that sends one reply too many is noticed before the body, and that reply is not
+ * taken for the body's. */
 #include "dataplane/smtp/client_internal.h"
 
 #include "dataplane/smtp/address.h"
@@ -97,7 +98,8 @@ enum smtp_client_action smtp_client_feed(struct smtp_client *client, struct byte
     if (action == SMTP_CLIENT_DONE) {
         client->done_pending = false;
         if (used < input.len && client->state != SMTP_CLIENT_STATE_BROKEN) {
-            /* More replies than questions: the next one would be taken for another's. */
+            /* More replies than commands: the next one would be taken for the reply to another
+             * command. */
             client_break(client, OUTCOME_REPLY_INVALID, ABI_PHASE_NONE, 0);
         }
     }
@@ -105,7 +107,7 @@ enum smtp_client_action smtp_client_feed(struct smtp_client *client, struct byte
     return action;
 }
 
-/* What makes a delivery impossible here; OUTCOME_NONE when nothing does. */
+/* Why the delivery is impossible on this connection; OUTCOME_NONE when it is possible. */
 static enum outcome delivery_obstacle(const struct smtp_client *client,
                                       const struct smtp_delivery *delivery)
 {
@@ -126,7 +128,7 @@ static enum outcome delivery_obstacle(const struct smtp_client *client,
     return OUTCOME_NONE;
 }
 
-/* A hop that stumbled over EHLO must not freeze mail for what it did not say it can. */
+/* A hop that refused EHLO has not said what it can do. That must not freeze mail. */
 static void refuse_by_helo(struct smtp_client *client)
 {
     struct smtp_rcpt_result result = {

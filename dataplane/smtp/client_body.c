@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dataplane/smtp/client_body.c: the message on its way to a hop.
  *
- * Promise: every line that begins with a dot gets another (RFC 5321 section 4.5.2), and
- *          CRLF.CRLF stands at the end and only there. Any cut of input and output gives the same
- *          bytes.
- * Trap:    stored bodies have only CRLF line ends. Should one have a bare LF all the same, a dot
- *          behind it is stuffed too: a hop that takes it for a line end must not find an end of
- *          data there. */
+ * Promise: every line that begins with a dot gets another (RFC 5321 section 4.5.2), and CRLF.CRLF
+ *          stands at the end and only there. The bytes are the same however input and output are
+ *          cut.
+ * Trap:    stored bodies have only CRLF line ends. If one has a bare LF all the same, a dot behind
+ *          it is stuffed, too: a hop that takes the LF for a line end must not find an end of data
+ *          there. */
 #include "dataplane/smtp/client_internal.h"
 
 enum match {
@@ -14,10 +14,10 @@ enum match {
     MATCH_LF,    /* behind a bare LF */
     MATCH_MID,
     MATCH_CR,
-    MATCH_STUFFED, /* the extra dot is out; the line's own comes next */
+    MATCH_STUFFED, /* the extra dot is written; the line's own dot comes next */
 };
 
-/* Copies what is left of `text`; literal_sent remembers how far it came. */
+/* Copies what is left of `text`; literal_sent remembers how much is copied. */
 static size_t put_literal(struct smtp_client *client, const char *text, uint8_t *out,
                           size_t out_size)
 {
@@ -27,7 +27,7 @@ static size_t put_literal(struct smtp_client *client, const char *text, uint8_t 
     return left.len;
 }
 
-/* How much of the run can be copied as it stands: up to a dot behind a line end. */
+/* How much of the run can be copied unchanged: up to a dot behind a line end. */
 static size_t copy_len(struct smtp_client *client, const uint8_t *data, size_t len)
 {
     assert(len > 0);

@@ -2,8 +2,8 @@
 /* dataplane/smtp/client_envelope.c: the commands of one delivery, and the results of its
  * recipients.
  *
- * Promise: a command goes out only where the hop may be asked so (PIPELINING, or all was answered).
- *          A result that is set stays.
+ * Promise: a command is sent only when the hop offers PIPELINING, or has answered all before. A
+ *          result that is set stays.
  * Trap:    with PIPELINING (RFC 2920) a hop also answers commands that should not have been sent:
  *          `command_answered` counts these replies too. */
 #include "dataplane/smtp/client_internal.h"
@@ -74,7 +74,7 @@ static void mail_put(struct smtp_client *client)
     client_command(client, "MAIL FROM:<", delivery->sender, end);
 }
 
-/* May the next command go out? */
+/* True when the next command may be sent. */
 static bool may_send(struct smtp_client *client)
 {
     const struct smtp_delivery *delivery = client->delivery;
@@ -85,7 +85,7 @@ static bool may_send(struct smtp_client *client)
         return false;
     }
     if (next > delivery->rcpt_count && idle && client->rcpt_accepted == 0) {
-        client->flags |= CLIENT_STOP; /* DATA for nobody */
+        client->flags |= CLIENT_STOP; /* DATA without a recipient */
         return false;
     }
     return idle || (client->capabilities & CLIENT_PIPELINING) != 0;

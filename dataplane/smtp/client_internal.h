@@ -23,40 +23,41 @@ enum client_capability {
 
 enum client_flag {
     CLIENT_STOP = 1 << 0,     /* no further command of this delivery is to be sent */
-    CLIENT_LONE_DOT = 1 << 1, /* 354 though nobody was accepted: RFC 2920 section 3.1 */
+    CLIENT_LONE_DOT = 1 << 1, /* 354 although no recipient was accepted: RFC 2920 section 3.1 */
     CLIENT_DRAINED = 1 << 2,  /* some of this delivery's output was sent */
-    CLIENT_STALE = 1 << 3,    /* a reply had begun before this delivery did */
+    CLIENT_STALE = 1 << 3,    /* a reply had begun before this delivery began */
     CLIENT_UNSENT = 1 << 4,   /* smtp_client_set_unsent */
 };
 
 enum {
     /* The longest command: MAIL FROM:<254> SIZE=10 digits BODY=8BITMIME, CRLF. */
     CLIENT_COMMAND_ROOM = 320,
-    /* Bytes in one reply, ends included; then the hop is broken. */
+    /* Bytes of one reply, line ends included. A longer one breaks the connection. */
     CLIENT_REPLY_BYTES_MAX = LIMIT_REPLY_LINES * LIMIT_REPLY_LINE_BYTES,
 };
 
 /* client_envelope.c */
 void client_command(struct smtp_client *client, const char *verb, struct bytes arg,
                     const char *end);
-/* Sends what may be sent now; ends the envelope when all was answered. */
+/* Sends what may be sent now. Ends the envelope when everything was answered. */
 void client_advance(struct smtp_client *client);
-/* Commands of the delivery under way, MAIL, RCPTs and DATA. */
+/* The number of commands of the delivery: MAIL, RCPTs and DATA. */
 unsigned client_command_count(const struct smtp_client *client);
-/* Every recipient without a result gets this one. */
+/* Gives this result to every recipient that has none. */
 void client_settle(struct smtp_client *client, struct smtp_rcpt_result result);
-/* Keeps the reply's text as the deciding one; its number for smtp_rcpt_result.text. */
+/* Keeps the reply's text for those recipients about which it decides; returns its number for
+ * smtp_rcpt_result.text. */
 uint8_t client_text_keep(struct smtp_client *client);
-/* All results are in; `clean`: the hop is ready for the next MAIL without RSET. */
+/* All results are known. `clean`: the hop can take the next MAIL without RSET. */
 void client_finish(struct smtp_client *client, bool clean);
 void client_break(struct smtp_client *client, enum outcome outcome, enum abi_phase phase,
                   uint16_t code);
-/* Did anybody of this delivery get past RCPT, and is without a result? */
+/* True when some recipient was accepted at RCPT and has no result. */
 bool client_has_open_rcpt(const struct smtp_client *client);
 
 /* client_reply.c */
 size_t client_reply_feed(struct smtp_client *client, struct bytes input);
-/* The hop is not speaking SMTP: settles and breaks. */
+/* The hop does not speak SMTP: settles the delivery and breaks the connection. */
 void client_invalid(struct smtp_client *client);
 
 #endif

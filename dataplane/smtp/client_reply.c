@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/smtp/client_reply.c: what a next hop says (RFC 5321 section 4.2), and what it does.
+/* dataplane/smtp/client_reply.c: reads a next hop's replies (RFC 5321 section 4.2), and does what
+ * each of them means.
  *
  * Promise: a reply is bounded in lines and bytes, its codes agree, and what is kept of its text is
- *          printable and short. A reply nobody asked for breaks the connection: taking it for the
- *          answer to something else could call a message delivered that is not.
- * Trap:    421 may stand in any place (section 3.8): the hop is closing. */
+ *          printable and short. A reply to no command breaks the connection: if it were taken for
+ *          the reply to another command, a message could count as delivered that is not.
+ * Trap:    421 may come in place of any reply (section 3.8): the hop is closing. */
 #include "dataplane/smtp/client_internal.h"
 
 #include "dataplane/smtp/address.h"
@@ -37,7 +38,7 @@ static struct smtp_rcpt_result refusal_of(struct smtp_client *client, enum abi_p
         client, reply_classify(phase, client->reply_code, bytes_str(client->reply_text)), phase);
 }
 
-/* Settles what is open and gives the connection up. */
+/* Gives a result to all recipients without one, and breaks the connection. */
 static void give_up(struct smtp_client *client, enum outcome outcome)
 {
     enum abi_phase phase = smtp_client_phase(client);
@@ -78,7 +79,7 @@ static void on_ehlo(struct smtp_client *client)
 {
     bool unknown = client->reply_code == 500 || client->reply_code == 502;
     if (client->out_len > 0) {
-        client_invalid(client); /* the answer came before the question was sent */
+        client_invalid(client); /* the reply came before EHLO was sent */
     } else if (client->reply_code == 250) {
         client->state = SMTP_CLIENT_STATE_READY;
     } else if (client->state == SMTP_CLIENT_STATE_EHLO && unknown && !client->lmtp) {
@@ -92,7 +93,7 @@ static void on_ehlo(struct smtp_client *client)
     }
 }
 
-/* One line of EHLO's answer, behind the first. */
+/* Takes one line of the reply to EHLO, after the first line. */
 static void capability_take(struct smtp_client *client, struct bytes text)
 {
     static const struct {
@@ -154,8 +155,8 @@ static void on_data(struct smtp_client *client)
         client->state = SMTP_CLIENT_STATE_DOT;
         client_command(client, ".\r\n", bytes_of("", 0), "");
     } else {
-        /* MAIL was refused, yet somebody accepted; or LMTP with nobody to answer for the dot: a
-         * dot here could deliver an empty message, or wait for ever. */
+        /* MAIL was refused, and yet a recipient accepted; or with LMTP nobody is left to answer the
+         * dot. A dot here could deliver an empty message, or wait for ever. */
         client_break(client, OUTCOME_REPLY_INVALID, ABI_PHASE_DATA, client->reply_code);
     }
 }
@@ -186,7 +187,7 @@ static void on_envelope(struct smtp_client *client)
     client_advance(client);
 }
 
-/* A reply while we still send: the hop will not hear the rest out. A 5xx here may be about
+/* A reply while we still send the body: the hop will not read the rest. A 5xx here may be about
  * anything, so it freezes nothing. */
 static void on_body(struct smtp_client *client)
 {
@@ -294,7 +295,7 @@ static void text_add(struct smtp_client *client, struct bytes text)
     client->reply_text_len = (uint16_t)(end - client->reply_text);
 }
 
-/* Three digits; 0 when it is no reply code (section 4.2). */
+/* Parses three digits; 0 when they are no reply code (section 4.2). */
 static uint16_t code_of(struct bytes line)
 {
     uint16_t code = 0;
@@ -349,7 +350,7 @@ size_t client_reply_feed(struct smtp_client *client, struct bytes input)
     struct bytes piece =
         bytes_first(bytes_first(input, end), sizeof client->line - client->line_len);
     memcpy(client->line + client->line_len, piece.data, piece.len);
-    client->line_len = (uint16_t)(client->line_len + piece.len); /* what is longer is cut */
+    client->line_len = (uint16_t)(client->line_len + piece.len); /* a longer line is cut */
     if (end > CLIENT_REPLY_BYTES_MAX - client->reply_bytes) {
         client_invalid(client);
         return end;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dataplane/smtp/cmd_bdat.c: BDAT (RFC 3030): a chunk of known length.
  *
- * Promise: the octets of a chunk are never read as commands. They are consumed whatever becomes of
- *          the chunk; if their number cannot be known, the session closes.
- * Trap:    a chunk that is refused ends the transaction, recipients and all; the chunks behind it
- *          find none and draw 503, each after its octets. */
+ * Promise: the octets of a chunk are never read as commands. They are consumed even when the chunk
+ *          is refused. If their number is not known, the session closes.
+ * Trap:    a chunk that is refused ends the transaction and drops its recipients. Each chunk behind
+ *          it finds no transaction, and is answered 503 after its octets. */
 #include "dataplane/smtp/server_internal.h"
 
 const char *check_bdat(const struct smtp_server *server, struct bytes arg,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/smtp/cmd_data.c: DATA (RFC 5321 section 4.1.1.4). Behind BDAT it is 503, and the state
- * after that is the server's choice (RFC 3030 section 2): the transaction is dropped. */
+/* dataplane/smtp/cmd_data.c: DATA (RFC 5321 section 4.1.1.4). After BDAT it is answered 503. RFC
+ * 3030 section 2 leaves the state after that to the server: here the transaction is dropped. */
 #include "dataplane/smtp/server_internal.h"
 
 const char *check_data(const struct smtp_server *server, struct bytes arg,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/smtp/cmd_ehlo.c: EHLO and HELO (RFC 5321 section 4.1.1.1): who is there, and what we
- * offer. Either begins anew: a transaction under way is dropped (section 4.1.4).
+/* dataplane/smtp/cmd_ehlo.c: EHLO and HELO (RFC 5321 section 4.1.1.1): the client's name, and what
+ * we offer. Either command drops a transaction that is under way (section 4.1.4).
  *
- * Promise: no name is a reason to refuse mail (section 4.1.4); only a missing or endless one is a
- *          syntax error. What is kept of it is printable and holds nothing special to a header. */
+ * Promise: mail is not refused because of the name (section 4.1.4). Only a missing or too long name
+ *          is a syntax error. What is kept of it is printable and has no special characters of a
+ *          header. */
 #include "dataplane/smtp/server_internal.h"
 
 #include <stdio.h>
@@ -39,7 +40,7 @@ static void greet(struct smtp_server *server, struct bytes name)
     server->helo_len = (uint16_t)bytes_copy_clean(name, server->helo, sizeof server->helo);
     for (unsigned i = 0; i < server->helo_len; i++) {
         if (strchr("()<>,;\\\"@", server->helo[i]) != NULL) {
-            server->helo[i] = '?'; /* they would mean something in a Received field */
+            server->helo[i] = '?'; /* these have a meaning in a Received field */
         }
     }
 }

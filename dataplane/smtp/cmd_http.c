@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/smtp/cmd_http.c: the methods of HTTP. A browser that was made to post to port 25 puts
- * text of someone else's choice into the request's body: hang up before it is read. */
+/* dataplane/smtp/cmd_http.c: the methods of HTTP. A website can make a browser post to port 25,
+ * with commands in the request's body. So we hang up before the body is read. */
 #include "dataplane/smtp/server_internal.h"
 
 const char *check_http(const struct smtp_server *server, struct bytes arg,

@@ -2,8 +2,8 @@
 /* dataplane/smtp/cmd_mail.c: MAIL FROM (RFC 5321 section 4.1.1.2), with SIZE (RFC 1870) and BODY
  * (RFC 6152).
  *
- * Trap: it is applied in two steps. apply_mail asks the caller for a transaction; its line stays
- *       where it is, and server_mail_resume parses it once more. */
+ * Trap: it is applied in two steps. apply_mail asks the caller for a transaction. The line stays in
+ *       its buffer, and server_mail_resume parses it once more. */
 #include "dataplane/smtp/server_internal.h"
 
 static const char *check_size(const struct smtp_server *server, struct bytes value,
@@ -59,7 +59,7 @@ const char *check_mail(const struct smtp_server *server, struct bytes arg,
         return "501 5.5.4 MAIL FROM:<address> is the syntax";
     }
     struct bytes rest = bytes_from(arg, 5);
-    while (rest.len > 0 && rest.data[0] == ' ') { /* not in the grammar, harmless and common */
+    while (rest.len > 0 && rest.data[0] == ' ') { /* not in the grammar, but harmless and common */
         rest = bytes_from(rest, 1);
     }
     enum smtp_path_verdict verdict = smtp_path_parse(rest, &command_out->path, &rest);
@@ -86,7 +86,7 @@ void apply_mail(struct smtp_server *server, const struct server_command *command
     server->pending = SMTP_SERVER_TRANSACTION;
 }
 
-/* Copies into the transaction's text, which has room for all its bounds allow. */
+/* Copies into the transaction's text, which has room for the longest that is allowed. */
 static struct bytes text_add(struct smtp_transaction *txn, struct bytes b)
 {
     assert(b.len <= sizeof txn->text - txn->text_used);
@@ -102,7 +102,7 @@ void server_mail_resume(struct smtp_server *server, struct smtp_transaction *txn
     struct bytes arg = smtp_line_split(bytes_of(server->line, server->line_len - 1u), &verb);
     struct server_command command = {.arg = arg};
     const char *refusal = check_mail(server, arg, &command);
-    assert(refusal == NULL); /* it was asked before the transaction was */
+    assert(refusal == NULL); /* checked before the transaction was asked for */
     if (txn == NULL) {
         server_refuse(server, "452 4.3.1 too many transactions now");
         server->flags |= SERVER_REFUSED;

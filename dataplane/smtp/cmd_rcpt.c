@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dataplane/smtp/cmd_rcpt.c: RCPT TO (RFC 5321 section 4.1.1.3). The lookup decides who is ours.
  *
- * Promise: a 5xx says only what the recipient table or the grammar says; what we are not sure of
- *          is 4xx. The address is stored as it was spelled.
- * Trap:    the lookup is an effect of its own (it may count), so it belongs to apply_rcpt. */
+ * Promise: a 5xx comes only from the recipient table or the grammar. Where we are not sure, the
+ *          reply is 4xx. The address is stored as it was spelled.
+ * Trap:    the lookup may have effects (it may count), so it belongs to apply_rcpt. */
 #include "dataplane/smtp/server_internal.h"
 
 #include "common/limits/message.h"
@@ -43,7 +43,7 @@ const char *check_rcpt(const struct smtp_server *server, struct bytes arg,
     return NULL;
 }
 
-/* The same address on the same route is one recipient. */
+/* True when the recipient is known already: the same address on the same route is one recipient. */
 static bool is_known(const struct envelope *envelope, struct bytes address, uint32_t route_id)
 {
     for (unsigned i = 0; i < envelope->rcpt_count; i++) {
@@ -55,7 +55,7 @@ static bool is_known(const struct envelope *envelope, struct bytes address, uint
     return false;
 }
 
-/* The index of the route in this message; a new one gets the next. */
+/* The route's index in this message. A new route gets the next index. */
 static unsigned route_index(const struct envelope *envelope, uint32_t route_id)
 {
     for (unsigned i = 0; i < envelope->rcpt_count; i++) {
@@ -107,14 +107,15 @@ void apply_rcpt(struct smtp_server *server, const struct server_command *command
     struct bytes address = command->path.address;
     uint8_t full[sizeof "postmaster@" + LIMIT_DOMAIN_BYTES];
     if (command->path.kind == SMTP_PATH_POSTMASTER) {
-        /* Section 4.5.1: without a domain, that of this host; the lookup decides like any other. */
+        /* Section 4.5.1: without a domain, the domain of this host is added. The lookup then
+         * decides as for any other address. */
         size_t len = strlen(server->env->hostname);
         memcpy(full, address.data, address.len);
         full[address.len] = '@';
         memcpy(full + address.len + 1, server->env->hostname, len);
         address = bytes_of(full, address.len + 1 + len);
     }
-    if (!smtp_mailbox_valid(address)) { /* a host name too long for the bare postmaster */
+    if (!smtp_mailbox_valid(address)) { /* a host name that is too long for the bare postmaster */
         rcpt_refuse(server, "550 5.1.1 no such recipient");
         return;
     }

@@ -27,7 +27,7 @@ const char *check_noop(const struct smtp_server *server, struct bytes arg,
     (void)server;
     (void)arg;
     (void)command_out;
-    return NULL; /* it may carry a word, to be ignored: section 4.1.1.9 */
+    return NULL; /* an argument is allowed and ignored: section 4.1.1.9 */
 }
 
 void apply_noop(struct smtp_server *server, const struct server_command *command)

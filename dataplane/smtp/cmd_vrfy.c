@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/smtp/cmd_vrfy.c: VRFY and EXPN (RFC 5321 sections 3.5 and 7.3): we disclose nobody. 252
- * neither confirms nor denies; lists are not expanded. */
+/* dataplane/smtp/cmd_vrfy.c: VRFY and EXPN (RFC 5321 sections 3.5 and 7.3): we disclose no
+ * addresses. 252 neither confirms nor denies one; lists are not expanded. */
 #include "dataplane/smtp/server_internal.h"
 
 const char *check_vrfy(const struct smtp_server *server, struct bytes arg,
@@ -30,5 +30,5 @@ void apply_expn(struct smtp_server *server, const struct server_command *command
 {
     (void)server;
     (void)command;
-    assert(false); /* check_expn never lets it pass */
+    assert(false); /* check_expn always refuses it */
 }

@@ -4,7 +4,7 @@
  * Promise: a command ends at CRLF and nowhere else (RFC 5321 section 2.3.8). A line with a bare LF
  *          or CR is never executed, nor is anything behind the bare LF up to the next CRLF. The
  *          replies depend on the bytes alone, not on how they were cut into segments.
- * Trap:    server_refuse may close the session, so the state a refusal leads to is set before it.
+ * Trap:    server_refuse may close the session. So the state that follows a refusal is set before.
  *
  *   bytes ──▶ line[] ──CRLF──▶ verbs.def ──▶ state allowed? ──▶ check_* ──NULL──▶ apply_*
  *                │                 │ 500            │ 503           │ the reply
@@ -20,7 +20,7 @@ struct verb {
     void (*apply)(struct smtp_server *server, const struct server_command *command);
 };
 
-/* Of a line that is too long: enough to tell its verb. */
+/* How much is kept of a line that is too long: enough for its verb. */
 enum { LINE_HEAD_BYTES = 8 };
 
 #define IN(state) (UINT32_C(1) << SMTP_SERVER_STATE_##state)
@@ -43,7 +43,7 @@ static const struct verb *verb_find(struct bytes name)
     return NULL;
 }
 
-/* A bare CR is among them, for the line's own CRLF is not in `line` any more. */
+/* A bare CR counts, too: the line's own CRLF is no longer in `line`. */
 static bool has_control(struct bytes line)
 {
     for (size_t i = 0; i < line.len; i++) {
@@ -54,14 +54,14 @@ static bool has_control(struct bytes line)
     return false;
 }
 
-/* BDAT, in a line that is refused: octets follow, and who knows how many. */
+/* True for BDAT in a line that is refused: then octets follow, and nobody knows how many. */
 static bool is_bdat(struct bytes line)
 {
     bool ends = line.len <= 4 || strchr(" \t\r", line.data[4]) != NULL;
     return ends && bytes_equal_nocase(bytes_first(line, 4), bytes_str("BDAT"));
 }
 
-/* Refuses a line as a whole. */
+/* Refuses the whole line. */
 static void refuse_line(struct smtp_server *server, struct bytes line, const char *text,
                         unsigned weight)
 {
@@ -111,15 +111,16 @@ static void dispatch(struct smtp_server *server, struct bytes line)
     verb->apply(server, &command);
 }
 
-/* Keeps what came of a line. Of one that is too long, its beginning, for its verb, and its last
- * byte; of one that is only skipped, its last byte: is it the CR? */
+/* Keeps the bytes of a line. Of a line that is too long, it keeps the beginning, for the verb, and
+ * the last byte. Of a line that is only skipped, it keeps the last byte, to see whether it is the
+ * CR. */
 static void line_append(struct smtp_server *server, struct bytes b)
 {
     if (b.len == 0) {
         return;
     }
     const uint16_t skip = SERVER_LINE_LONG | SERVER_LINE_REFUSED;
-    size_t room = sizeof server->line - 1 - server->line_len; /* 1: the LF counts, unstored */
+    size_t room = sizeof server->line - 1 - server->line_len; /* 1: for the LF, unstored */
     if ((server->flags & skip) == 0 && b.len <= room) {
         memcpy(server->line + server->line_len, b.data, b.len);
         server->line_len = (uint16_t)(server->line_len + b.len);
@@ -137,7 +138,7 @@ static void line_append(struct smtp_server *server, struct bytes b)
     server->line[server->line_len - 1] = b.data[b.len - 1];
 }
 
-/* An LF came. */
+/* Handles the LF that ends a line. */
 static void line_end(struct smtp_server *server)
 {
     uint16_t flags = server->flags;
@@ -146,7 +147,7 @@ static void line_end(struct smtp_server *server)
     struct bytes line = bytes_of(server->line, len);
     server->flags &= (uint16_t) ~(SERVER_LINE_LONG | SERVER_LINE_REFUSED);
     if (!crlf) {
-        bool refused = (flags & SERVER_LINE_REFUSED) != 0; /* then it is none of its own */
+        bool refused = (flags & SERVER_LINE_REFUSED) != 0; /* then this line is not a command */
         server->flags |= SERVER_LINE_REFUSED;
         refuse_line(server, refused ? bytes_of("", 0) : line, "500 5.5.2 bare LF in a command line",
                     LIMIT_SMTP_BARE_LF_WEIGHT);

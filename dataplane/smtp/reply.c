@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dataplane/smtp/reply.c: the class of a reply that refuses.
  *
- * Promise: mail is frozen only by a 5xx that speaks about this message or recipient. What
- *          contradicts itself, or speaks about the conversation (RFC 3463 X.5), waits.
+ * Promise: mail is frozen only by a 5xx that speaks about this message or recipient. When the reply
+ *          contradicts itself, or speaks about the conversation (RFC 3463 X.5), the mail waits.
  * Trap:    552 at RCPT without a status code may be an old server's "too many recipients" and is
  *          to be taken as temporary (RFC 5321 section 4.5.3.1.10).
  *
@@ -110,11 +110,11 @@ enum outcome reply_classify(enum abi_phase phase, uint16_t code, struct bytes te
     assert(phase >= ABI_PHASE_MAIL && phase <= ABI_PHASE_DOT && code >= 400 && code < 600);
     struct reply_status status = reply_status_parse(text);
     if (code < 500 || (status.part_class != 0 && status.part_class != 5)) {
-        return OUTCOME_REPLY_4XX; /* "550 4.2.0" contradicts itself: not for ever, then */
+        return OUTCOME_REPLY_4XX; /* "550 4.2.0" contradicts itself, so it is not for ever */
     }
     const struct rule *rule = rules;
     while (!rule_fits(rule, phase == ABI_PHASE_BODY ? ABI_PHASE_DATA : phase, code, status)) {
-        rule++; /* the last one fits everything */
+        rule++; /* the last rule fits everything */
     }
     assert(rule < rules + sizeof rules / sizeof rules[0]);
     return rule->outcome;

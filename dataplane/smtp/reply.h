@@ -14,11 +14,11 @@ struct reply_status {
     uint16_t detail;
 };
 
-/* From the front of the text behind a reply code (RFC 2034 section 4). */
+/* Parses a status code at the front of the text behind a reply code (RFC 2034 section 4). */
 struct reply_status reply_status_parse(struct bytes text);
 
-/* The class of a reply that refuses, `code` 400 to 599, in `phase` MAIL, RCPT, DATA or DOT. Text is
- * what follows the code. */
+/* The class of a reply that refuses, with `code` 400 to 599, in `phase` MAIL, RCPT, DATA or DOT.
+ * `text` is what follows the code. */
 enum outcome reply_classify(enum abi_phase phase, uint16_t code, struct bytes text);
 
 #endif

@@ -3,12 +3,13 @@
  *
  * Promise: replies leave in the order of the commands; while a commit is pending no input is
  *          consumed. Only smtp_server_committed(SMTP_COMMIT_OK) writes the 250 of a message.
- * Trap:    `pending` is handed out again and again until the caller has done what it asks for.
+ * Trap:    `pending` is returned again and again, until the caller has done what it asks for.
  *
  *   GREETED ─EHLO─▶ READY ─MAIL─▶ MAIL ─RCPT─▶ RCPT ─DATA─▶ DATA ──CRLF.CRLF──▶ COMMIT ─▶ READY
  *                     ▲            ask: TRANSACTION  └─BDAT─▶ BDAT ⇄ BDAT_NEXT ──LAST──┘
  *                     └── RSET, EHLO, a refused body: ABORT hands back what was lent ──┘
- * In DATA and BDAT with `reject` set the transaction is gone already and the rest is drained. */
+ * In DATA and BDAT with `reject` set, the transaction has ended already, and the rest of the
+ * body is drained. */
 #include "dataplane/smtp/server_internal.h"
 
 #include "common/crc32c.h"
@@ -29,7 +30,7 @@ void smtp_server_init(struct smtp_server *server, const struct smtp_server_env *
     server_reply_pieces(server, banner, 3);
 }
 
-/* What the caller has to do first; MORE when nothing. */
+/* What the caller has to do first; MORE when there is nothing. */
 static enum smtp_server_action pending_action(struct smtp_server *server)
 {
     if (server->pending == SMTP_SERVER_ABORT && server->txn == NULL &&
@@ -42,13 +43,13 @@ static enum smtp_server_action pending_action(struct smtp_server *server)
     return (enum smtp_server_action)server->pending;
 }
 
-/* One step: a command line, a piece of the body. Returns what it consumed. */
+/* Takes one step: a command line, or a piece of the body. Returns how much it consumed. */
 static size_t step(struct smtp_server *server, struct bytes input)
 {
     switch (server->state) {
     case SMTP_SERVER_STATE_GREETED:
     case SMTP_SERVER_STATE_READY:
-        assert(server->txn == NULL); /* taken back after the last message */
+        assert(server->txn == NULL); /* it was taken back after the last message */
         return server_command_feed(server, input);
     case SMTP_SERVER_STATE_MAIL:
     case SMTP_SERVER_STATE_RCPT:
@@ -67,7 +68,7 @@ static size_t step(struct smtp_server *server, struct bytes input)
     return 0;
 }
 
-/* Can anything go on, with `left` bytes of input? */
+/* True when something can be done with `left` bytes of input. */
 static bool has_work(const struct smtp_server *server, size_t left)
 {
     if (server->state == SMTP_SERVER_STATE_COMMIT) {
@@ -119,7 +120,7 @@ void smtp_server_give_transaction(struct smtp_server *server, struct smtp_transa
 void smtp_server_give_buffer(struct smtp_server *server, uint8_t *data, size_t cap)
 {
     assert(server->gather.data == NULL);
-    if (server->pending != SMTP_SERVER_BUFFER) { /* it was given up while a buffer was sought */
+    if (server->pending != SMTP_SERVER_BUFFER) { /* given up while a buffer was sought */
         server->gather = (struct smtp_gather){.data = data, .cap = cap};
         server_abort(server);
         return;
@@ -166,7 +167,7 @@ void smtp_server_committed(struct smtp_server *server, enum smtp_commit result)
     switch (result) {
     case SMTP_COMMIT_OK:
         server_reply_pieces(server, accepted, 3);
-        server->error_count = 0; /* whoever gets mail through is no guesser */
+        server->error_count = 0; /* a client that gets mail through is not guessing */
         break;
     case SMTP_COMMIT_FULL:
         server_refuse(server, "452 4.3.1 no room for the message now");
@@ -193,7 +194,7 @@ void smtp_server_fail_body(struct smtp_server *server, enum smtp_commit result)
     assert(result != SMTP_COMMIT_OK);
     bool coming = smtp_server_in_body(server) || server->state == SMTP_SERVER_STATE_BDAT_NEXT;
     if (!coming) {
-        return; /* complete already: the commit's own result answers it; or over */
+        return; /* complete already: the commit's result will answer it; or over */
     }
     bool full = result == SMTP_COMMIT_FULL;
     server_body_reject(server, full ? "452 4.3.1 no room for the message now"

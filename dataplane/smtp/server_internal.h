@@ -19,7 +19,7 @@
 enum server_flag {
     SERVER_ESMTP = 1 << 0,        /* EHLO, not HELO */
     SERVER_LINE_LONG = 1 << 1,    /* the command line outgrew its buffer: 500 at its CRLF */
-    SERVER_LINE_REFUSED = 1 << 2, /* a bare LF was answered: skip to CRLF, say no more */
+    SERVER_LINE_REFUSED = 1 << 2, /* after the 500 for a bare LF: skip to CRLF in silence */
     SERVER_REFUSED = 1 << 3,      /* part of this transaction was refused: what a pipelining peer
                                      had sent behind it draws 503, which is no mistake of its */
     SERVER_BDAT_LAST = 1 << 4,
@@ -36,7 +36,7 @@ enum {
     SERVER_REPLY_ROOM = 512,
 };
 
-/* What a check_* found, for its apply_*. */
+/* What a check_* function found, for its apply_*. */
 struct server_command {
     struct bytes arg;
     struct smtp_path path;
@@ -50,12 +50,12 @@ size_t server_command_feed(struct smtp_server *server, struct bytes input);
 
 /* answer.c */
 enum smtp_server_state server_state_idle(const struct smtp_server *server);
-/* The transaction is over without a message: the caller gets back what it lent. */
+/* Ends the transaction without a message: the caller gets back what it lent. */
 void server_abort(struct smtp_server *server);
 void server_close(struct smtp_server *server);
 void server_reply(struct smtp_server *server, const char *text);
 void server_reply_pieces(struct smtp_server *server, const char *const *piece, size_t count);
-/* A reply that refuses; counts it as what it is. May close the session: set the state before. */
+/* Writes a reply that refuses, and counts it. It may close the session: set the state before. */
 void server_refuse(struct smtp_server *server, const char *text);
 void server_mistake(struct smtp_server *server, unsigned weight);
 
@@ -67,10 +67,10 @@ void server_body_reject(struct smtp_server *server, const char *reply);
 void server_first_buffer(struct smtp_server *server);
 
 /* trace.c */
-enum { TRACE_FIXED_BYTES = 256 }; /* all of a Received field but the two names */
+enum { TRACE_FIXED_BYTES = 256 }; /* all of a Received field except the two names */
 size_t trace_format(const struct smtp_server *server, uint8_t *out, size_t out_size);
 
-/* cmd_*.c: NULL when the command may be applied, else the reply. */
+/* cmd_*.c: each check_* returns NULL when the command may be applied, else the reply. */
 #define VERB(name, states, handler)                                                                \
     const char *check_##handler(const struct smtp_server *server, struct bytes arg,                \
                                 struct server_command *command_out);                               \
@@ -78,7 +78,7 @@ size_t trace_format(const struct smtp_server *server, uint8_t *out, size_t out_s
 #include "dataplane/smtp/verbs.def"
 #undef VERB
 
-/* MAIL goes on with the transaction given, or without one. */
+/* Goes on with MAIL after a transaction was given, or refused. */
 void server_mail_resume(struct smtp_server *server, struct smtp_transaction *txn);
 
 #endif

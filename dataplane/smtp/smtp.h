@@ -6,8 +6,8 @@
  * Promise: end of data is CRLF.CRLF and nothing else; a message with a bare CR or LF is refused
  *          after its true end. A 250 to the end of data is produced only by
  *          smtp_server_committed(SMTP_COMMIT_OK).
- * Trap:    sessions ask for what they need (buffers, transactions, time) through actions and
- *          arguments; they never reach for it. Views they hand out are good until the next call.
+ * Trap:    sessions get what they need (buffers, transactions, time) only by actions and arguments.
+ *          Views that they return are valid until the next call.
  */
 #ifndef HOLDFAST_DATAPLANE_SMTP_SMTP_H
 #define HOLDFAST_DATAPLANE_SMTP_SMTP_H
@@ -33,10 +33,10 @@ enum smtp_rcpt_verdict {
     SMTP_RCPT_ACCEPT,    /* route_id_out is set */
     SMTP_RCPT_UNKNOWN,   /* 550 5.1.1 */
     SMTP_RCPT_NOT_OURS,  /* 550 5.7.1 relaying denied */
-    SMTP_RCPT_UNTRUSTED, /* 451 4.3.0: no table, or gone from it too recently */
+    SMTP_RCPT_UNTRUSTED, /* 451 4.3.0: no table, or gone from it lately */
 };
 
-/* What all sessions of a worker share; outlives them. */
+/* What all sessions of a worker share. It outlives them. */
 struct smtp_server_env {
     const char *hostname;
     uint32_t message_bytes_max;
@@ -45,7 +45,7 @@ struct smtp_server_env {
     void *lookup_ctx;
 };
 
-/* The memory of one transaction, from MAIL to its end; given by the caller from a pool. */
+/* The memory of one transaction, from MAIL to its end. The caller gives it from a pool. */
 struct smtp_transaction {
     uint64_t id;              /* message id, set by the caller */
     struct envelope envelope; /* views point into text */
@@ -53,20 +53,20 @@ struct smtp_transaction {
     uint8_t text[LIMIT_RCPTS * LIMIT_ADDRESS_BYTES + LIMIT_ADDRESS_BYTES + LIMIT_DOMAIN_BYTES];
 };
 
-/* Where body bytes go: `data + len` on, up to `cap`. The session unstuffs dots, counts, and takes
- * the CRC-32C of all it put there. For the first buffer of a message it writes the encoded envelope
- * and our Received field first. */
+/* Where body bytes are written: from `data + len` up to `cap`. The session unstuffs dots, counts,
+ * and computes the CRC-32C of all that it writes there. It begins the first buffer of a message
+ * with the encoded envelope and our Received field. */
 struct smtp_gather {
     uint8_t *data;
     size_t cap;
     size_t len;
-    uint32_t envelope_bytes; /* of len, in the first buffer */
+    uint32_t envelope_bytes; /* how many of len, in the first buffer */
     uint32_t crc;            /* of data[0 .. len) */
 };
 
 enum smtp_server_action {
-    SMTP_SERVER_MORE,   /* input is consumed: feed more when it comes */
-    SMTP_SERVER_OUTPUT, /* little room left for replies: drain smtp_server_output, feed again */
+    SMTP_SERVER_MORE,   /* input is consumed: call again with more */
+    SMTP_SERVER_OUTPUT, /* little room is left for replies: drain smtp_server_output, feed again */
     SMTP_SERVER_TRANSACTION, /* MAIL: smtp_server_give_transaction, then feed on */
     SMTP_SERVER_BUFFER,      /* body begins or goes on: smtp_server_give_buffer, then feed on */
     SMTP_SERVER_CHUNK,       /* the buffer is full: smtp_server_take_buffer, then feed on */
@@ -86,7 +86,7 @@ enum smtp_server_state {
 
 enum { SMTP_OUTPUT_BYTES = 1024 };
 
-/* What a session saw since it was last asked, for the counters of that name. */
+/* What a session counted since it was last asked, for the counters of these names. */
 struct smtp_server_tally {
     uint32_t protocol_errors;
     uint32_t rejected_rcpts;
@@ -100,14 +100,14 @@ struct smtp_server {
     struct ip_addr client;
     struct smtp_transaction *txn;
     struct smtp_gather gather;
-    uint32_t total_bytes; /* of the message so far: envelope excluded, Received included */
-    uint32_t trace_bytes; /* of those, our Received field */
+    uint32_t total_bytes; /* of the message so far, without envelope, with Received */
+    uint32_t trace_bytes; /* of these, our Received field */
     uint32_t received_count;
     uint32_t received_own;  /* of them, by this relay */
-    uint64_t chunk_left;    /* BDAT octets to come */
-    uint64_t size_declared; /* SIZE of MAIL; 0 when it said nothing */
+    uint64_t chunk_left;    /* BDAT octets still to come */
+    uint64_t size_declared; /* SIZE of MAIL; 0 without */
     uint64_t wall_ms;
-    const char *reject; /* set: the body is drained and answered with this reply */
+    const char *reject; /* not NULL: the body is drained, then answered with this */
     struct smtp_server_tally tally;
     uint16_t flags; /* enum server_flag */
     uint16_t error_count;
@@ -127,29 +127,31 @@ struct smtp_server {
 enum { SMTP_SERVER_BYTES_MAX = 2560 };
 _Static_assert(sizeof(struct smtp_server) <= SMTP_SERVER_BYTES_MAX, "100 000 idle ones fit");
 
-/* Begins a session; the 220 greeting is in the output afterwards. */
+/* Begins a session. The 220 greeting is in the output afterwards. */
 void smtp_server_init(struct smtp_server *server, const struct smtp_server_env *env,
                       const struct ip_addr *client);
 /* Consumes input up to the next action. `wall_ms` is the time of day for the Received field. With
  * empty input it goes on with what is pending. */
 enum smtp_server_action smtp_server_feed(struct smtp_server *server, struct bytes input,
                                          uint64_t wall_ms, size_t *consumed_out);
-/* Replies to send, in order; and that `len` of them were sent. */
+/* The replies to send, in order; and a call to say that `len` bytes of them were sent. */
 struct bytes smtp_server_output(const struct smtp_server *server);
 void smtp_server_output_sent(struct smtp_server *server, size_t len);
 
 /* After SMTP_SERVER_TRANSACTION. NULL: none free; MAIL is answered 452 4.3.1. */
 void smtp_server_give_transaction(struct smtp_server *server, struct smtp_transaction *txn);
-/* The least `cap` the next smtp_server_give_buffer may have: envelope and Received field go into
- * the first buffer in one piece. Never more than LIMIT_CHUNK_LARGE_BYTES. */
+/* The least `cap` that the next smtp_server_give_buffer may have: envelope and Received field are
+ * written into the first buffer in one piece. Never more than LIMIT_CHUNK_LARGE_BYTES. */
 size_t smtp_server_buffer_wanted(const struct smtp_server *server);
-/* After SMTP_SERVER_BUFFER. data NULL: none; the body is drained, answered 452 4.3.1. The buffer
- * may come late: was the message given up meanwhile (fail_body, timeout), ABORT hands it back. */
+/* After SMTP_SERVER_BUFFER. data NULL: there is none; the body is drained, and answered 452 4.3.1.
+ * The buffer may come late: if the message was given up meanwhile (fail_body, timeout), ABORT gives
+ * the buffer back. */
 void smtp_server_give_buffer(struct smtp_server *server, uint8_t *data, size_t cap);
-/* After CHUNK, COMMIT, ABORT: the buffer and what is in it; data NULL when there is none. At CHUNK
- * and COMMIT it holds at least one byte of the message, and crc is set. */
+/* After CHUNK, COMMIT, ABORT: returns the buffer and what is in it; data NULL when there is none.
+ * At CHUNK and COMMIT it holds at least one byte of the message, and crc is set. */
 struct smtp_gather smtp_server_take_buffer(struct smtp_server *server);
-/* After ABORT, or once COMMIT is answered: the transaction back to its pool; NULL when none. */
+/* After ABORT, or when COMMIT is answered: returns the transaction, for its pool; NULL when there
+ * is none. */
 struct smtp_transaction *smtp_server_take_transaction(struct smtp_server *server);
 
 enum smtp_commit {
@@ -160,25 +162,25 @@ enum smtp_commit {
 void smtp_server_committed(struct smtp_server *server, enum smtp_commit result);
 /* The message loops: more than LIMIT_RECEIVED_LINES Received fields (RFC 5321 section 6.3). */
 bool smtp_server_loops(const struct smtp_server *server);
-/* The spool failed for this message while it is still coming: ABORT at the next feed, then the body
- * is drained and answered 452 or 421. Once the message is complete (COMMIT) or over it does
- * nothing: a commit behind a failed chunk must itself be answered by smtp_server_committed with
- * something else than OK. */
+/* The spool failed for this message while it is still coming in: ABORT is returned at the next
+ * feed, then the body is drained and answered 452 or 421. When the message is complete (COMMIT) or
+ * over, this does nothing: a commit behind a failed chunk must itself be answered by
+ * smtp_server_committed, with something else than OK. */
 void smtp_server_fail_body(struct smtp_server *server, enum smtp_commit result);
-/* The peer was silent too long, or we shut down: puts a 421 into the output; then close. While a
- * commit is pending its answer comes first: the 421 follows smtp_server_committed. Whatever the
- * transaction held is handed back by ABORT at the next feed. */
+/* The peer was silent too long, or we shut down: puts a 421 into the output, then closes. While a
+ * commit is pending, its answer comes first, and the 421 follows smtp_server_committed. ABORT at
+ * the next feed gives back what the transaction held. */
 void smtp_server_timeout(struct smtp_server *server, const char *reason);
-/* What was counted since the last call; starts again from zero. */
+/* Returns what was counted since the last call, and begins again from zero. */
 struct smtp_server_tally smtp_server_take_tally(struct smtp_server *server);
-/* Between commands with nothing begun: may be closed at a drain without losing work. */
+/* True between commands, when nothing has begun: the session may be closed without losing work. */
 bool smtp_server_is_idle(const struct smtp_server *server);
-/* Body octets are what comes next (DATA, or a BDAT chunk). */
+/* True when body octets come next (DATA, or a BDAT chunk). */
 bool smtp_server_in_body(const struct smtp_server *server);
 
 /* --- client ---------------------------------------------------------------------------------- */
 
-/* What to deliver. Views stay until the delivery is done. */
+/* What to deliver. Its views have to stay valid until the delivery is done. */
 struct smtp_delivery {
     struct bytes sender;
     uint16_t rcpt_count;
@@ -198,7 +200,7 @@ enum smtp_client_action {
     SMTP_CLIENT_MORE,   /* wait for the hop; send what smtp_client_output has */
     SMTP_CLIENT_READY,  /* nothing under way: smtp_client_begin or smtp_client_quit */
     SMTP_CLIENT_BODY,   /* push the body with smtp_client_body as send space allows */
-    SMTP_CLIENT_DONE,   /* results are in; READY next (after an RSET: MORE until then), or BROKEN */
+    SMTP_CLIENT_DONE,   /* results are known; next READY (MORE during an RSET), or BROKEN */
     SMTP_CLIENT_BROKEN, /* the connection is of no further use: `broken` says why; results of a
                            delivery under way are in. Close or abort it. */
 };
@@ -210,8 +212,8 @@ enum smtp_client_state {
     SMTP_CLIENT_STATE_COUNT,
 };
 
-/* Different reply texts kept of one delivery: hops say a handful; a recipient past them has its
- * class and code, and no text. */
+/* How many different reply texts of one delivery are kept. Hops send a handful. A recipient whose
+ * text is not kept has its class and code only. */
 enum { SMTP_CLIENT_TEXTS = 16 };
 
 struct smtp_client {
@@ -219,7 +221,7 @@ struct smtp_client {
     enum smtp_client_state state;
     bool lmtp;
     uint32_t capabilities; /* enum client_capability */
-    uint64_t size_max;     /* what SIZE said; 0 is no limit known */
+    uint64_t size_max;     /* as SIZE says; 0: no limit is known */
     uint16_t ehlo_refusal; /* 500 or 502: the session goes by HELO; 0: by EHLO */
     const struct smtp_delivery *delivery;
     /* The commands of a delivery, in order: 0 is MAIL, 1 to rcpt_count are RCPT, then DATA. */
@@ -228,17 +230,17 @@ struct smtp_client {
     uint16_t rcpt_accepted; /* 2xx to RCPT */
     uint16_t text_count;
     uint32_t body_left;
-    uint8_t body_match;   /* where in a line the body stands */
+    uint8_t body_match;   /* the position of the body in a line */
     uint8_t literal_sent; /* bytes written of the final dot */
     uint16_t flags;       /* enum client_flag */
-    bool done_pending;    /* DONE is to be handed out */
+    bool done_pending;    /* DONE is to be returned next */
     struct smtp_rcpt_result result[LIMIT_RCPTS];
     struct smtp_rcpt_result broken;
-    /* The last reply that decided something, cleaned, for people; without its code. */
+    /* The text of the last reply that decided something, cleaned, without its code. For people. */
     char text[LIMIT_REPLY_TEXT_BYTES + 1];
     char rcpt_text[SMTP_CLIENT_TEXTS][LIMIT_REPLY_TEXT_BYTES + 1];
     uint32_t reply_count; /* whole replies so far */
-    /* The reply being read. */
+    /* The reply that is being read. */
     uint16_t line_len;
     uint16_t reply_lines;
     uint16_t reply_code;
@@ -250,37 +252,38 @@ struct smtp_client {
     char out[SMTP_OUTPUT_BYTES];
 };
 
-/* After the connection is open: waits for the banner. */
+/* Call it when the connection is open: waits for the banner. */
 void smtp_client_init(struct smtp_client *client, const char *hostname, bool lmtp);
-/* Consumes what the hop said, up to the next action. */
+/* Consumes the hop's bytes up to the next action. */
 enum smtp_client_action smtp_client_feed(struct smtp_client *client, struct bytes input,
                                          size_t *consumed_out);
 struct bytes smtp_client_output(const struct smtp_client *client);
-/* That `len` bytes were sent; more commands may be put in their place (pipelining). */
+/* Says that `len` bytes were sent. More commands may then be put in their place (pipelining). */
 void smtp_client_output_sent(struct smtp_client *client, size_t len);
-/* Only when READY. A missing capability (SIZE too small, 8BITMIME) makes every recipient
- * OUTCOME_CAPABILITY or OUTCOME_SIZE at once: the next feed answers DONE. Where the hop refused
- * EHLO nobody knows what it can: that is OUTCOME_GREETING_5XX, and BROKEN, to ask again. */
+/* Only when READY. When a capability is missing (SIZE too small, 8BITMIME), every recipient gets
+ * OUTCOME_SIZE or OUTCOME_CAPABILITY at once, and the next feed returns DONE. When the hop refused
+ * EHLO, nobody knows what it can do: the outcome is OUTCOME_GREETING_5XX, and BROKEN, so that a new
+ * connection asks again. */
 void smtp_client_begin(struct smtp_client *client, const struct smtp_delivery *delivery);
-/* While `unsent` is true the caller knows body bytes that the hop cannot have acknowledged: a reply
- * at the dot is then a reply to something else (OUTCOME_REPLY_INVALID, BROKEN), never DELIVERED.
- * False to begin with; ask before each feed in phase ABI_PHASE_DOT. */
+/* While `unsent` is true, the caller knows of body bytes that the hop cannot have acknowledged. A
+ * reply at the dot is then the reply to something else (OUTCOME_REPLY_INVALID, BROKEN), never
+ * DELIVERED. It is false at first; set it before each feed in phase ABI_PHASE_DOT. */
 void smtp_client_set_unsent(struct smtp_client *client, bool unsent);
-/* Turns body bytes into what goes on the wire (dots stuffed, or BDAT headers): reads from `body`,
- * writes to out. Returns bytes written, *consumed_out bytes of body used. When all body_bytes
- * were given, it writes the final dot (or nothing more, for BDAT), and the client awaits the
- * reply: smtp_client_body_done. */
+/* Turns body bytes into what is sent (dots stuffed): reads from `body`, writes to `out`. Returns
+ * the bytes written; *consumed_out is how many body bytes were used. After all body_bytes it writes
+ * the final dot, and the client waits for the reply: smtp_client_body_done. */
 size_t smtp_client_body(struct smtp_client *client, struct bytes body, uint8_t *out,
                         size_t out_size, size_t *consumed_out);
-/* Nothing (more) of the body is to be pushed. */
+/* True when nothing more of the body has to be sent. */
 bool smtp_client_body_done(const struct smtp_client *client);
-/* The connection ended (reset, FIN, timeout): classifies by the phase it was in; recipients with
- * no result get OUTCOME_CONNECTION_LOST or, past the dot, OUTCOME_DOT_LOST. Action is BROKEN. */
+/* The connection has ended (reset, FIN, timeout). Recipients without a result get
+ * OUTCOME_CONNECTION_LOST or, after the dot, OUTCOME_DOT_LOST, by the phase. The action is
+ * BROKEN. */
 void smtp_client_lost(struct smtp_client *client, enum outcome outcome);
 /* Only when READY. BROKEN follows the hop's reply, with `broken.outcome` OUTCOME_NONE. */
 void smtp_client_quit(struct smtp_client *client);
-/* The reply that decided about recipient `index`, cleaned, without its code; "" when none was kept
- * (it was cut off by a lost connection, or not one of the first SMTP_CLIENT_TEXTS). Good until the
+/* The reply that decided about recipient `index`, cleaned, without its code. "" when none was kept:
+ * a lost connection cut it off, or it was not among the first SMTP_CLIENT_TEXTS. Valid until the
  * next smtp_client_begin. */
 const char *smtp_client_rcpt_text(const struct smtp_client *client, unsigned index);
 enum abi_phase smtp_client_phase(const struct smtp_client *client);

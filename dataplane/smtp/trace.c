@@ -15,8 +15,8 @@ struct date {
     unsigned year, month, day, weekday, second_of_day;
 };
 
-/* Gregorian date of a day number, by eras of 400 years that begin in March, so that the leap day is
- * each era's last. */
+/* The Gregorian date of a day number. Eras of 400 years begin in March, so that the leap day is the
+ * last day of each. */
 static struct date date_of(uint64_t seconds)
 {
     uint64_t day_number = seconds / 86400;
@@ -35,7 +35,8 @@ static struct date date_of(uint64_t seconds)
     return date;
 }
 
-/* Written by hand: printf would be a third of what a small message costs in this layer. */
+/* Written by hand: printf would take a third of the time that this layer needs for a small
+ * message. */
 struct trace {
     uint8_t *data;
     size_t size;
@@ -54,7 +55,7 @@ static void put_str(struct trace *t, const char *text)
     put(t, text, strlen(text));
 }
 
-/* At least `digits` of them. */
+/* Writes at least `digits` digits. */
 static void put_number(struct trace *t, unsigned number, size_t digits)
 {
     char text[12];
@@ -121,7 +122,7 @@ size_t trace_format(const struct smtp_server *server, uint8_t *out, size_t out_s
     char id[ID_TEXT_SIZE];
     put_str(&t, id_format(server->txn->id, id));
     put_str(&t, ";\r\n\t");
-    /* Ten digits of seconds reach the year 2286; a clock beyond is not one. */
+    /* Ten digits of seconds reach the year 2286. A later clock is wrong. */
     uint64_t seconds = server->wall_ms / 1000;
     put_date(&t, seconds < UINT64_C(9999999999) ? seconds : UINT64_C(9999999999));
     put_str(&t, "\r\n");
