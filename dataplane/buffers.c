@@ -11,7 +11,8 @@ static const uint32_t class_bytes[BUFFER_CLASS_COUNT] = {
     [BUFFER_LARGE] = LIMIT_CHUNK_LARGE_BYTES,
 };
 
-/* Most mail is small, most bytes are in large mail: a third of the memory for the small class. */
+/* Most messages are small, but most bytes are in large messages: a third of the memory is for the
+ * small class. */
 static uint32_t class_count(enum buffer_class class, uint32_t mib)
 {
     uint64_t bytes = (uint64_t)mib << 20;
@@ -54,7 +55,7 @@ void buffers_fini(struct buffers *b)
 
 static struct buffer **hash_slot(struct buffers *b, uint64_t pos)
 {
-    /* Positions are our own numbers: a multiplicative hash is enough. */
+    /* Positions are numbers of our own, so a multiplicative hash is enough. */
     return &b->hash[pos * UINT64_C(0x9e3779b97f4a7c15) >> 50];
 }
 _Static_assert(BUFFERS_HASH_SLOTS == 1 << 14, "hash_slot keeps 14 bits");
@@ -77,7 +78,7 @@ struct buffer *buffer_take(struct buffers *b, enum buffer_class class, uint32_t 
         return NULL;
     }
     struct list *from = list_is_empty(&b->free[class]) ? &b->cached[class] : &b->free[class];
-    assert(!list_is_empty(from)); /* whatever is not owned or pinned is in one of the two */
+    assert(!list_is_empty(from)); /* whatever is not owned or pinned is in one of the two lists */
     struct buffer *buffer = list_entry(from->next, struct buffer, link);
     list_remove(&buffer->link);
     if (buffer->pos != 0) {
@@ -104,7 +105,7 @@ void buffer_keep(struct buffers *b, struct buffer *buffer, uint64_t pos)
 {
     assert(buffer->pos == 0 && pos != 0);
     struct buffer *twin = buffer_find(b, pos);
-    if (twin != NULL) { /* read twice at once */
+    if (twin != NULL) { /* two reads of the same record */
         buffer_unpin(b, twin);
         buffer_give(b, buffer);
         return;

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/buffers.h: the record buffers of a worker: first they gather a message, then they are
- * written from, then, durable, they serve as a cache that deliveries send from until somebody
- * needs the memory.
+/* dataplane/buffers.h: the record buffers of a worker. First a buffer gathers a message, then the
+ * writer writes from it. When its record is durable, the buffer is a cache, from which deliveries
+ * send until somebody needs the memory.
  *
  *   FREE ──take──▶ owned ──keep(pos)──▶ CACHED ──find──▶ CACHED + pins
  *     ▲              │ give                │ evicted when a take finds none free and pins are 0
  *     └──────────────┴─────────────────────┘
  *
- * Promise: a durable buffer pins nothing: one unfinished delivery costs its own few buffers only.
- * Trap:    what a found buffer holds is a record as on disk: parse it before trusting it.
+ * Promise: the cache keeps no memory from new mail: an unfinished delivery pins only its own few
+ *          buffers.
+ * Trap:    a found buffer holds a record as it is on disk: parse it before you trust it.
  */
 #ifndef HOLDFAST_DATAPLANE_BUFFERS_H
 #define HOLDFAST_DATAPLANE_BUFFERS_H
@@ -25,7 +26,7 @@ enum buffer_class {
 };
 
 struct buffer {
-    struct list link;    /* in its class's free list or cache order; self when owned */
+    struct list link;    /* in its class's free list or cache order; linked to itself when owned */
     struct buffer *next; /* hash chain */
     uint8_t *data;
     uint32_t size;
@@ -41,23 +42,23 @@ struct buffers {
     struct pool descriptors[BUFFER_CLASS_COUNT];
     struct list free[BUFFER_CLASS_COUNT];
     struct list cached[BUFFER_CLASS_COUNT];   /* oldest first */
-    uint32_t owned_count[BUFFER_CLASS_COUNT]; /* owned or pinned: not to be had */
+    uint32_t owned_count[BUFFER_CLASS_COUNT]; /* owned or pinned: cannot be taken */
     struct buffer *hash[BUFFERS_HASH_SLOTS];
 };
 
 must_check int buffers_init(struct buffers *buffers, uint32_t mib,
                             void *(*memory)(size_t size, size_t align));
 void buffers_fini(struct buffers *buffers);
-/* A buffer of the class; NULL when taking it would leave fewer than `reserve` to be had. */
+/* Takes a buffer of the class; NULL when fewer than `reserve` could be taken after that. */
 must_check struct buffer *buffer_take(struct buffers *buffers, enum buffer_class class,
                                       uint32_t reserve);
-/* How many could be taken with no reserve. */
+/* How many buffers can be taken when `reserve` is 0. */
 uint32_t buffers_available(const struct buffers *buffers, enum buffer_class class);
-/* An owned buffer back, its content forgotten. */
+/* Gives an owned buffer back; its content is forgotten. */
 void buffer_give(struct buffers *buffers, struct buffer *buffer);
-/* An owned buffer whose record lies at `pos`, durable: from now on it is cache. */
+/* An owned buffer whose record is durable at `pos` becomes part of the cache. */
 void buffer_keep(struct buffers *buffers, struct buffer *buffer, uint64_t pos);
-/* The cached record at `pos`, pinned; NULL when it is not in memory. */
+/* Finds the cached record at `pos` and pins it; NULL when it is not in memory. */
 must_check struct buffer *buffer_find(struct buffers *buffers, uint64_t pos);
 void buffer_unpin(struct buffers *buffers, struct buffer *buffer);
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/client.c: a connection to a next hop: opened for a delivery, kept a while for the next.
+/* dataplane/client.c: a connection to a next hop. It is opened for a delivery, and kept for some
+ * time for the next one.
  *
  *   connecting ──OPENED──▶ SMTP greeting ──READY──▶ delivery ──DONE──▶ idle ──▶ next or QUIT
  *
  * Promise: every delivery that was assigned ends in delivery_finish or delivery_fail, once.
- * Trap:    a pooled connection that the hop closed meanwhile is not the hop's failure: the delivery
- *          is tried again on a new one before anything is reported.
+ * Trap:    when the hop has closed a pooled connection meanwhile, that is not a failure of the hop:
+ *          the delivery is tried again on a new connection before anything is reported.
  */
 #include "dataplane/conn.h"
 
@@ -66,7 +67,7 @@ static void go_idle(struct worker *w, struct client_conn *c)
     list_append(&w->idle[c->hop_id % HOP_SLOTS], &c->idle_link);
 }
 
-/* A pooled connection that still fits what the policy says of the hop. */
+/* Finds a pooled connection to an address and port that the policy has for the hop now. */
 static struct client_conn *find_idle(struct worker *w, const struct policy_hop *hop)
 {
     struct list *head = &w->idle[hop->id % HOP_SLOTS];
@@ -95,7 +96,7 @@ static void attach(struct worker *w, struct client_conn *c, struct delivery *d)
     set_deadline(w, c);
 }
 
-/* The next address of the hop that we have a way to, from the attempt's own on. */
+/* Finds the next address of the hop to which there is a route, beginning with the attempt's own. */
 static bool find_address(struct worker *w, struct delivery *d, struct ip_addr *local_out,
                          struct ip_addr *remote_out)
 {
@@ -160,18 +161,18 @@ static struct delivery *detach(struct client_conn *c)
     return d;
 }
 
-/* The delivery's results are in. */
+/* The results of the delivery are known: reports them. */
 static void finish(struct worker *w, struct client_conn *c)
 {
     struct delivery *d = detach(c);
     if (d->step == DELIVERY_SENDING) {
         delivery_finish(w, d, &c->smtp);
-    } else { /* the greeting failed: nothing was said of this delivery */
+    } else { /* the greeting failed: the hop said nothing about this delivery */
         delivery_fail_all(w, d, &c->smtp.broken, c->smtp.text);
     }
 }
 
-/* Nothing of this delivery was said to the hop yet that it answered: a stale pooled connection. */
+/* True for a stale pooled connection: the hop has answered nothing of this delivery yet. */
 static bool may_try_again(const struct client_conn *c)
 {
     enum abi_phase phase = c->smtp.state == SMTP_CLIENT_STATE_BROKEN
@@ -181,7 +182,7 @@ static bool may_try_again(const struct client_conn *c)
            (phase == ABI_PHASE_NONE || phase == ABI_PHASE_MAIL);
 }
 
-/* The connection is over: what becomes of its delivery. */
+/* The connection is over: decides what happens to its delivery. */
 static void end_delivery(struct worker *w, struct client_conn *c, enum outcome why)
 {
     if (c->delivery == NULL) {
@@ -247,14 +248,14 @@ static void push_body(struct worker *w, struct client_conn *c)
             return;
         }
         if (body.len == 0 && !given_all) {
-            return; /* the read will pump us */
+            return; /* the end of the read calls the pump again */
         }
         size_t used = 0;
         size_t len = smtp_client_body(&c->smtp, body, wire,
                                       space < sizeof wire ? space : sizeof wire, &used);
         assert(used <= body.len);
         size_t written = tcp_write(c->conn.tcp, wire, len);
-        assert(written == len); /* tcp_write_space said so */
+        assert(written == len); /* tcp_write_space promised it */
         delivery_consume(c->delivery, used);
         set_deadline(w, c);
         if (len == 0 && used == 0) {
@@ -283,7 +284,7 @@ static void ready(struct worker *w, struct client_conn *c)
     if (d == NULL) {
         go_idle(w, c);
     } else if (writer_spool_state(w->settings.writer) == ABI_SPOOL_FENCED) {
-        /* No outcome could be recorded: better not begin. */
+        /* No outcome could be recorded, so the delivery does not begin. */
         delivery_fail(w, detach(c), OUTCOME_CANCELLED, ABI_PHASE_NONE, "storage trouble here");
     } else if (d->step == DELIVERY_READY) {
         d->step = DELIVERY_SENDING;
@@ -337,7 +338,7 @@ void client_pump(struct worker *w, struct client_conn *c)
         (void)flush(c);
         struct bytes input = tcp_peek(c->conn.tcp);
         size_t used = 0;
-        /* A 250 while body bytes are still unacknowledged answers something else. */
+        /* A 250 while body bytes are still unacknowledged is the answer to something else. */
         smtp_client_set_unsent(&c->smtp, tcp_unsent(c->conn.tcp) > 0);
         uint32_t replies = c->smtp.reply_count;
         enum smtp_client_action action = smtp_client_feed(&c->smtp, input, &used);
@@ -346,7 +347,7 @@ void client_pump(struct worker *w, struct client_conn *c)
             tcp_consume(c->conn.tcp, used);
         }
         if (replies != c->smtp.reply_count && c->delivery != NULL) {
-            set_deadline(w, c); /* a whole one: bytes of one may drip for ever */
+            set_deadline(w, c); /* a whole reply: its bytes may drip for ever */
         }
         enum smtp_client_state before = c->smtp.state;
         bool moved = used > 0 || action == SMTP_CLIENT_DONE;
@@ -376,7 +377,8 @@ void client_event(struct worker *w, struct client_conn *c, uint32_t kinds)
         c->open = true;
         smtp_client_init(&c->smtp, w->config->hostname,
                          c->delivery->hop.protocol == CONFIG_PROTOCOL_LMTP);
-        /* A hop that crashed while we wait for its word says so when asked, not in ten minutes. */
+        /* A keep-alive notices a crashed hop while we wait for its reply, long before the ten
+         * minutes are over. */
         tcp_keep_alive(c->conn.tcp, c->delivery->hop.keepalive_ms);
         set_deadline(w, c);
     }

@@ -43,7 +43,7 @@ static void have_all(struct worker *w, struct delivery *d)
     client_assign(w, d);
 }
 
-/* Notes positions from the record at chain_index back; its own is known already. */
+/* Notes the positions from the record at chain_index back. Its own position is known already. */
 static bool walk_back(struct delivery *d, const struct spool_record *record)
 {
     if (record->index != d->chain_index || record->back_count > record->index ||
@@ -74,7 +74,7 @@ static bool begin_chain(struct worker *w, struct delivery *d, const struct spool
 
 enum step { STEP_ON, STEP_WAIT, STEP_READY, STEP_NO_LIST, STEP_DAMAGED };
 
-/* The FIRST record is here: its envelope, and for one that is LAST too, all there is. */
+/* The FIRST record is found: takes its envelope. If it is LAST too, there is no more to find. */
 static enum step step_first(struct delivery *d, struct buffer *b, const struct spool_record *record)
 {
     d->first = b;
@@ -90,7 +90,7 @@ static enum step step_first(struct delivery *d, struct buffer *b, const struct s
     return record->is_last ? STEP_READY : STEP_DAMAGED;
 }
 
-/* A record on the way back from LAST is here. */
+/* A record on the way back from LAST is found. */
 static enum step step_chain(struct worker *w, struct delivery *d, const struct spool_record *record)
 {
     if (d->position == NULL) {
@@ -121,7 +121,7 @@ static enum step step_record(struct worker *w, struct delivery *d, struct buffer
     return step;
 }
 
-/* Goes on finding what is needed before a connection is. */
+/* Goes on to find what is needed before a connection is. */
 static void advance(struct worker *w, struct delivery *d)
 {
     enum step step = STEP_ON;
@@ -158,7 +158,8 @@ static void advance(struct worker *w, struct delivery *d)
 
 /* --- what was read -------------------------------------------------------------------------- */
 
-/* Notes the delivery whose bytes are handled next. Should we crash, the fault handler names it. */
+/* Notes the delivery whose bytes are handled next. If the process faults, the fault handler names
+ * it. */
 static void blame(struct worker *w, uint64_t id)
 {
     atomic_store_explicit(&w->current_delivery, id, memory_order_relaxed);
@@ -211,7 +212,7 @@ void delivery_begin(struct worker *w, const struct abi_down *down)
     counter_add(w->counters, COUNTER_delivers, 1);
     if (flights_find(w, down->deliver.id) != NULL) {
         counter_add(w->counters, COUNTER_delivers_repeated, 1);
-        return; /* under way: its own outcome is the answer */
+        return; /* it is under way: its own outcome will be the answer */
     }
     if (rcptset_is_empty(&down->deliver.rcpts) || w->draining) {
         delivery_refuse(w, down, OUTCOME_CANCELLED);
@@ -219,7 +220,7 @@ void delivery_begin(struct worker *w, const struct abi_down *down)
     }
     struct policy_hop hop;
     if (w->policy == NULL || !policy_find_hop(w->policy, down->deliver.hop_id, &hop)) {
-        delivery_refuse(w, down, OUTCOME_NO_RESOURCE); /* control is ahead of our snapshot */
+        delivery_refuse(w, down, OUTCOME_NO_RESOURCE); /* control knows a newer policy than we */
         return;
     }
     struct delivery *d =

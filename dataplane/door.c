@@ -80,7 +80,7 @@ bool door_turn(struct door *door, uint64_t *epoch_out, int *fd_out)
             break;
         }
         if (offered) {
-            close(*fd_out); /* control has dropped it */
+            close(*fd_out); /* control has closed the connection */
         }
         *epoch_out = epoch;
         *fd_out = fd;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dataplane/fault.c: the fault handler. See fault.h.
  *
- * Trap: a signal handler: only async-signal-safe calls, on memory prepared before. */
+ * Trap: this is a signal handler: it makes only async-signal-safe calls, on memory prepared
+ *       before. */
 #include "dataplane/fault.h"
 
 #include "common/config.h"
@@ -14,8 +15,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* The kernel's frame takes up to 11 KiB with every register there is today (AVX-512, AMX); the
- * handler itself hardly anything. */
+/* The kernel's signal frame takes up to 11 KiB with all registers of today (AVX-512, AMX). The
+ * handler itself needs hardly anything. */
 enum { HANDLER_STACK_BYTES = 64 * 1024 };
 
 static char fault_path[CONFIG_PATH_SIZE + 16];
@@ -43,7 +44,7 @@ static void on_fault(int number)
             close(fd);
         }
     }
-    (void)raise(number); /* SA_RESETHAND: this time it ends us */
+    (void)raise(number); /* SA_RESETHAND: this time it ends the process */
 }
 
 void fault_init(const char *dir, const struct worker *worker)
@@ -61,7 +62,7 @@ void fault_init(const char *dir, const struct worker *worker)
 
 void fault_enter_thread(void)
 {
-    /* For the life of the thread, and so of the process: it is never given back. Whole pages, for
+    /* Never given back: it lives as long as its thread, and so as the process. Whole pages, because
      * the address sanitizer unmaps the stack of a thread that ends. */
     void *memory = mmap(NULL, HANDLER_STACK_BYTES, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
@@ -84,7 +85,7 @@ int fault_read(const char *dir, uint64_t *id_out)
     *id_out = 0;
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == ELOOP) {
-        (void)unlink(path); /* a link is none of ours */
+        (void)unlink(path); /* a link is not a file of ours */
         return 0;
     }
     if (fd < 0) {

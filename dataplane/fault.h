@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/fault.h: which delivery was being handled when we faulted, kept for the next start.
+/* dataplane/fault.h: which delivery was being handled when the process faulted, kept for the next
+ * start.
  *
- * Only our own faults (a failed assertion, a wild pointer) count against a delivery: then this
- * handler runs and knows the very one. Being killed or losing power says nothing about any mail. */
+ * Only faults of this process (a failed assertion, a wild pointer) count against a delivery: then
+ * this handler runs, and knows which delivery it was. A kill or a loss of power says nothing about
+ * any mail. */
 #ifndef HOLDFAST_DATAPLANE_FAULT_H
 #define HOLDFAST_DATAPLANE_FAULT_H
 
@@ -14,15 +16,15 @@ struct worker;
 
 /* Installs the handlers; `dir` is the spool directory. */
 void fault_init(const char *dir, const struct worker *worker);
-/* The calling thread gets a stack of its own for the handler, or an overflow of its stack would end
- * us without a word. Once for each thread. */
+/* Gives the calling thread a stack of its own for the handler: without one, an overflow of the
+ * thread's stack would end the process without a word. Call it once in each thread. */
 void fault_enter_thread(void);
-/* The same, and the calling thread is the worker: only its faults are blamed on the delivery it is
- * busy with. */
+/* Does the same for the worker's thread. Only that thread's faults count against the delivery that
+ * it is busy with. */
 void fault_enter_worker(void);
-/* The delivery named by the last run's fault, 0 for none. Returns 0 or -errno. */
+/* The delivery that the last run's fault names, 0 for none. Returns 0 or -errno. */
 must_check int fault_read(const char *dir, uint64_t *id_out);
-/* It is durable in the state log now. */
+/* Removes the record of the fault, when it is durable in the state log. */
 void fault_clear(const char *dir);
 
 #endif

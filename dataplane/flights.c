@@ -3,8 +3,8 @@
  * looping.
  *
  * Promise: a delivery is in the table from its beginning to delivery_free.
- * Trap:    the note of a looping message may be pushed out by another's. Such a message goes to its
- *          hop once more, and is found looping when it comes back.
+ * Trap:    a later looping message may overwrite the note of an earlier one. Then the earlier one
+ *          is sent to its hop once more, and is found looping when it comes back.
  */
 #include "dataplane/conn.h"
 
@@ -32,7 +32,7 @@ void flights_add(struct worker *w, struct delivery *d)
     w->in_flight_count++;
 }
 
-/* Removes by moving the rest of the cluster up (linear probing without tombstones). */
+/* Removes the entry and moves the rest of its cluster up (linear probing without tombstones). */
 void flights_remove(struct worker *w, const struct delivery *d)
 {
     struct delivery **slot = hash_slot(w, d->id);

@@ -37,7 +37,7 @@ static void load_policy(struct housekeeping *h, uint64_t now_ns)
     }
 }
 
-/* Once every worker uses the new snapshot, the old one goes. */
+/* Unloads the old snapshot when every worker uses the new one. */
 static void adopt_policy(struct housekeeping *h)
 {
     if (h->policy_coming.policy == NULL) {
@@ -79,7 +79,7 @@ int housekeeping_init(struct housekeeping *h, const struct place *place,
     load_policy(h, now_ns);
     atomic_store(&h->root->heartbeat_ns, now_ns);
     atomic_store_explicit(&h->root->magic, ABI_MAGIC_ROOT, memory_order_release);
-    return door_open_take(&h->door, place, fd, error); /* last: it says "here I am" */
+    return door_open_take(&h->door, place, fd, error); /* last: it lets control in */
 }
 
 void housekeeping_fini(struct housekeeping *h)
@@ -111,8 +111,8 @@ static bool region_is_sound(const struct housekeeping *h, const struct abi_attac
            region->worker_count == h->worker_count;
 }
 
-/* Writer first: its HELLO must come before anything a worker has to say. Goes on at each turn until
- * all have the new region. */
+/* The writer comes first: its HELLO must precede what a worker says. This is tried in each turn
+ * until all threads have the new region. */
 static void hand_over(struct housekeeping *h)
 {
     if (h->coming == NULL || writer_attached(h->writer) != h->coming) {
@@ -150,7 +150,7 @@ static void take_attach(struct housekeeping *h)
     }
     if (epoch == h->epoch) {
         region_unmap(mem, abi_attach_size(h->worker_count));
-        return; /* its rings were used already */
+        return; /* control used its rings before */
     }
     h->epoch = epoch;
     if (!region_is_sound(h, mem, epoch)) {

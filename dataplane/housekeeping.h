@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/housekeeping.h: what the main thread does a few times a second for the others: the
- * root region and its heartbeat, control's attaches, policy snapshots, the sums of the counters.
+/* dataplane/housekeeping.h: what the main thread does for the other threads, a few times a second:
+ * the root region and its heartbeat, control's attaches, policy snapshots, the sums of the
+ * counters.
  *
- * Promise: a control that dies, restarts or writes nonsense changes nothing for the workers but
- *          that they hear less.
+ * Promise: when control dies, restarts or writes nonsense, the workers go on; they only get fewer
+ *          commands.
  * Trap:    memory of a region or a snapshot is unmapped only after every thread uses its successor.
- *          A thread may take its time (the writer waits for the disk): handing over goes on over
- *          many turns, and the heartbeat with it.
+ *          A thread may be slow (the writer waits for the disk). So handing over takes many turns,
+ *          and the heartbeat goes on meanwhile.
  */
 #ifndef HOLDFAST_DATAPLANE_HOUSEKEEPING_H
 #define HOLDFAST_DATAPLANE_HOUSEKEEPING_H
@@ -33,13 +34,13 @@ struct housekeeping {
     struct abi_root *root;
     struct abi_attach *region; /* in use by all threads */
     struct abi_attach *coming; /* being handed over */
-    uint64_t epoch;            /* of the last attach that was taken or refused */
+    uint64_t epoch;            /* of the last attach that was accepted or refused */
     struct snapshot {
         const struct policy *policy;
         void *data;
         size_t bytes;
     } policy, policy_coming;
-    uint64_t policy_failed_ns; /* when the snapshot could not be read; 0: it could */
+    uint64_t policy_failed_ns; /* when the snapshot could not be read; 0: it was read */
 };
 
 /* Makes the root region, loads the last policy snapshot, if there is one, and opens the door. 0 or

@@ -3,8 +3,8 @@
  * as they fill, the last one as the commit record.
  *
  * Promise: the answer to the end of data is given only from the commit's result.
- * Trap:    an intake may lose its connection at any time. What was submitted comes back all the
- *          same, so it is freed only when nothing is under way.
+ * Trap:    an intake may lose its connection at any time. Its submissions still come back, so it is
+ *          freed only when none is under way.
  */
 #include "dataplane/conn.h"
 
@@ -20,7 +20,7 @@ struct intake *intake_begin(struct worker *w, struct server_conn *server)
     in->smtp.id = id_source_next(&w->ids, writer_start_last(w->settings.writer));
     if (in->smtp.id == 0) {
         pool_give(&w->intakes, in);
-        return NULL; /* as good as none: the writer cannot make the next start number durable */
+        return NULL; /* the writer cannot make the next start number durable, so there is no id */
     }
     in->smtp.text_used = 0;
     in->spool = (struct spool_txn){.id = in->smtp.id};
@@ -58,7 +58,7 @@ bool intake_buffer(struct worker *w, struct intake *in, size_t wanted, uint8_t *
     if (b == NULL) {
         return false;
     }
-    assert(wanted + prefix <= b->size); /* LIMIT_ENVELOPE_BYTES fits a large one */
+    assert(wanted + prefix <= b->size); /* an envelope fits a large buffer */
     in->buffer = b;
     *data_out = b->data + prefix;
     *cap_out = b->size - prefix;
@@ -69,7 +69,7 @@ static struct submission *record_submission(struct worker *w, struct intake *in,
                                             const struct smtp_gather *gather)
 {
     struct submission *s = submission_take(w, SUBMISSIONS_RESERVE / 2);
-    assert(s != NULL); /* server_pump feeds SMTP only while there are more than the reserve */
+    assert(s != NULL); /* server_pump feeds SMTP only while more than the reserve are free */
     assert(in->buffer != NULL && gather->len >= gather->envelope_bytes);
     s->spool.txn = &in->spool;
     s->spool.cookie = in->buffer;
@@ -111,7 +111,8 @@ void intake_commit(struct worker *w, struct intake *in, const struct smtp_gather
     submission_send(w, s, SPOOL_SUBMIT_COMMIT, in, PURPOSE_INTAKE_COMMIT);
 }
 
-/* Tells the spool that the records written so far are of no use. false: no submission now. */
+/* Tells the spool that the records written so far are not needed. false: there is no submission
+ * now. */
 static bool send_abort(struct worker *w, struct intake *in)
 {
     struct submission *s = submission_take(w, 0);
@@ -150,14 +151,14 @@ void intake_abort_waiting(struct worker *w)
     }
 }
 
-/* A looping message is taken (we answered 250) and set aside at once, for a person. */
+/* A looping message was accepted with 250. Freezes it at once, for a person to look at. */
 static void freeze_loop(struct worker *w, const struct submission *committed)
 {
     loops_note(w, committed->spool.txn->id);
     for (uint32_t i = 0; i < committed->delivery_count; i++) {
         struct submission *s = submission_take(w, 0);
         if (s == NULL) {
-            return; /* its delivery freezes it then */
+            return; /* its delivery will freeze it */
         }
         s->spool.state.id = committed->spool.txn->id | i;
         s->spool.state.rcpts = rcptset_first(committed->delivery[i].rcpt_count);

@@ -5,9 +5,11 @@
  *   writer        the spool's I/O
  *   main          housekeeping and signals
  *
- * Promise: whatever keeps it from serving is one clear line on standard error and exit status 1.
- * Trap:    the order of start: locks before the EAL, privileges dropped after the ports are up and
- *          before the spool is made, the root region last, for it says "here I am".
+ * Promise: whatever keeps it from serving is reported as one clear line on standard error, and exit
+ *          status 1.
+ * Trap:    the order of the start matters: locks before the EAL; privileges are dropped after the
+ *          ports are up and before the spool is made; the root region comes last, because it lets
+ *          control in.
  */
 #include "common/assert.h"
 #include "common/config.h"
@@ -37,7 +39,7 @@ enum {
     DRAIN_MS_MAX = 10000,
     IDLE_TURNS_BEFORE_NAP = 64,
     ABANDON_MS_MAX = 2000,
-    WRITER_STOP_MS_MAX = 5000, /* a disk that does not answer must not keep us from ending */
+    WRITER_STOP_MS_MAX = 5000, /* a disk that does not answer must not delay the end further */
     WRITER_SPINS = 20,
     WRITER_NAP_US_MIN = 20,
     WRITER_NAP_US_MAX = 500,
@@ -59,7 +61,7 @@ struct dataplane {
     _Atomic bool stop_worker;
     _Atomic bool worker_ended;
     _Atomic bool stop_writer;
-    _Atomic int64_t wall_offset_ms; /* wall clock less the worker's clock */
+    _Atomic int64_t wall_offset_ms; /* wall clock minus the worker's clock */
 };
 
 static uint64_t clock_ns(clockid_t clock)
@@ -136,7 +138,7 @@ static void set_wall_offset(struct dataplane *dp)
                           memory_order_relaxed);
 }
 
-/* Until a signal asks us to end. */
+/* Does the housekeeping until a signal ends the process. */
 static void keep_house(struct dataplane *dp, const sigset_t *signals)
 {
     struct timespec interval = {.tv_nsec = HOUSEKEEPING_INTERVAL_MS * 1000000L};
@@ -175,7 +177,8 @@ static int fail(const char *what, int r)
     return r;
 }
 
-/* A delivery during which the last run faulted is named in the state log before anything else. */
+/* A delivery during which the last run faulted is recorded in the state log before anything
+ * else. */
 static int record_fault(struct dataplane *dp)
 {
     uint64_t id;
@@ -223,15 +226,16 @@ static int open_spool(struct dataplane *dp)
     if (r < 0) {
         return fail(c->spool.dir, r);
     }
-    dp->io->trouble = &trouble; /* until the writer's thread is there */
+    dp->io->trouble = &trouble; /* until the writer's thread runs */
     struct spool_settings settings = {.segment_bytes = c->spool.segment_bytes,
                                       .segments_max = c->spool.segments_max,
                                       .state_segment_bytes = c->spool.state_segment_bytes};
     r = spool_writer_open(dp->io, &settings, &dp->spool);
     r = r < 0 ? r : record_fault(dp);
     if (r == -ENOSPC && dp->spool != NULL) {
-        /* Only control can free the state log, and only through us: we start without. The record
-         * that waits in the writer goes with it; the fault file stays for the next start. */
+        /* Only control can free the state log, and only through this process: so it starts without
+         * the record. The record that waits in the writer is dropped; the fault file stays for the
+         * next start. */
         fprintf(stderr, "holdfast-dataplane: the state log is full: a fault is not recorded yet\n");
         spool_writer_close(dp->spool);
         dp->spool = NULL;
@@ -341,7 +345,7 @@ static int serve(struct dataplane *dp)
     drain(dp);
     atomic_store(&dp->stop_worker, true);
     nic_join();
-    /* DPDK's join orders what the worker did before what follows. This says it once more in our own
+    /* DPDK's join orders what the worker did before what follows. This load says so in our own
      * code, since ThreadSanitizer does not see into DPDK. */
     bool ended = atomic_load_explicit(&dp->worker_ended, memory_order_acquire);
     assert(ended);

@@ -2,8 +2,8 @@
 /* dataplane/peers.h: how many connections each client has: limits.connections_per_client.
  *
  * Promise: a client is never let past its limit, however many connections there are in all.
- * Trap:    clients whose addresses hash alike share a count. The key of the hash is secret, so
- *          nobody can choose whose count is his; a limit below some dozens is too strict.
+ * Trap:    clients whose addresses have the same hash share a count. The key of the hash is secret,
+ *          so nobody can choose with whom to share. A limit below some dozens is too strict.
  */
 #ifndef HOLDFAST_DATAPLANE_PEERS_H
 #define HOLDFAST_DATAPLANE_PEERS_H
@@ -16,7 +16,7 @@
 
 enum { PEERS_SLOTS = 65536 };
 
-/* All connections may be of one slot. */
+/* The count of one slot may reach the number of all connections. */
 struct peers {
     uint32_t count[PEERS_SLOTS];
 };

@@ -16,7 +16,7 @@ int pool_init(struct pool *pool, size_t object_bytes, uint32_t count, size_t ali
     if (memory != NULL) {
         pool->memory = memory(bytes * count, align);
     } else {
-        /* Anonymous pages: zeroed, page-aligned, and not there until touched. */
+        /* Anonymous pages are zeroed, page-aligned, and take no memory until they are touched. */
         void *pages =
             mmap(NULL, bytes * count, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         pool->memory = pages == MAP_FAILED ? NULL : pages;

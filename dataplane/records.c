@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/records.c: the records of a delivery's message: found in memory, or read through the
- * writer; and its body, piece by piece.
+/* dataplane/records.c: finds the records of a delivery's message in memory, or reads them through
+ * the writer; and gives the body, piece by piece.
  *
  * Promise: a record is pinned and verified (id, generation, checksum) before a byte of it is
  *          looked at.
- * Trap:    a delivery that ends while a read is under way stays (dead) until the read returns.
+ * Trap:    a delivery that ends while a read is under way stays, marked `dead`, until the read
+ *          returns.
  */
 #include "dataplane/conn.h"
 
 #include "common/counters.h"
 
-/* Large buffers in deliveries' hands are counted: see read_record. */
+/* Counts the large buffers that deliveries hold: see read_record. */
 static void hold(struct worker *w, const struct buffer *b)
 {
     w->large_held += b->class == BUFFER_LARGE;
@@ -59,8 +60,8 @@ void delivery_free(struct worker *w, struct delivery *d)
 static bool read_record(struct worker *w, struct delivery *d, uint64_t pos)
 {
     assert(!d->read_under_way);
-    /* A FIRST record fits a small buffer but for huge envelopes. Intake too needs large ones, but
-     * those it leaves are for us: full of slow senders, it must not stop what goes out. */
+    /* A FIRST record fits a small buffer, except for huge envelopes. Intake needs large buffers,
+     * too, but some are reserved for deliveries: slow senders must not stop outgoing mail. */
     bool small = d->step == DELIVERY_FIRST && !d->first_is_large;
     uint32_t reserve = w->large_held < READ_RESERVE ? 0 : w->buffers.memory[BUFFER_LARGE].count / 4;
     struct buffer *b =
@@ -153,7 +154,7 @@ struct bytes delivery_peek(struct worker *w, struct delivery *d)
                 continue;
             }
             if (found == RECORD_DAMAGED || found == RECORD_FOUND) {
-                d->damaged = true; /* whoever asked for the bytes looks at it */
+                d->damaged = true; /* whoever asked for the bytes will look at this */
             }
             return bytes_of(NULL, 0);
         }

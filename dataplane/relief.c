@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/relief.c: when memory or the spool is short, the connection that makes least of what it
- * holds gives it back with a 421.
+/* dataplane/relief.c: when memory or the spool is short, the connection that makes the least use of
+ * what it holds gives it back, with a 421.
  *
- * Promise: who sends at an honest pace is never the one; nor who waits for a commit.
- * Trap:    one connection at each turn: what it gives back shows only after its results are in.
+ * Promise: a client that sends at an honest pace, or waits for a commit, is never chosen.
+ * Trap:    only one connection in each turn: what it gives back can be used only after its results
+ *          have come.
  */
 #include "dataplane/conn.h"
 
 enum {
-    /* While others wait for its buffer, a sender that was silent this long, or that is this old and
-     * slower on the whole. */
+    /* While others wait for its buffer, a sender gives it up when it was silent this long, or when
+     * it began this long ago and is slower than this on average. */
     RELIEF_SILENCE_MS = 2000,
     RELIEF_BYTES_PER_S = 16 * 1024,
 };
 static const uint64_t ns_per_ms = 1000000;
 
-/* How much a connection makes of what it holds: bytes per second, 0 for a silent one; UINT64_MAX
- * when it holds nothing of use to others, or is too young or too fast to be blamed. */
+/* The use that a connection makes of what it holds: bytes per second, 0 for a silent one.
+ * UINT64_MAX when it holds nothing that others need, or is too young or too fast to be chosen. */
 static uint64_t use_of(const struct worker *w, const struct server_conn *c, bool of_buffers)
 {
     bool holds =
@@ -32,8 +33,8 @@ static uint64_t use_of(const struct worker *w, const struct server_conn *c, bool
     return rate < RELIEF_BYTES_PER_S ? rate : UINT64_MAX;
 }
 
-/* Memory is short and connections wait for it: of those that hold a large buffer (or one of the
- * transactions, when these are short), the one that makes least of it gives it back with a 421. */
+/* Memory is short and connections wait for it. Of the connections that hold a large buffer (or a
+ * transaction, when these are short), the slowest gives it back with a 421. */
 static void relieve_memory(struct worker *w)
 {
     struct server_conn *slowest = NULL;
@@ -56,8 +57,8 @@ static void relieve_memory(struct worker *w)
     }
 }
 
-/* The spool is full: of the messages under way that keep a segment, the oldest gives it back. They
- * would be answered 452 in any case. */
+/* The spool is full. Of the messages under way that keep a segment from being freed, the oldest is
+ * given up. All of them would be answered 452 in any case. */
 static void relieve_spool(struct worker *w)
 {
     struct server_conn *oldest = NULL;

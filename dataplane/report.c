@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/report.c: what became of a delivery, for the state log and for control.
+/* dataplane/report.c: reports the outcome of a delivery to the state log and to control.
  *
  * Promise: every recipient of an attempt is reported once; the last report says that it was the
  *          last. What must survive a restart is durable before control hears of it.
- * Trap:    a report needs a submission, and there may be none now: the delivery stays, REPORTING.
+ * Trap:    a report needs a submission, and there may be none now. The delivery then stays in
+ *          REPORTING.
  */
 #include "dataplane/conn.h"
 
@@ -29,7 +30,7 @@ static void count_outcome(struct worker *w, enum outcome outcome, unsigned rcpts
     }
 }
 
-/* What must survive a restart goes to the state log; a hop's trouble is only told. */
+/* What must survive a restart goes to the state log. A hop's trouble is only told to control. */
 static bool is_logged(enum outcome outcome)
 {
     return outcome_disposition(outcome) != OUTCOME_DISPOSITION_WAIT ||
@@ -79,7 +80,7 @@ static bool same_result(const struct smtp_rcpt_result *a, const struct smtp_rcpt
     return a->outcome == b->outcome && a->code == b->code && a->phase == b->phase;
 }
 
-/* The first unreported recipient and all with the same result, taken out of unreported. */
+/* Takes the first recipient out of `unreported`, and all others with the same result. */
 static unsigned next_group(struct delivery *d, struct rcptset *rcpts_out)
 {
     unsigned first = 0;
@@ -96,8 +97,8 @@ static unsigned next_group(struct delivery *d, struct rcptset *rcpts_out)
     return first;
 }
 
-/* One report for each distinct result; the last one says that the attempt is over. false: no
- * submission was free, the rest goes out later. */
+/* Sends one report for each distinct result; the last one says that the attempt is over. false: no
+ * submission was free, and the rest is sent later. */
 static bool send_reports(struct worker *w, struct delivery *d, const struct smtp_client *client)
 {
     while (!rcptset_is_empty(&d->unreported)) {
@@ -113,8 +114,8 @@ static bool send_reports(struct worker *w, struct delivery *d, const struct smtp
     return true;
 }
 
-/* `client` has the reply to each recipient; it may be gone when a later report goes out, which then
- * carries `text`. */
+/* `client` has the hop's reply for each recipient. It may be gone when a later report is sent; that
+ * report then carries `text`. */
 static void begin_reports(struct worker *w, struct delivery *d, const struct smtp_client *client,
                           const char *text)
 {
@@ -151,7 +152,7 @@ void delivery_finish(struct worker *w, struct delivery *d, const struct smtp_cli
 void delivery_fail_all(struct worker *w, struct delivery *d, const struct smtp_rcpt_result *result,
                        const char *text)
 {
-    /* It may not have its envelope yet: name the recipients by their place in the delivery. */
+    /* The envelope may not be known yet: name the recipients by their place in the delivery. */
     d->smtp.rcpt_count = 0;
     for (unsigned i = 0; i < LIMIT_RCPTS; i++) {
         if (rcptset_has(&d->rcpts, i)) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/server.c: a connection from outside: TCP's bytes through the SMTP server, its replies
- * back, its messages into intakes.
+/* dataplane/server.c: a connection from outside. TCP's bytes go to the SMTP server, its replies go
+ * back, its messages go into intakes.
  *
- * Promise: input is consumed only while everything it may ask for (a submission, room for replies,
- *          a bounded number of records at the disk) is there; else it stays in TCP and the window
- *          closes.
- * Trap:    a connection is freed only by its CLOSED event; till then tcp may be pumped at any time.
+ * Promise: input is consumed only while everything that it may ask for is there: a submission, room
+ *          for replies, fewer than the bounded number of records at the disk. Otherwise it stays in
+ *          TCP, and the window closes.
+ * Trap:    a connection is freed only by its CLOSED event. Until then its pump may be called at any
+ *          time.
  */
 #include "dataplane/conn.h"
 
@@ -50,7 +51,7 @@ bool server_is_overdue(const struct worker *w, const struct server_conn *c)
            w->now_ns - c->begun_ns > ms * ns_per_ms;
 }
 
-/* No room for a session: say so in one segment and close (RFC 5321 section 3.8). */
+/* There is no room for a session: says so in one segment and closes (RFC 5321 section 3.8). */
 static void refuse(struct worker *w, struct tcp_conn *tcp, const char *reason)
 {
     char line[LIMIT_DOMAIN_BYTES + 64];
@@ -105,7 +106,7 @@ static void server_free(struct worker *w, struct server_conn *c)
     assert(c->conn.tcp == NULL);
     if (c->intake != NULL) {
         if (c->awaiting_commit) {
-            c->intake->server = NULL; /* it goes on without us */
+            c->intake->server = NULL; /* the intake goes on without its connection */
         } else {
             intake_abort(w, c->intake);
         }
@@ -120,7 +121,7 @@ static void server_free(struct worker *w, struct server_conn *c)
     pool_give(&w->servers, c);
 }
 
-/* Sends what replies there are. true when all of them went into TCP. */
+/* Sends the replies that there are. true when TCP has taken all of them. */
 static bool flush(struct server_conn *c)
 {
     struct bytes out = smtp_server_output(&c->smtp);
@@ -143,14 +144,14 @@ static void stall(struct worker *w, struct server_conn *c)
     }
 }
 
-/* True when SMTP may be fed: whatever it asks for next can be given. */
+/* True when SMTP may be fed: everything that it may ask for can be given. */
 static bool may_feed(struct worker *w, struct server_conn *c)
 {
     if (c->awaiting_commit) {
         return false;
     }
     if (c->intake != NULL && c->intake->under_way >= LIMIT_INTAKE_RECORDS) {
-        return false; /* a result will pump us */
+        return false; /* the next result calls the pump again */
     }
     if (w->submissions.free_count <= SUBMISSIONS_RESERVE) {
         stall(w, c);
@@ -256,7 +257,7 @@ void server_pump(struct worker *w, struct server_conn *c)
     }
     count_mistakes(w, c);
     if (c->closing && !c->awaiting_commit && c->intake != NULL) {
-        /* SMTP is not fed any more: its buffer and transaction are of use to others. */
+        /* SMTP gets no more input, so others may use its buffer and transaction. */
         intake_abort(w, c->intake);
         c->intake = NULL;
         c->wants_buffer = false;
@@ -282,7 +283,7 @@ static void committed(struct worker *w, struct server_conn *c, enum smtp_commit 
 void server_result(struct worker *w, struct submission *s)
 {
     struct intake *in = s->owner;
-    struct server_conn *c = in->server; /* a commit parts the two */
+    struct server_conn *c = in->server; /* kept: a commit separates the two */
     enum smtp_commit result = intake_commit_result(s->spool.result);
     assert(c == NULL || c->intake == in);
     intake_result(w, s);
@@ -291,12 +292,12 @@ void server_result(struct worker *w, struct submission *s)
             committed(w, c, result);
         }
     } else if (c != NULL) {
-        /* One that already waits for its commit hears of it through that. */
+        /* A connection that already waits for its commit gets the answer from the commit. */
         if (result != SMTP_COMMIT_OK && !c->awaiting_commit) {
             smtp_server_fail_body(&c->smtp, result);
         }
         server_pump(w, c);
-        return; /* which may have freed the intake */
+        return; /* the commit may have freed the intake */
     }
     intake_free_if_over(w, in);
 }
@@ -315,7 +316,7 @@ void server_event(struct worker *w, struct server_conn *c, uint32_t kinds)
 void server_deadline(struct worker *w, struct server_conn *c)
 {
     if (c->awaiting_commit) {
-        touch(w, c); /* our disk's slowness is not the peer's */
+        touch(w, c); /* the disk was slow, not the peer */
         return;
     }
     if (c->closing) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/setup.c: placement, doorbell. See setup.h. */
+/* dataplane/setup.c: CPU placement, service manager, doorbell. See setup.h. */
 #include "dataplane/setup.h"
 
 #include <pthread.h>
@@ -40,6 +40,7 @@ struct doorbell *doorbell_create(const struct place *place)
 void doorbell_ring(void *doorbell)
 {
     struct doorbell *d = doorbell;
-    /* Nobody there, or its buffer is full: then it is not asleep, or looks by itself soon. */
+    /* When nobody is bound there, or the buffer is full, control is not asleep or will soon look by
+     * itself. */
     (void)sendto(d->fd, "", 1, 0, (const struct sockaddr *)&d->addr, sizeof d->addr);
 }

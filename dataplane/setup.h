@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-/* The calling thread runs on this CPU; a CPU that is not there is ignored. */
+/* Lets the calling thread run on this CPU. A CPU that does not exist is ignored. */
 void setup_pin_thread(uint32_t cpu);
 /* Tells the service manager, when there is one, that we serve. */
 void setup_notify_ready(void);

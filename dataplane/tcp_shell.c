@@ -12,8 +12,8 @@ bool tcp_emit(void *shell, const struct tcp_segment_out *segment)
     uint8_t *room =
         net_begin_tcp(s->net, &segment->tuple->local_addr, &segment->tuple->remote_addr, len);
     if (room == NULL) {
-        /* Without a route it is sent and lost: waiting for a buffer helps nobody, and what waits
-         * keeps the others' segments from going out. */
+        /* Without a route the segment counts as sent, and is lost. To wait for a buffer would not
+         * help, and would keep the segments of other connections waiting. */
         return !net_has_route(s->net, &segment->tuple->local_addr, &segment->tuple->remote_addr);
     }
     size_t written = tcp_segment_write(segment, room);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/worker.c: the loop of one worker, readable as a timetable:
+/* dataplane/worker.c: the loop of one worker. The order of a turn:
  *
  *   policy, attach ─▶ results of the spool ─▶ commands of control ─▶ frames in ─▶ TCP events
  *                 ─▶ timers ─▶ stalled connections ─▶ segments and frames out
@@ -71,7 +71,8 @@ static int create_tcp(struct worker *w)
         mtu = port_mtu < mtu ? port_mtu : mtu;
     }
     struct tcp_settings settings = {
-        /* So that intake cannot starve deliveries; and as many again as may be half-open. */
+        /* Room for both kinds of connections, so that intake cannot starve deliveries; and a third
+         * more, which may be half-open. */
         .conn_count_max = (connections + CLIENTS_MAX) / 3 * 4,
         .time_wait_count_max = TIME_WAITS,
         .block_count = w->settings.buffer_mib * (1024 * 1024 / BLOCK_BYTES) / 2,
@@ -208,7 +209,7 @@ static void take_policy(struct worker *w)
     }
 }
 
-/* A new control first hears what is in flight, then its commands are taken. */
+/* A new control first hears what is in flight. Only then are its commands taken. */
 static void take_region(struct worker *w)
 {
     struct abi_attach *wanted = atomic_load_explicit(&w->region_wanted, memory_order_acquire);
@@ -268,7 +269,7 @@ static uint32_t results(struct worker *w)
 static void state_command(struct worker *w, const struct abi_down *down)
 {
     struct submission *s = submission_take(w, 0);
-    assert(s != NULL); /* commands() looked */
+    assert(s != NULL); /* commands() has checked */
     if (down->kind == ABI_STATE_RELEASE) {
         loops_pardon(w, down->state.id);
     }
@@ -293,7 +294,7 @@ static void recycle_command(struct worker *w, const struct abi_down *down,
 static void command(struct worker *w, const struct abi_down *down)
 {
     struct abi_up up = {.type = ABI_UP_FENCE};
-    switch (down->type) { /* a byte from another process: anything may be in it */
+    switch (down->type) { /* from another process: it may have any value */
     case ABI_DOWN_DELIVER:
         delivery_begin(w, down);
         break;
@@ -341,7 +342,7 @@ static void events(struct worker *w)
         struct conn *conn = event.user;
         if (conn == NULL) {
             if ((event.kinds & TCP_EVENT_OPENED) == 0 || (event.kinds & TCP_EVENT_CLOSED) != 0) {
-                continue; /* refused at the banner, or gone before it was taken */
+                continue; /* refused at the banner, or gone before it was accepted */
             }
             server_open(w, event.conn, event.kinds);
         } else if (conn->kind == CONN_SERVER) {
@@ -374,8 +375,9 @@ static void input(struct worker *w, const struct nic_frame *frame)
     }
 }
 
-/* Connections from outside stay below their limit: the rest of the table is for deliveries. Those
- * half-open do not count, or a flood of SYNs would shut others out: they drive out each other. */
+/* Connections from outside stay below their limit; the rest of the table is for deliveries.
+ * Half-open ones do not count, because a flood of SYNs would shut all others out. They evict each
+ * other. */
 static void set_accepting(struct worker *w)
 {
     struct tcp_stats stats;
@@ -401,7 +403,7 @@ static uint32_t frames_in(struct worker *w)
     return total;
 }
 
-/* A neighbour that does not answer fails the connects that wait for it. */
+/* The neighbour does not answer: the connects that wait for it fail. */
 static void unreachable(struct worker *w)
 {
     struct ip_addr dst;
@@ -475,9 +477,9 @@ static void scan(struct worker *w)
     bool abandon = atomic_load_explicit(&w->abandon_wanted, memory_order_relaxed);
     for (struct list *l = w->conns.next, *next; l != &w->conns; l = next) {
         struct conn *conn = list_entry(l, struct conn, link);
-        next = l->next; /* deadlines close connections, CLOSED events come later: l stays linked */
+        next = l->next; /* a deadline closes; CLOSED comes later: l stays linked */
         if (conn->kind == CONN_CLIENT && conn->tcp != NULL) {
-            client_pump(w, (struct client_conn *)conn); /* one that found no buffer tries again */
+            client_pump(w, (struct client_conn *)conn); /* it may have found no buffer */
             if (abandon) {
                 client_abort(w, (struct client_conn *)conn, OUTCOME_CANCELLED);
             }

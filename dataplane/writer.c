@@ -5,8 +5,8 @@
  *   worker ◀── done ring ──── publish ◀────── spool_writer_turn (durable)
  *                               └──▶ up ring ──▶ control
  *
- * Promise: publish comes before giving back, so control never learns of a delivery later than the
- *          sender could have acted on its 250.
+ * Promise: publish is called before the submission is given back. So control is told of a delivery
+ *          before the sender can get its 250.
  * Trap:    a full up ring drops the message but uses its number up: that gap is how control knows
  *          that it must read the log.
  */
@@ -20,12 +20,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Submissions moved in one turn: bounds the time between two looks at the disk. */
+/* The most submissions that one turn moves. It bounds the time between two looks at the disk. */
 enum { SUBMITS_PER_TURN = 1024 };
 
 struct port_rings {
-    struct writer_port port; /* the worker's ends */
-    struct ring_end submit;  /* ours */
+    struct writer_port port; /* the worker's ends of the rings */
+    struct ring_end submit;  /* the writer's end */
     struct ring_end done;
     struct ring *submit_ring;
     struct ring *done_ring;
@@ -114,7 +114,7 @@ uint32_t writer_start_last(const struct writer *w)
     return atomic_load_explicit(&w->start_last, memory_order_relaxed);
 }
 
-/* Puts one up message; without room it is lost and only its number is used. */
+/* Puts one up message. Without room it is dropped, and its number is used up. */
 static void up_put(struct writer *w, struct abi_up *up)
 {
     if (w->region == NULL) {
@@ -127,7 +127,8 @@ static void up_put(struct writer *w, struct abi_up *up)
     atomic_store_explicit(&w->region->up_count, w->up_number, memory_order_release);
 }
 
-/* Published before what the ring says of them, so that whoever sees a gap may read as far. */
+/* Published before the up messages about it, so that control may read this far when it sees a
+ * gap. */
 static void publish_positions(struct writer *w)
 {
     if (w->region != NULL) {
@@ -143,7 +144,7 @@ static void wake_control(struct writer *w)
     if (w->region == NULL || w->settings.doorbell == NULL) {
         return;
     }
-    if (atomic_exchange(&w->region->control_sleeping, 0) != 0) { /* never a load first: see abi.h */
+    if (atomic_exchange(&w->region->control_sleeping, 0) != 0) { /* not a load first: see abi.h */
         w->settings.doorbell(w->settings.doorbell_ctx);
     }
 }
@@ -190,9 +191,9 @@ static uint32_t take_submissions(struct writer *w)
     return taken;
 }
 
-/* Puts the envelope of a message beside the up ring, while control asks for envelopes. Returns its
- * length, or 0: control has to read it from the log. When the up ring has no room for the COMMIT,
- * no envelope is put, since nothing would ever release it. */
+/* Puts the envelope of a message into the ring beside the up ring, while control asks for
+ * envelopes. Returns its length, or 0: then control has to read it from the log. When the up ring
+ * has no room for the COMMIT, no envelope is put, since nothing would ever release it. */
 static uint16_t put_envelope(struct writer *w, const struct submission *s, uint32_t *at_out)
 {
     assert(s->spool.result == SPOOL_RESULT_OK && s->delivery_count > 0);
@@ -243,7 +244,7 @@ static void publish_state(struct writer *w, const struct spool_submit *s)
     up_put(w, &up);
 }
 
-/* Tells control what it is to know of a finished submission. */
+/* Tells control what it has to know of a finished submission. */
 static void publish(struct writer *w, struct submission *s)
 {
     if (s->spool.result != SPOOL_RESULT_OK) {
@@ -268,7 +269,7 @@ static void publish(struct writer *w, struct submission *s)
     }
 }
 
-/* Segments that control may forget: they are in the free list now. */
+/* Tells control of segments that are in the free list now, and that it may forget. */
 static void publish_recycled(struct writer *w)
 {
     uint64_t seq;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/writer.h: what stands between the workers and the spool's writer: takes their
- * submissions from SPSC rings, runs the spool's turns, tells control over the up ring what became
- * durable, and gives the submissions back.
+/* dataplane/writer.h: the writer thread's work. It takes the workers' submissions from SPSC rings,
+ * runs the spool's turns, tells control over the up ring what became durable, and gives the
+ * submissions back.
  *
  * Promise: an up message about something durable is put only after it is durable, and before the
  *          worker hears of it, in the log's order. The first message in every new ring is HELLO.
@@ -18,15 +18,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Submissions of one worker under way at most: each has a slot in both rings. */
+/* The most submissions that one worker may have under way. Each has a slot in both rings. */
 enum { WRITER_QUEUE_SLOTS = 16384 };
 
-/* A submission as the worker makes it: the spool's part first, then what control is to hear. */
+/* A submission as the worker makes it: first the spool's part, then what control has to hear. */
 struct submission {
     struct spool_submit spool;
     uint32_t worker;
-    void *owner;      /* the worker's */
-    uint32_t purpose; /* the worker's */
+    void *owner;      /* used by the worker only */
+    uint32_t purpose; /* used by the worker only */
     /* COMMIT: one up message for each delivery. The envelope is borrowed until the submission is
      * given back; the owner does not alter it meanwhile. NULL: control reads it from the log. */
     const struct envelope *envelope;
@@ -37,7 +37,7 @@ struct submission {
     } delivery[LIMIT_ROUTES_PER_MESSAGE];
 };
 
-/* The worker's two ends; made by writer_create, one for each worker. */
+/* The worker's two ends of the rings. writer_create makes them, one for each worker. */
 struct writer_port {
     struct ring_end submit; /* worker puts */
     struct ring_end done;   /* worker takes */
@@ -59,17 +59,17 @@ must_check int writer_create(const struct writer_settings *settings, struct writ
 void writer_destroy(struct writer *writer);
 struct writer_port *writer_port(struct writer *writer, uint32_t worker);
 
-/* Use this region's up ring from the next turn on; NULL: none. Any thread. */
+/* Any thread: use this region's up ring from the next turn on; NULL: none. */
 void writer_attach(struct writer *writer, struct abi_attach *region);
-/* The region whose HELLO has been put; the caller may hand it to the workers now. Any thread. */
+/* Any thread: the region whose HELLO has been put. The caller may give it to the workers now. */
 struct abi_attach *writer_attached(const struct writer *writer);
 enum abi_spool_state writer_spool_state(const struct writer *writer);
-/* The last start number that new ids may have. Any thread. */
+/* Any thread: the last start number that new ids may have. */
 uint32_t writer_start_last(const struct writer *writer);
 
 /* One turn. `wait`: may sleep for a disk completion. Returns true when there was work. */
 bool writer_turn(struct writer *writer, bool wait);
-/* Nothing submitted is unfinished. The writer's thread only. */
+/* The writer's thread only: true when no submission is unfinished. */
 bool writer_idle(struct writer *writer);
 
 #endif
