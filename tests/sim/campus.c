@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/sim/campus.c: see campus.h. Times are shorter than an operator's, so that hours of trouble
- * fit into minutes; none is shorter than what the network may take. */
+/* tests/sim/campus.c: see campus.h. Times are shorter than an operator would choose, so that hours
+ * of trouble fit into minutes. None is shorter than what the network may need. */
 #include "tests/sim/campus.h"
 
 #include "common/config.h"
@@ -100,7 +100,7 @@ static void fill_limits(struct config *config, const struct campus *c)
     config->retry.first_ms = c->retry_first_ms;
     config->retry.max_ms = c->retry_max_ms;
     config->control.checkpoint_interval_ms = c->checkpoint_interval_ms;
-    config->control.domain_grace_ms = 7 * 86400000u; /* beyond every jump of the clock */
+    config->control.domain_grace_ms = 7 * 86400000u; /* longer than every jump of the clock */
     config->spool.segment_bytes = c->spool.segment_bytes;
     config->spool.segments_max = c->spool.segments_max;
     config->spool.state_segment_bytes = c->spool.state_segment_bytes;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/sim/campus.h: what a seed makes of the campus: its hops, routes, limits, times, as the
- * configuration both processes get.
+/* tests/sim/campus.h: the campus of a seed: its hops, routes, limits and times, as the
+ * configuration that both processes get.
  *
  * Trap: control writes ids into its configuration, so each start gets a fresh one.
  */
@@ -49,7 +49,7 @@ struct campus {
 
 void campus_make(struct campus *campus, struct rng *rng, uint32_t features);
 /* Lives as long as the process. */
-/* `removed`: a bit for each route that it lacks. */
+/* `removed`: a bit for each route that the configuration lacks. */
 struct config *campus_config(const struct campus *campus, uint32_t removed);
 
 #endif

@@ -116,7 +116,7 @@ static void change_apply(struct simdisk_names *names, const struct simdisk_chang
 static void change_make(struct simdisk *disk, struct simdisk_change change)
 {
     if (disk->change_count == SIMDISK_NAMES_MAX) {
-        /* A journal commits by itself now and then. */
+        /* Now and then a journal commits by itself. */
         simdisk_sync_names(disk);
     }
     disk->change[disk->change_count++] = change;
@@ -202,7 +202,7 @@ static void page_list(struct simdisk_inode *inode, struct simdisk_page *page, ui
     inode->dirty_page[inode->dirty_count++] = index;
 }
 
-/* Sets the durable bytes of the page apart before its current ones change. */
+/* Copies the durable bytes of the page before its current ones change. */
 static void page_split(struct simdisk_page *page)
 {
     if (page->durable == NULL) {
@@ -338,7 +338,7 @@ void simdisk_sync_end(struct simdisk *disk, struct simdisk_inode *inode, struct 
         struct simdisk_page *page = inode->page[snapshot->sector / SIMDISK_SECTORS_PER_PAGE];
         unsigned s = snapshot->sector % SIMDISK_SECTORS_PER_PAGE;
         if ((page->dirty >> s & 1) == 0 || page->durable == NULL) {
-            continue; /* another sync was there first */
+            continue; /* another sync was faster */
         }
         size_t at = s * SIMDISK_SECTOR_BYTES;
         bool newest = page->version[s] == snapshot->version;
@@ -361,7 +361,8 @@ void simdisk_sync_end(struct simdisk *disk, struct simdisk_inode *inode, struct 
 
 /* --- power loss ---------------------------------------------------------------------------- */
 
-/* Old or new by sectors; or, of a page that is one sector to the device, nothing at all. */
+/* Each sector becomes old or new. When the page is one sector to the device, it may be lost as a
+ * whole. */
 static void page_lose(struct simdisk *disk, struct simdisk_page *page)
 {
     if (rng_percent(&disk->rng, 15)) {
@@ -405,7 +406,8 @@ static void inode_lose(struct simdisk *disk, struct simdisk_inode *inode)
     inode->locked_by = NULL;
 }
 
-/* Half of the time a journal's way: the first so many changes hold. Else each by itself. */
+/* Half of the time as with a journal: the first changes hold, up to some point. Else each by
+ * itself. */
 static void names_lose(struct simdisk *disk)
 {
     bool journal = rng_percent(&disk->rng, 50);

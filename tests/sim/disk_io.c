@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/sim/simdisk_io.c: spool/io.h over the simulated disk: one process's files, locks and
+/* tests/sim/disk_io.c: spool/io.h over the simulated disk: one process's files, locks and
  * operations under way. See disk.h.
  *
  * Synchronous calls take no simulated time, but each is a point where the process may be killed.
@@ -50,7 +50,7 @@ static struct file *file_of(struct process *p, int file)
     return &p->file[file];
 }
 
-/* Every operation begins here; it may not come back. */
+/* Every operation begins here. It may not return. */
 static void operation(struct process *p, uint32_t tag, uint64_t a, uint64_t b)
 {
     if (p->dead) {
@@ -198,7 +198,7 @@ static int sim_list(struct spool_io *io, int (*fn)(void *ctx, const char *name),
     return 0;
 }
 
-/* Like O_DIRECT: memory, offset and length in whole sectors. */
+/* As O_DIRECT wants it: memory, offset and length in whole sectors. */
 static bool aligned(const struct file *f, const void *memory, size_t len, uint64_t offset)
 {
     return !f->direct || ((uintptr_t)memory % SIMDISK_SECTOR_BYTES == 0 &&
@@ -310,7 +310,7 @@ static int sim_submit(struct spool_io *io, struct spool_io_op *op)
     return 0;
 }
 
-/* Writes `bytes` of the operation's memory from its start on. */
+/* Writes the first `bytes` of the operation's memory. */
 static void write_part(struct process *p, struct pending *q, size_t bytes)
 {
     uint64_t offset = q->op->offset;
@@ -322,7 +322,7 @@ static void write_part(struct process *p, struct pending *q, size_t bytes)
     }
 }
 
-/* RWF_DSYNC makes its own range durable, nothing else. */
+/* RWF_DSYNC makes only its own range durable. */
 static void keep_range(struct simdisk_sync *sync, uint64_t offset, size_t bytes)
 {
     size_t kept = 0;
@@ -470,8 +470,8 @@ struct spool_io *simdisk_process_begin(struct simdisk *disk, const char *name)
     return &p->io;
 }
 
-/* A write whose process was killed: whole, not at all, or a part of its sectors; at a power loss
- * one of them perhaps torn. */
+/* A write whose process was killed: all of it happened, none, or some of its sectors. At a power
+ * loss one of them may be torn. */
 static void leave_write(struct process *p, struct pending *q, bool power)
 {
     struct rng *rng = &p->disk->rng;

@@ -79,7 +79,8 @@ const char *hold_term(const struct hold *hold, char out[64])
     return out;
 }
 
-/* Of an age: only what began to be delivered when it was old enough, since the last look. */
+/* For a hold by age: true when the delivery began after the mail was old enough, as last looked
+ * at. */
 static bool matches(const struct hold *hold, const struct mail *mail, uint32_t rcpt,
                     uint64_t heard_ns)
 {
@@ -110,7 +111,7 @@ void hold_check(const struct hold_book *book, const struct mail *mail, uint32_t 
                 uint64_t heard_ns)
 {
     if (mail->rotten) {
-        return; /* nobody can read whose it is: nor tell that it was under way */
+        return; /* nobody can read whose it is, so nobody could tell that it was in flight */
     }
     for (int i = 0; i < HOLD_BOOK_MAX; i++) {
         const struct hold *hold = &book->hold[i];

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A server's patience: RFC 5321 section 4.5.3.2.7. */
+/* How long a server waits: RFC 5321 section 4.5.3.2.7. */
 static const uint64_t command_ns_max = UINT64_C(300000000000);
 
 static const char *const stage_names[HOP_STAGE_COUNT + 1] = {
@@ -147,7 +147,7 @@ static void accept_conn(struct hop *hop, struct tcp_conn *conn)
 
 static void input(struct hop_conn *c)
 {
-    /* What comes while an answer is held back waits in TCP, window and all. */
+    /* Input that comes while an answer is held back waits in TCP, and its window shrinks. */
     struct bytes got = tcp_peek(c->conn);
     while (got.len > 0 && trace.now_ns >= c->answer_ns) {
         c->deadline_ns = trace.now_ns + command_ns_max;

@@ -2,9 +2,9 @@
 /* tests/sim/hop.h: a next hop: an SMTP or LMTP server on its own host, healthy or with troubles of
  * every kind.
  *
- * Promise: a message counts as taken when the hop has decided for 2xx, whether or not the answer
- *          ever arrives; every message it read to its end is checked against the ledger.
- * Trap:    written without a line of dataplane/smtp.
+ * Promise: a message counts as taken when the hop has decided for 2xx, even if the answer never
+ *          arrives. Every message that it read to its end is checked against the ledger.
+ * Trap:    it uses no code of dataplane/smtp, so that a mistake there is not repeated here.
  */
 #ifndef HOLDFAST_TESTS_SIM_HOP_H
 #define HOLDFAST_TESTS_SIM_HOP_H
@@ -30,9 +30,9 @@ enum hop_trouble {
     HOP_TROUBLE_NONE,
     HOP_TROUBLE_4XX,
     HOP_TROUBLE_5XX,
-    HOP_TROUBLE_CLOSE,   /* FIN without a word */
+    HOP_TROUBLE_CLOSE,   /* FIN without a reply */
     HOP_TROUBLE_RESET,   /* RST */
-    HOP_TROUBLE_HANG,    /* says nothing any more */
+    HOP_TROUBLE_HANG,    /* says nothing more */
     HOP_TROUBLE_ENDLESS, /* a reply that never ends */
     HOP_TROUBLE_GARBAGE, /* not SMTP */
     HOP_TROUBLE_SLOW,    /* the right answer, late */
@@ -40,8 +40,8 @@ enum hop_trouble {
     HOP_TROUBLE_COUNT,
 };
 
-/* How the hop is now: at `stage` (HOP_STAGE_COUNT: at any), `percent` of the answers are trouble
- * (HOP_TROUBLE_COUNT: of any kind). */
+/* How the hop behaves now: at `stage` (HOP_STAGE_COUNT: at any), `percent` of the answers are
+ * trouble (HOP_TROUBLE_COUNT: of any kind). */
 struct hop_mood {
     enum node_mood net;
     enum hop_stage stage;
@@ -54,7 +54,7 @@ struct hop;
 struct hop *hop_create(struct node *node, struct mail_ledger *ledger, struct rng *rng,
                        uint32_t index, uint16_t port, bool lmtp);
 void hop_set_mood(struct hop *hop, const struct hop_mood *mood);
-/* Well from now on, for ever; every extension offered. */
+/* From now on it works, for ever, and offers every extension. */
 void hop_heal(struct hop *hop);
 const char *hop_mood_text(const struct hop_mood *mood, char out[80]);
 struct hop_mood hop_mood_random(struct rng *rng);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/sim/hop_conn.h: between hop.c (connections, moods) and hop_smtp.c (dialogue). */
+/* tests/sim/hop_conn.h: what hop.c (connections, moods) and hop_smtp.c (dialogue) share. */
 #ifndef HOLDFAST_TESTS_SIM_HOP_CONN_H
 #define HOLDFAST_TESTS_SIM_HOP_CONN_H
 
@@ -9,13 +9,13 @@ enum {
     HOP_CONNS_MAX = 64,
     HOP_LINE_MAX = 2048,
     HOP_OUT_MAX = 8192,
-    HOP_COPIES_MAX = 1024, /* of one connection, not yet known to be acknowledged */
+    HOP_COPIES_MAX = 1024, /* of one connection, 2xx not yet known to be acknowledged */
 };
 
 enum hop_state {
     HOP_STATE_COMMAND,
     HOP_STATE_DATA,
-    HOP_STATE_DEAF, /* hangs, babbles or is closing: input is thrown away */
+    HOP_STATE_DEAF, /* hangs, sends nonsense or is closing: input is thrown away */
 };
 
 struct hop_conn {
@@ -24,20 +24,20 @@ struct hop_conn {
     enum hop_state state;
     bool greeted;
     bool babbles;
-    bool garbled; /* said something that is no reply: what follows may be misunderstood */
+    bool garbled; /* it sent something that is no reply: what follows may be misunderstood */
     bool pipelining;
     bool chunking;
     bool eight_bit;
     bool size;
     bool quit;
     bool has_sender;
-    bool break_in_body; /* trouble strikes when body_left bytes of the body came */
+    bool break_in_body; /* the connection breaks when body_left bytes of the body have come */
     size_t break_at;
     enum hop_trouble body_trouble;
     uint64_t answer_ns; /* a slow answer: output waits until then */
     uint64_t deadline_ns;
     uint64_t begun_ns; /* MAIL of this transaction */
-    uint64_t heard_ns; /* the network brought something */
+    uint64_t heard_ns; /* when the network last brought something */
     char sender[MAIL_ADDRESS_SIZE];
     uint32_t rcpt_count;
     char rcpt[MAIL_RCPTS_MAX][MAIL_ADDRESS_SIZE];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/sim/hop_smtp.c: what a next hop understands and answers (RFC 5321, LMTP: RFC 2033).
  *
- * Trap: a message is taken, for the ledger, at the decision for 2xx: whether the answer then
- *       leaves, arrives or is lost is what makes duplicates legal or not.
+ * Trap: for the ledger a message is taken when the hop decides for 2xx. Whether duplicates are
+ *       legal depends on what happens to the answer then: it is sent, arrives or is lost.
  */
 #include "tests/sim/hop_conn.h"
 
@@ -43,7 +43,7 @@ static enum hop_trouble trouble_at(struct hop_conn *c, enum hop_stage stage)
         mood->trouble != HOP_TROUBLE_COUNT
             ? mood->trouble
             : (enum hop_trouble)rng_range(&hop->rng, 1, HOP_TROUBLE_COUNT - 1);
-    /* Behind 354 nobody can tell a reply too many from the right one. */
+    /* After 354 nobody can tell an extra reply from the right one. */
     bool is_end = stage == HOP_STAGE_BODY || stage == HOP_STAGE_DOT;
     return trouble == HOP_TROUBLE_EXTRA && is_end ? HOP_TROUBLE_NONE : trouble;
 }
@@ -66,13 +66,13 @@ static void bad_code(struct hop_conn *c, bool permanent)
     struct rng *rng = &c->hop->rng;
     const char *text = permanent ? for_ever[rng_below(rng, 6)] : temporary[rng_below(rng, 5)];
     answer(c, "%s", text);
-    if (strncmp(text, "421", 3) == 0) { /* and so it does: RFC 5321 section 3.8 */
+    if (strncmp(text, "421", 3) == 0) { /* RFC 5321 section 3.8: the hop closes */
         c->quit = true;
         c->state = HOP_STATE_DEAF;
     }
 }
 
-/* Does what the trouble says. True: the right answer is still to be given. */
+/* Does what the trouble says. true: the right answer has still to be given. */
 static bool suffer(struct hop_conn *c, enum hop_trouble trouble)
 {
     if (trouble != HOP_TROUBLE_NONE) {
@@ -87,7 +87,7 @@ static bool suffer(struct hop_conn *c, enum hop_trouble trouble)
         return false;
     case HOP_TROUBLE_CLOSE:
     case HOP_TROUBLE_RESET:
-        hop_conn_flush(c); /* answers to what came before */
+        hop_conn_flush(c); /* answers to earlier commands */
         hop_conn_close(c, trouble == HOP_TROUBLE_RESET);
         return false;
     case HOP_TROUBLE_HANG:
@@ -152,7 +152,7 @@ static void take(struct hop_conn *c, uint32_t id, uint32_t rcpt, bool answer_los
     c->copy[c->copy_count++] = copy;
 }
 
-/* One answer: for the message (SMTP), or for one recipient of it (LMTP). */
+/* Gives one answer: for the message (SMTP), or for one of its recipients (LMTP). */
 static void answer_end(struct hop_conn *c, uint32_t id, uint32_t rcpt, uint32_t rcpt_count)
 {
     enum hop_trouble trouble = trouble_at(c, HOP_STAGE_DOT);
@@ -258,7 +258,7 @@ static void on_rcpt(struct hop_conn *c)
     answer(c, "250 2.1.5 ok");
 }
 
-/* The connection breaks somewhere in the body, perhaps. */
+/* Plans, in some cases, that the connection breaks somewhere in the body. */
 static void plan_break(struct hop_conn *c)
 {
     enum hop_trouble trouble = trouble_at(c, HOP_STAGE_BODY);

@@ -2,7 +2,8 @@
 /* tests/sim/judge.c: looks at a world from outside, as its operator would: what control lists, what
  * the spool's files hold, what the ledger still misses. See world.h.
  *
- * Trap: presence is asked only of a control that has heard everything: attached, its ring empty.
+ * Trap: whether mail is present is asked only of a control that has heard everything: it is
+ *       attached, and its ring is empty.
  */
 #include "tests/sim/world.h"
 
@@ -100,13 +101,13 @@ void judge_presence(struct world *w)
                 trace_break(BREACH_LOST,
                             "mail %" PRIu32 " for %s: 250 at %.6f s, neither delivered nor present",
                             mail->id, mail->rcpt[i].address, (double)mail->accepted_ns / 1e9);
-                return; /* one is enough; the end counts them all */
+                return; /* one is enough; the end counts all of them */
             }
         }
     }
 }
 
-/* For the reader of a story that ended badly. */
+/* Prints more for a run that ended badly. */
 static void say_all(struct world *w)
 {
     static const char *const requests[] = {"{\"v\":1,\"cmd\":\"status\"}",
@@ -120,7 +121,7 @@ static void say_all(struct world *w)
     }
 }
 
-/* Of the rotten mail it says that it is damaged, or that something in the log is. */
+/* Counts the rotten mail that control calls damaged, and the damage that it found in the log. */
 static uint64_t count_damaged(struct world *w)
 {
     json_t *answer = ask(w, "{\"v\":1,\"cmd\":\"count\",\"select\":[\"class=damaged\"]}");
@@ -163,7 +164,7 @@ void judge_release(struct world *w)
 
 /* --- the end ------------------------------------------------------------------------------- */
 
-/* What the logs still say, for the reader of a story. */
+/* Prints what the logs still hold. */
 static void say_item(const struct spool_scan_item *item)
 {
     const struct spool_state_entry *s = item->state;
@@ -225,7 +226,7 @@ static void judge_space(struct world *w)
 {
     uint32_t in_use =
         w->campus.spool.segments_max - spool_writer_free_segments(w->relay->dataplane.spool);
-    /* One that is written to, two made ready, one whose last mail control has just let go. */
+    /* One that is written to, two that are ready, one whose last mail control has just given up. */
     if (in_use > 4 && !w->disk_errors &&
         w->ledger->rotten_count == 0) { /* a full disk counts as in use until it is tried again */
         trace_break(BREACH_OTHER, "%" PRIu32 " of %" PRIu32 " segments are in use for no mail",
@@ -233,7 +234,7 @@ static void judge_space(struct world *w)
     }
 }
 
-/* Deliveries of the message that did not arrive and that control does not name. */
+/* Counts the message's deliveries that did not arrive and that control does not list. */
 static uint32_t unseen_routes(const struct mail *mail, uint8_t seen)
 {
     uint32_t routes = 0;
@@ -246,12 +247,12 @@ static uint32_t unseen_routes(const struct mail *mail, uint8_t seen)
     return (uint32_t)__builtin_popcount(routes);
 }
 
-/* Rotten mail that did not go out from memory is there for a person to see, frozen as damaged; or
- * control had to read the log anew and could not: then the record is kept, and a scan finds it. */
+/* Rotten mail that was not sent from memory must be there for a person to see, frozen as damaged.
+ * Or else control could not read it in the log: then the record is kept, and a scan finds it. */
 static void judge_rotten(struct world *w)
 {
     static uint8_t seen[MAIL_COUNT_MAX];
-    size_t nameless = 0; /* their envelope is in the rotten record */
+    size_t nameless = 0; /* the envelope of these is in the rotten record */
     json_t *answer = ask(w, "{\"v\":1,\"cmd\":\"list\",\"limit\":10000,"
                             "\"select\":[\"class=damaged\",\"state=frozen\"]}");
     size_t index;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/sim/mail.c: messages made up, and copies checked against them. See mail.h.
  *
- * A message begins with the line "X-Sim: <id>": how a copy is recognised, the null sender's too.
+ * A message begins with the line "X-Sim: <id>": by it a copy is recognised, also one with a null
+ * sender.
  */
 #include "tests/sim/mail.h"
 
@@ -21,8 +22,8 @@ enum {
     LINE_MAX_BYTES = 998, /* RFC 5321 section 4.5.3.1.6, CRLF excluded */
 };
 
-/* How long after its 2xx a delivery's outcome may still be lost by a crash: the state record's way
- * to the disk, at the disk's worst. */
+/* How long after its 2xx a crash may still lose a delivery's outcome: as long as the state record
+ * can take to the disk in the worst case. */
 static const uint64_t outcome_ns_max = UINT64_C(15000000000);
 
 struct mail_ledger *mail_ledger_create(uint64_t seed)
@@ -76,7 +77,7 @@ static size_t random_size(struct mail_ledger *ledger)
     return rng_range(rng, 0, 2000);
 }
 
-/* Too many Received fields, or very nearly so. */
+/* Too many Received fields, or nearly too many. */
 static void put_received(struct rng *rng, struct mail *mail)
 {
     static const char field[] = "Received: from a (b) by c; now\r\n";
@@ -224,7 +225,7 @@ static bool same_body(const struct mail *mail, struct bytes body)
 {
     if (mail->unfinished && body.len == mail->body_len + 2 &&
         memcmp(body.data + mail->body_len, "\r\n", 2) == 0) {
-        body.len -= 2; /* DATA can't say it otherwise */
+        body.len -= 2; /* DATA cannot send it otherwise */
     }
     return bytes_equal(bytes_of(mail->body, mail->body_len), body);
 }
@@ -292,7 +293,7 @@ uint32_t mail_check(struct mail_ledger *ledger, uint32_t hop, const struct mail_
     return check_rcpts(ledger, mail, hop, t) ? mail->id : 0;
 }
 
-/* May a further copy follow this one? */
+/* True when a further copy may follow this one. */
 static bool may_repeat(const struct mail_ledger *ledger, const struct mail_copy *copy)
 {
     uint64_t known_ns = copy->acked_ns != 0 ? copy->acked_ns : trace.now_ns;
@@ -309,8 +310,8 @@ static bool may_repeat(const struct mail_ledger *ledger, const struct mail_copy 
     return false;
 }
 
-/* A looping message goes out only when somebody released it, or when a crash came between its
- * commit and the record that freezes it. */
+/* A looping message is sent only when somebody released it, or when a crash came between its commit
+ * and the record that freezes it. */
 static void check_loop(const struct mail_ledger *ledger, const struct mail *mail)
 {
     bool excused = !mail->loops || mail->pardoned || mail->state != MAIL_ACCEPTED;

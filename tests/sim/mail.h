@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/sim/mail.h: the ledger: every message that a client of the outside made up, what it was
- * told about it, and every copy that a next hop took. All invariants about mail are checked here.
+/* tests/sim/mail.h: the ledger: every message that a client outside made, how it was answered, and
+ * every copy that a next hop took. All invariants about mail are checked here.
  *
  *   DRAFT ──end of data sent──▶ SENT ──250──▶ ACCEPTED      must arrive
  *     │                           ├──451, 452, 5xx──▶ REFUSED   must not arrive any more
@@ -8,8 +8,8 @@
  *     └── anything before ──▶ must not arrive
  *
  * Promise: a body is compared byte for byte; a copy is matched by what it says, never by time.
- * Trap:    a recipient the client saw refused must never be delivered to, whatever became of the
- *          others.
+ * Trap:    a recipient that was refused to the client must never get the message, even if others
+ *          were accepted.
  */
 #ifndef HOLDFAST_TESTS_SIM_MAIL_H
 #define HOLDFAST_TESTS_SIM_MAIL_H
@@ -58,10 +58,10 @@ struct mail {
     bool smuggles;                  /* has bare line feeds: must be refused with 5xx */
     bool unfinished;                /* does not end in CRLF: only with BDAT */
     bool loops;                     /* has too many Received fields: waits for a release */
-    bool pardoned;                  /* which was asked for */
+    bool pardoned;                  /* its release was asked for */
     bool rotten;                    /* its bytes on the disk were damaged */
-    uint64_t rotten_pos;            /* the record they are in */
-    bool rot_found;                 /* which a scan of the files finds */
+    uint64_t rotten_pos;            /* the record with the damaged bytes */
+    bool rot_found;                 /* a scan of the files finds the damage */
     char sender[MAIL_ADDRESS_SIZE]; /* empty: the null sender */
     uint32_t rcpt_count;
     struct mail_rcpt rcpt[MAIL_RCPTS_MAX];
@@ -75,11 +75,11 @@ struct mail {
 struct mail_copy {
     uint32_t mail;
     uint8_t rcpt;
-    bool lost; /* the hop's answer was not sent, or its connection ended before it was acked */
-    bool one_of_many;  /* LMTP: its outcome is reported with the last answer of the message */
+    bool lost; /* the hop's answer was not sent, or not acknowledged at the connection's end */
+    bool one_of_many;  /* LMTP: its outcome is reported with the message's last answer */
     uint64_t begun_ns; /* the transaction */
     uint64_t taken_ns;
-    uint64_t acked_ns; /* the relay's TCP has the 2xx; 0: never known */
+    uint64_t acked_ns; /* when the relay's TCP had the 2xx; 0: not known */
 };
 
 struct hold_book;
@@ -105,7 +105,7 @@ struct mail_ledger {
 };
 
 struct mail_ledger *mail_ledger_create(uint64_t seed);
-/* A new message of random size and recipients; pointers to mails stay good. */
+/* Makes a message of random size and recipients. Pointers to mails stay valid. */
 struct mail *mail_make(struct mail_ledger *ledger, bool bdat);
 void mail_set_state(struct mail_ledger *ledger, struct mail *mail, enum mail_state state);
 /* The dataplane died now. */
@@ -118,23 +118,25 @@ struct mail_transaction {
     struct bytes body;
 };
 
-/* A hop has read a whole message: checks that a client sent it so, to these, over this hop.
- * Returns its id; 0: broken, and reported. */
+/* A hop has read a whole message: checks that a client sent exactly this, to these recipients, over
+ * this hop. Returns its id; 0: it is wrong, and reported. */
 uint32_t mail_check(struct mail_ledger *ledger, uint32_t hop, const struct mail_transaction *t);
-/* The hop takes it for this recipient of the checked transaction, begun then; the network brought
- * its last octets at heard_ns. Returns the copy. */
+/* The hop takes it for this recipient of the checked transaction, which began at begun_ns; the
+ * network brought its last octets at heard_ns. Returns the copy. */
 uint32_t mail_take(struct mail_ledger *ledger, uint32_t id, struct bytes rcpt, uint64_t begun_ns,
                    uint64_t heard_ns);
-/* Which recipient of which message an address is. False: of none. */
+/* Finds the message and the recipient of an address. false: there is none. */
 bool mail_find_address(struct mail_ledger *ledger, const char *address, struct mail **mail_out,
                        uint32_t *rcpt_out);
-/* Frozen mail was released: what loops may go once more. */
+/* Frozen mail was released: looping mail may be sent once more. */
 void mail_pardon_loops(struct mail_ledger *ledger);
-/* What became of the hop's 2xx: it arrived, or it can't any more. The first word counts. */
+/* Says what happened to the hop's 2xx: it arrived, or it cannot arrive any more. The first call
+ * counts. */
 void mail_copy_acked(struct mail_ledger *ledger, uint32_t copy);
 void mail_copy_one_of_many(struct mail_ledger *ledger, uint32_t copy);
 void mail_copy_lost(struct mail_ledger *ledger, uint32_t copy);
-/* An accepted recipient of an accepted message that no hop has a copy for, its bytes being good. */
+/* True for an accepted recipient of an accepted message of which no hop has a copy, while its bytes
+ * are good. */
 bool mail_is_missing(const struct mail *mail, uint32_t rcpt);
 /* How many of them there are. */
 uint32_t mail_missing(const struct mail_ledger *ledger);

@@ -31,11 +31,11 @@ struct options {
     uint32_t allowed; /* features */
     uint32_t forced;
     const char *program;
-    const char *allowed_text; /* as they were given; NULL: not */
+    const char *allowed_text; /* as they were given, or NULL */
     const char *forced_text;
 };
 
-/* What a seed's process says to its parent. */
+/* What a seed's process tells its parent. */
 struct verdict {
     uint64_t hash;
     uint64_t simulated_ns;
@@ -93,7 +93,7 @@ static void begin(struct job *job, uint64_t seed, bool verbose, const struct opt
     assert(job->pid >= 0);
     if (job->pid == 0) {
         close(ends[0]);
-        alarm(SEED_SECONDS_MAX); /* one that hangs is broken, too */
+        alarm(SEED_SECONDS_MAX); /* a seed that hangs is broken, too */
         struct verdict verdict;
         run_world(seed, verbose, options, &verdict);
         fflush(NULL);
@@ -122,7 +122,7 @@ static bool finish(struct job *job, struct verdict *verdict_out)
     return false;
 }
 
-/* The one command that shows this seed again. */
+/* Prints the command that repeats this seed. */
 static void print_command(const struct options *options, uint64_t seed)
 {
     printf("    %s --seed %" PRIu64, options->program, seed);
@@ -187,7 +187,7 @@ static int run_many(const struct options *options)
     struct job job[JOBS_MAX] = {{0}};
     struct sums sums = {0};
     uint64_t begun = 0;
-    /* Seeds are finished in their order: the output of a run is the same each time. */
+    /* Seeds are reported in their order, so that the output of a run is the same each time. */
     for (uint64_t n = 0; n < options->seeds; n++) {
         while (begun < options->seeds && begun < n + options->jobs) {
             begin(&job[begun % options->jobs], options->first + begun, options->verbose, options);
@@ -200,7 +200,7 @@ static int run_many(const struct options *options)
     return conclude(&sums);
 }
 
-/* One seed; with `twice` its trace must be the same both times. */
+/* Runs one seed. With `twice` both traces must be the same. */
 static int run_one(const struct options *options)
 {
     struct job job = {0};
@@ -314,6 +314,6 @@ int main(int argc, char **argv)
         }
     }
     options.jobs = options.jobs < 1 ? 1 : options.jobs > JOBS_MAX ? JOBS_MAX : options.jobs;
-    json_object_seed(1); /* jansson's hash tables, else seeded by the kernel */
+    json_object_seed(1); /* for jansson's hash tables, which the kernel would seed otherwise */
     return options.one ? run_one(&options) : run_many(&options);
 }

@@ -30,7 +30,7 @@ struct node {
     struct nic *nic;
     struct net *net;
     struct tcp_stack *tcp;
-    struct tcp_stack *deaf; /* without listeners: takes the SYNs of a refusing node */
+    struct tcp_stack *deaf; /* without listeners: takes the SYNs for a refusing node */
     struct tcp_shell shell;
     struct counters counters;
     struct ip_addr addr;
@@ -45,12 +45,12 @@ struct node {
 
 struct node *node_create(struct wire *wire, struct rng *keys, uint8_t last_octet, uint16_t mtu,
                          uint32_t conns);
-/* Answers at this port. */
+/* Listens at this port. */
 void node_listen(struct node *node, uint16_t port);
 /* 192.0.2.n, a documentation network (RFC 5737). */
 struct ip_addr node_addr(uint8_t last_octet);
 void node_mac(uint8_t last_octet, uint8_t mac_out[NIC_MAC_BYTES]);
-/* When it has something to do; `now` or earlier means at once. */
+/* When it has something to do next; `now` or earlier means at once. */
 uint64_t node_next_ns(const struct node *node);
 void node_turn(struct node *node);
 

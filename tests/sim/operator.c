@@ -45,7 +45,7 @@ static bool is_attached(struct world *w)
 
 /* --- holds --------------------------------------------------------------------------------- */
 
-/* Sets or clears the exemption of everything that is in that state now. False: control fell. */
+/* Sets or clears the exemption of all mail that is in that state now. false: control crashed. */
 static bool exempt(struct world *w, struct hold *hold, const char *state, bool on)
 {
     char request[128];
@@ -79,7 +79,7 @@ static void forget_hold(struct operator_hold *h)
     *h = (struct operator_hold){.state = OPERATOR_HOLD_FREE};
 }
 
-/* The ledger watches from the first moment that control tells what is in flight. */
+/* The ledger checks from the moment that control says what is in flight. */
 static void watch(struct world *w, struct operator_hold *h)
 {
     char term[64];
@@ -113,7 +113,7 @@ static void look_at_hold(struct world *w, struct operator_hold *h)
     struct relay *r = w->relay;
     if (h->state == OPERATOR_HOLD_PENDING && h->control_start != r->control.start_count) {
         trace_say("operator: never heard of a hold again");
-        forget_hold(h); /* its rule may exist: ended at the end */
+        forget_hold(h); /* its rule may exist, and ends at the end */
         return;
     }
     if (h->state == OPERATOR_HOLD_PENDING) {
@@ -186,7 +186,7 @@ static bool end_rule(struct world *w, uint32_t rule)
     return good;
 }
 
-/* The ledger stops first: the request may be carried out and its answer lost. */
+/* The ledger stops checking first: the request may be carried out and its answer lost. */
 static void end_hold(struct world *w, struct operator_hold *h)
 {
     uint32_t rule = h->rule;
@@ -264,7 +264,7 @@ static void jump(struct world *w)
     trace_say("clock: jumps by %.3f s", (double)by / 1e3);
 }
 
-/* Without a route its mail must stay: the ledger watches that as it does a hold. */
+/* Without a route its mail must stay. The ledger checks that as it checks a hold. */
 static void remove_route(struct world *w)
 {
     struct operator* o = & w->operator;
@@ -406,7 +406,7 @@ void operator_heal(struct world *w)
 
 /* --- a release that nothing may undo --------------------------------------------------------- */
 
-/* A delivery that brought the dataplane down twice is frozen as suspect, unless it was released. */
+/* A delivery that made the dataplane crash twice is frozen as suspect, unless it was released. */
 static void check_suspect(struct world *w, const json_t *deliveries)
 {
     const struct relay *r = w->relay;

@@ -11,13 +11,13 @@
 #include <string.h>
 
 static const uint64_t ns_per_ms = 1000000;
-/* RFC 5321 section 4.5.3.2 asks clients for minutes of patience. */
+/* RFC 5321 section 4.5.3.2 asks clients to wait for minutes. */
 static const uint64_t reply_ns_max = UINT64_C(300000000000);
 
 static void schedule(struct outside *o)
 {
     uint64_t gap = rng_spread(&o->rng, ns_per_ms, o->plan.session_gap_ns_max);
-    /* Senders back off, these to a minute and more. */
+    /* Senders back off; these up to a minute and more. */
     unsigned doublings = o->failures / 8 < 7 ? o->failures / 8 : 7;
     uint64_t backoff = doublings == 0 ? 0 : rng_below(&o->rng, (ns_per_ms * 1000) << doublings);
     o->next_session_ns = trace.now_ns + gap + backoff;
@@ -103,7 +103,7 @@ static void on_event(void *ctx, const struct tcp_event *event)
     struct outside *o = ctx;
     struct outside_session *s = event->user;
     if (s == NULL) {
-        return; /* closed before it was known */
+        return; /* it was closed before we knew of it */
     }
     assert(s->outside == o && s->conn == event->conn);
     if ((event->kinds & TCP_EVENT_READABLE) != 0) {

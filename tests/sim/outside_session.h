@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/sim/outside_session.h: between outside.c (sessions, time) and outside_smtp.c (dialogue). */
+/* tests/sim/outside_session.h: what outside.c (sessions, time) and outside_smtp.c (dialogue)
+ * share. */
 #ifndef HOLDFAST_TESTS_SIM_OUTSIDE_SESSION_H
 #define HOLDFAST_TESTS_SIM_OUTSIDE_SESSION_H
 
@@ -32,7 +33,7 @@ struct outside_session {
     bool pipelines;
     bool chunks; /* BDAT instead of DATA */
     bool slow;
-    bool abandons;  /* gives up this message at abandon_at of the output */
+    bool abandons;  /* gives up this message at offset abandon_at of the output */
     bool empty_dot; /* DATA went through without a recipient: only a dot follows */
     bool mail_failed;
     bool has_end; /* the output ends with the end of data */
@@ -49,7 +50,7 @@ struct outside_session {
     size_t out_cap;
     size_t out_sent;
     size_t abandon_at;
-    uint64_t pace_ns; /* a slow session sends nothing before */
+    uint64_t pace_ns; /* a slow session sends nothing before this time */
     uint64_t deadline_ns;
     char line[OUTSIDE_LINE_MAX];
     size_t line_len;
@@ -63,7 +64,7 @@ struct outside {
     struct outside_plan plan;
     bool healed;
     uint32_t left;     /* messages not yet accepted and not under way */
-    uint32_t failures; /* since a message was accepted */
+    uint32_t failures; /* in a row, since a message was accepted */
     uint64_t next_session_ns;
     struct outside_session session[OUTSIDE_SESSIONS_MAX];
 };

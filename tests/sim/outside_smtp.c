@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/sim/outside_smtp.c: what a client says and what it makes of the answers.
+/* tests/sim/outside_smtp.c: what a client sends, and what it does with the answers.
  *
  *   banner ▶ EHLO ▶ ┌ MAIL ▶ RCPT... ▶ DATA ▶ 354 ▶ body, dot ▶ 250 ┐ ▶ QUIT
  *                   └ MAIL, RCPT..., BDAT..., BDAT LAST at once      ┘ again
  *
- * Trap: a message may be delivered from the moment the last octet of its end of data is in TCP's
- *       hands, long before any answer: that is when it becomes SENT.
+ * Trap: a message may be delivered as soon as TCP has the last octet of its end of data, long
+ *       before any answer. At that moment it becomes SENT.
  */
 #include "tests/sim/outside_session.h"
 
@@ -67,7 +67,7 @@ static void say_rcpt(struct outside_session *s)
     s->rcpts_sent++;
 }
 
-/* The whole message in chunks of random sizes, the last marked so (RFC 3030 section 2). */
+/* The whole message in chunks of random sizes; the last one is marked (RFC 3030 section 2). */
 static void say_chunks(struct outside_session *s)
 {
     struct rng *rng = &s->outside->rng;
@@ -141,7 +141,7 @@ static void begin_message(struct outside_session *s)
     }
 }
 
-/* Every recipient is answered, one at least accepted: the data follows. */
+/* Every recipient is answered, and at least one accepted: the data follows. */
 static void begin_data(struct outside_session *s)
 {
     if (s->chunks) {
@@ -152,7 +152,7 @@ static void begin_data(struct outside_session *s)
     }
 }
 
-/* This message is over for this session; another may follow after RSET. */
+/* Ends this message for this session; another may follow after RSET. */
 static void give_up_message(struct outside_session *s)
 {
     outside_session_fail(s);
@@ -346,7 +346,7 @@ void outside_session_input(struct outside_session *s, struct bytes input)
 
 /* --- sending ------------------------------------------------------------------------------- */
 
-/* Gives up in the middle of the data: the connection is cut, or closed in order. */
+/* Gives up in the middle of the data: the connection is reset, or closed in order. */
 static void abandon(struct outside_session *s)
 {
     trace_say("mail %" PRIu32 ": abandoned after %zu of %zu", s->mail->id, s->out_sent, s->out_len);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/sim/relay.c: turns, crashes, and what passes between the two processes. Starting them is
- * in relay_start.c. See relay.h.
+/* tests/sim/relay.c: turns, crashes, and what the two processes exchange. relay_start.c starts
+ * them. See relay.h.
  *
  *   each round:  start what is due ─▶ housekeeping (attach, policy) ─▶ writer, worker, control in
  *                any order ─▶ strike, if a crash was counted down
@@ -89,7 +89,7 @@ static void kill_control(struct relay *r, bool power)
     }
     clear_db(r->db);
     r->control.io = NULL;
-    r->control.control = NULL; /* its memory is gone with the process, that is, leaked */
+    r->control.control = NULL; /* its memory is gone with the process: it is leaked */
     r->control.up = false;
     r->control.start_ns = restart_time(r);
     r->control.dataplane_gone = false;
@@ -138,7 +138,7 @@ static bool kills(enum relay_crash crash, enum relay_actor actor)
            (actor == RELAY_CONTROL && crash != RELAY_CRASH_DATAPLANE);
 }
 
-/* Before each disk operation. A crash of the process at work leaves its stack. */
+/* Called before each disk operation. A crash of the running process leaves its stack. */
 static void at_disk_op(void *ctx, struct spool_io *io)
 {
     struct relay *r = ctx;
@@ -219,7 +219,7 @@ static void take_policy(struct relay *r)
     memcpy(copy, data, len);
     r->policy = policy_verify(copy, len);
     assert(r->policy != NULL);
-    r->policy_data = copy; /* the old one may still be in use: left */
+    r->policy_data = copy; /* the old one may still be in use, so it stays */
     r->policy_generation = generation;
     trace_say("policy: generation %" PRIu64, generation);
 }
@@ -267,7 +267,7 @@ static bool turn_worker(struct relay *r)
     return worker_turn(r->dataplane.worker, trace.now_ns, relay_time(r).wall_ms);
 }
 
-/* A turn of the loop, then some of what is done beside it. */
+/* A turn of the loop, then some works of the lanes. */
 static bool turn_control_once(struct relay *r)
 {
     bool worked = control_turn(r->control.control, relay_time(r));
@@ -282,8 +282,8 @@ static bool turn_control(struct relay *r)
     if (!r->starved) {
         return turn_control_once(r);
     }
-    /* It wants to read what it missed while it was deaf, and cannot: in this turn, or the first one
-     * that wants to. */
+    /* Control wants to read what it missed, and cannot, in this turn or the first one that wants
+     * to. */
     uint64_t before = simdisk_error_count(r->disk);
     simdisk_process_starve(r->control.io, true);
     bool worked = turn_control_once(r);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/sim/relay_ask.c: what people and machines do to a running relay from outside: an operator's
- * request, another configuration, a control that sleeps while its ring is full, and a delivery that
- * makes the dataplane fault. See relay.h.
+/* tests/sim/relay_ask.c: what happens to a running relay from outside: an operator's request,
+ * another configuration, a control that sleeps while its ring is full, a delivery that makes the
+ * dataplane fault. See relay.h.
  *
- * Trap: a full ring is simulated at the link: ring_put of the writer's up ring says "full" without
- *       16384 entries ever being made. HELLO always has room, as in any fresh ring.
+ * Trap: a full ring is simulated by a replaced ring_put, which says "full" for the writer's up ring
+ *       without 16384 entries. HELLO always has room, as in any fresh ring.
  */
 #include "tests/sim/relay_parts.h"
 
@@ -29,8 +29,8 @@ bool __wrap_ring_put(struct ring_end *producer, const void *message)
     return __real_ring_put(producer, message);
 }
 
-/* Turns control until the answer is there, or nothing more happens by itself: then it stays
- * pending. `hasty`: somebody does not wait, and what was begun goes on without. */
+/* Turns control until the answer is there, or until nothing more happens by itself: then the answer
+ * stays pending. `hasty`: the client does not wait, and what was begun goes on without it. */
 json_t *relay_await(struct relay *r, json_t *answer, bool hasty)
 {
     struct control *c = r->control.control;
@@ -155,7 +155,7 @@ void relay_listen(struct relay *r)
 
 /* --- a delivery that makes the dataplane fault ----------------------------------------------- */
 
-/* The worker is about to take that delivery from its ring. */
+/* True when the worker will next take that delivery from its ring. */
 static bool curse_is_next(struct relay *r)
 {
     const struct abi_attach *region = worker_attached(r->dataplane.worker);

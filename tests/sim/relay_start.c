@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/sim/relay_start.c: starting the two processes, as their main programs do. A start may be
- * cut short by a crash at any disk operation: recovery must bear that too.
+/* tests/sim/relay_start.c: starts the two processes, as their main programs do. A crash at any disk
+ * operation may interrupt a start; recovery must survive that, too.
  *
- * Trap: a start may fail only while the disk gives errors out; else it is a broken promise.
+ * Trap: a start may fail only while the disk gives errors. Any other failure is a breach.
  */
 #include "tests/sim/relay_parts.h"
 
@@ -33,7 +33,7 @@ static bool dataplane_failed(struct relay *r, const char *what, int error)
     return true;
 }
 
-/* Some runs are near the end of their start number, and go on with the next. */
+/* Some runs begin near the end of their start number, and go on with the next. */
 static uint64_t ids_before(struct relay *r)
 {
     uint64_t left = 2 + rng_u64(&r->keys) % 40;

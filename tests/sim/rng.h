@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/sim/rng.h: the simulator's only source of chance: xoshiro256** (Blackman and Vigna 2018),
- * one stream for each part, so that a question more in one part moves nothing in another.
+ * one stream for each part, so that one more draw in a part changes nothing in another.
  *
  * Promise: the same seed and stream give the same numbers for ever.
  * Trap:    a stream belongs to one part; two parts that share one are coupled.
@@ -39,7 +39,8 @@ uint64_t rng_range(struct rng *rng, uint64_t lo, uint64_t hi);
 bool rng_ppm(struct rng *rng, uint32_t ppm);
 /* True in `percent` of a hundred cases. */
 bool rng_percent(struct rng *rng, uint32_t percent);
-/* lo .. hi with every order of magnitude about as likely: durations, sizes. lo > 0. */
+/* lo .. hi, with about the same chance for every order of magnitude: for durations and sizes. lo >
+ * 0. */
 uint64_t rng_spread(struct rng *rng, uint64_t lo, uint64_t hi);
 void rng_bytes(struct rng *rng, void *out, size_t len);
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/sim/rot.c: bits flip on the disk, or writes go astray, under a record that was durable.
  *
- * Only where a later batch of the segment says that the record was durable: without that witness
- * nobody can tell rot from the end that a crash tore.
+ * This happens only where a later batch of the segment says that the record was durable. Without
+ * that, nobody can tell rot from an end that a crash tore.
  *
- * Trap: what still lies in the worker's memory goes out good: only what is read back can be seen to
- *       be damaged.
+ * Trap: what is still in the worker's memory is sent undamaged. Only what is read from the disk can
+ *       show the damage.
  */
 #include "tests/sim/world.h"
 
@@ -19,7 +19,7 @@
 
 struct choice {
     struct world *w;
-    struct mail *mail; /* whose record */
+    struct mail *mail; /* the mail with that record */
     uint64_t id;       /* of the spool; 0: none chosen yet */
     uint64_t pos;
     uint32_t seen;
@@ -51,7 +51,7 @@ static bool is_missing(const struct mail *mail)
     return false;
 }
 
-/* Any message that was accepted and has not arrived: each with the same chance. */
+/* Chooses among the messages that were accepted and have not arrived, each with the same chance. */
 static int choose_message(void *ctx, const struct spool_scan_item *item)
 {
     struct choice *c = ctx;
@@ -66,7 +66,7 @@ static int choose_message(void *ctx, const struct spool_scan_item *item)
     return 0;
 }
 
-/* Any of its records. */
+/* Chooses one of its records. */
 static int choose_record(void *ctx, const struct spool_scan_item *item)
 {
     struct choice *c = ctx;
@@ -105,8 +105,8 @@ static struct simdisk_inode *file_of(const struct simdisk *disk, uint64_t pos, u
     return NULL;
 }
 
-/* A flipped bit; or, where the record is longer than the sector with its header, a sector that was
- * meant for another place: a batch header that verifies, but not there. */
+/* Flips a bit. Or, where the record is longer than the sector of its header, writes a sector that
+ * was meant for another place: a batch header that verifies, but not there. */
 static void damage(struct world *w, struct simdisk_inode *inode, uint64_t record, uint64_t at)
 {
     uint64_t sector = at / SPOOL_BLOCK_BYTES * SPOOL_BLOCK_BYTES;

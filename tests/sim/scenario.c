@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/sim/scenario.c: how bad a seed's world is, and what happens next in it. See world.h.
  *
- * Trap: a scenario must leave gaps in which something works, or nothing is ever in flight when the
- *       next blow falls: moods change often, and about one in four is a good one.
+ * Trap: a scenario must have times in which something works, or nothing is in flight at the next
+ *       crash. So moods change often, and about one in four is a good one.
  */
 #include "tests/sim/world.h"
 
@@ -75,7 +75,7 @@ static void next_crash(struct world *w)
     struct rng *rng = &w->rng;
     w->next_crash_ns = trace.now_ns + rng_spread(rng, 10 * ms, w->crash_gap_ns_max);
     if (relay_is_armed(w->relay)) {
-        return; /* the one before has not struck yet */
+        return; /* the crash before has not happened yet */
     }
     enum relay_crash crash = (enum relay_crash)rng_range(rng, 1, RELAY_CRASH_COUNT - 1);
     bool by_op = rng_percent(rng, 60);

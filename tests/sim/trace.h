@@ -15,7 +15,7 @@
 enum breach {
     BREACH_LOST,       /* answered 250 and not delivered after everything was healed */
     BREACH_BOUNCED,    /* a message with a null sender that no client sent */
-    BREACH_FABRICATED, /* delivered but never sent so, altered, or to somebody else */
+    BREACH_FABRICATED, /* delivered, but not as it was sent: altered, or to somebody else */
     BREACH_DUPLICATE,  /* delivered twice with no crash and no lost reply to excuse it */
     BREACH_REJECTED,   /* a good client was answered 5xx */
     BREACH_HELD,       /* delivered while an acknowledged hold was on it */
@@ -38,10 +38,10 @@ struct trace {
 extern struct trace trace;
 
 void trace_begin(uint64_t seed, bool verbose);
-/* Mixes an event into the hash: the time, a tag and what is given. */
+/* Mixes an event into the hash: the time, a tag, two values. */
 void trace_event(uint32_t tag, uint64_t a, uint64_t b);
 void trace_bytes(uint32_t tag, const void *data, size_t len);
-/* A line of the story (only when verbose); not hashed. */
+/* Prints a line of the story, when verbose. It is not hashed. */
 __attribute__((format(printf, 1, 2))) void trace_say(const char *format, ...);
 __attribute__((format(printf, 2, 3))) void trace_break(enum breach breach, const char *format, ...);
 const char *trace_breach_name(enum breach breach);

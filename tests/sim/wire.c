@@ -35,7 +35,7 @@ struct nic {
     uint32_t rx_count;
     struct frame *rx;
     struct frame **rx_end;
-    uint64_t last_due_ns[WIRE_NICS_MAX]; /* to each card: frames keep their order */
+    uint64_t last_due_ns[WIRE_NICS_MAX]; /* of each card's last frame: frames keep their order */
 };
 
 struct wire {
@@ -73,7 +73,7 @@ struct nic *wire_plug(struct wire *wire, const uint8_t mac[NIC_MAC_BYTES], uint1
     nic->mtu = mtu;
     nic->plugged = true;
     nic->rx_end = &nic->rx;
-    /* A host that comes back takes its old place. */
+    /* A host that comes back gets the card it had before. */
     for (uint32_t i = 0; i < wire->nic_count; i++) {
         if (memcmp(wire->nic[i]->mac, mac, NIC_MAC_BYTES) == 0) {
             assert(!wire->nic[i]->plugged);
@@ -170,7 +170,7 @@ static void damage(struct wire *wire, struct frame *f)
     unsigned first =
         (unsigned)rng_range(&wire->rng, ETHERNET_HEADER_BYTES * 8, (uint64_t)f->len * 8 - bits);
     for (unsigned b = 0; b < bits; b++) {
-        /* The ends of a burst always flip, what is between may. */
+        /* The first and last bit of a burst always flip, those between may. */
         if (b == 0 || b == bits - 1 || rng_percent(&wire->rng, 50)) {
             f->data[(first + b) / 8] ^= (uint8_t)(0x80u >> (first + b) % 8);
         }

@@ -28,7 +28,7 @@ struct wire_faults {
     uint32_t duplicate_ppm;
     uint32_t reorder_ppm;
     uint32_t corrupt_ppm;
-    uint32_t no_frame_ppm; /* a card has no frame to send from */
+    uint32_t no_frame_ppm; /* how often a card has no frame to send from */
 };
 
 struct wire;
@@ -37,11 +37,11 @@ struct wire *wire_create(uint64_t seed);
 struct wire_faults *wire_faults(struct wire *wire);
 /* A card with one port. */
 struct nic *wire_plug(struct wire *wire, const uint8_t mac[NIC_MAC_BYTES], uint16_t mtu);
-/* The host stopped: what waits in its card is gone; the card stays allocated. */
+/* The host has stopped: frames that wait in its card are gone. The card stays allocated. */
 void wire_unplug(struct nic *nic);
 /* Moves frames whose time has come into the cards. */
 void wire_deliver(struct wire *wire);
-/* When the next frame arrives; UINT64_MAX: none under way. */
+/* When the next frame arrives; UINT64_MAX: none is under way. */
 uint64_t wire_next_ns(const struct wire *wire);
 bool wire_nic_has_frames(const struct nic *nic);
 

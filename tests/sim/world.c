@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/sim/world.c: making a world and moving it from instant to instant. See world.h.
  *
- * Time jumps to the next thing that is due; while somebody has work, it goes on in microseconds,
- * as turns of a loop take.
+ * Time jumps to the next thing that is due. While a part has work, time goes on by microseconds,
+ * about what a turn of a loop takes.
  */
 #include "tests/sim/world.h"
 
@@ -15,13 +15,13 @@
 enum {
     STEPS_MAX = 40 * 1000 * 1000,
     LAST_MESSAGES = 3,
-    BREACHES_MAX = 50, /* enough is enough */
+    BREACHES_MAX = 50, /* the run ends after so many */
 };
 
 static const uint64_t second_ns = 1000000000;
-/* Simulated: far beyond the longest backoff, breaker and TCP timeout together. */
+/* Simulated time: far longer than the longest backoff, breaker time and TCP timeout together. */
 static const uint64_t heal_seconds_max = 6 * 3600;
-/* Longer than a restart, an attach and what a hop takes for its last answers. */
+/* Longer than a restart, an attach, and the last answers of a hop take. */
 static const uint64_t fire_seconds = 60;
 
 static void make_clients(struct world *w)
@@ -43,7 +43,7 @@ static void make_clients(struct world *w)
             plan.sessions_max = 12;
             plan.slow_percent = 40;
         }
-        /* Either a rush, or spread over the time of trouble: a session brings about two. */
+        /* Either many at once, or spread over the time of trouble. A session sends about two. */
         plan.session_gap_ns_max = rng_percent(&rng, 30)
                                       ? rng_spread(&rng, 10000000, 3 * second_ns)
                                       : 4 * w->trouble_end_ns / plan.message_count;
@@ -151,7 +151,7 @@ static bool run_until(struct world *w, uint64_t until_ns)
     return true;
 }
 
-/* Until all mail has arrived, releasing what is frozen; for some hours at most. */
+/* Goes on until all mail has arrived, and releases what is frozen; for some hours at most. */
 static bool run_to_rest(struct world *w)
 {
     uint64_t end_ns = trace.now_ns + heal_seconds_max * second_ns;
@@ -167,7 +167,7 @@ static bool run_to_rest(struct world *w)
     return true;
 }
 
-/* A release is answered, and processes fall: it must hold nevertheless. */
+/* A release is answered, and then processes crash: it must be carried out all the same. */
 static bool fire(struct world *w)
 {
     if ((w->campus.features & FEATURE_RELEASE) == 0) {
@@ -200,11 +200,12 @@ void world_run(struct world *w)
     if (!fire(w) || !run_to_rest(w)) {
         return;
     }
-    /* A segment is let go only when the log has gone on: some more mail shows what leaks. */
+    /* A segment is freed only when the log goes on: some more mail shows whether one leaks. */
     for (uint32_t i = 0; i < w->client_count; i++) {
         outside_add(w->client[i], LAST_MESSAGES);
     }
-    /* Then what follows the last outcome: recycling, checkpoints, idle connections. */
+    /* Then come the things that follow the last outcome: recycling, checkpoints, idle
+     * connections. */
     if (run_to_rest(w) && run_until(w, trace.now_ns + 60 * second_ns)) {
         judge_final(w);
     }

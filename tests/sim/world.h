@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/sim/world.h: one seed's life: the relay, its campus, the outside, and what befalls them.
+/* tests/sim/world.h: the world of one seed: the relay, its campus, the outside, and the troubles.
  *
  *   trouble     clients send their plans; hops, wire, disk and both processes have their troubles
  *   healed      everything works again; clients finish, frozen mail is released
@@ -53,16 +53,17 @@ struct world {
 
 /* `allowed`, `forced`: see feature_draw. */
 struct world *world_create(uint64_t seed, uint32_t allowed, uint32_t forced);
-/* scenario.c: how bad it gets, and the next thing that happens. */
+/* scenario.c: chooses how bad it gets, and does the next thing. */
 void scenario_plan(struct world *world);
 void scenario_turn(struct world *world);
 uint64_t scenario_next_ns(const struct world *world);
 void scenario_heal(struct world *world);
-/* world.c: the next instant at which anybody has something to do. False: no progress any more. */
+/* world.c: goes to the next time at which some part has something to do. false: nothing moves any
+ * more. */
 bool world_step(struct world *world);
 void world_run(struct world *world);
 /* judge.c */
-/* Control is there and has taken all there is to hear. */
+/* True when control is there and has taken all messages. */
 bool judge_knows_all(struct world *world);
 void judge_presence(struct world *world);
 bool judge_is_over(struct world *world);
