@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Durations, to 2 in a hundred; the largest exactly. */
+/* Durations, within 2 in a hundred; the largest one exactly. */
 enum { BENCH_HISTOGRAM_STEPS = 64, BENCH_HISTOGRAM_BUCKETS = 60 * BENCH_HISTOGRAM_STEPS };
 struct bench_histogram {
     uint64_t count;
@@ -16,11 +16,12 @@ struct bench_histogram {
     uint64_t bucket[BENCH_HISTOGRAM_BUCKETS];
 };
 void bench_histogram_add(struct bench_histogram *histogram, uint64_t ns);
-/* What `share` (0 to 1) of them do not exceed, in microseconds; 0 when there are none. */
+/* The duration, in microseconds, that `share` (0 to 1) of them do not exceed; 0 when there are
+ * none. */
 double bench_histogram_us(const struct bench_histogram *histogram, double share);
 double bench_histogram_mean_us(const struct bench_histogram *histogram);
 
-/* "--name VALUE". The value stands there before as the default, afterwards as it was given. */
+/* "--name VALUE". The value is the default at first, and what was given afterwards. */
 struct bench_option {
     const char *name;
     const char *help;
@@ -30,19 +31,19 @@ struct bench_option {
     const char *text;
 };
 
-/* Reads the arguments into the options, of which the last has the name NULL. Ends the program: with
- * a list of the options after --help, with status 64 after an argument that is none of them. */
+/* Reads the arguments into the options; the last option has the name NULL. After --help it ends the
+ * program with a list of the options, after an unknown argument with status 64. */
 void bench_options(int argc, char **argv, struct bench_option *option);
 /* One line: "settings  --messages 1000 --depth 512". */
 void bench_settings_print(const struct bench_option *option);
 
 uint64_t bench_now_ns(void);
-/* Since 1970. */
+/* Milliseconds since 1970. */
 uint64_t bench_wall_ms(void);
-/* CPU time of the whole process, and of the calling thread. */
+/* CPU time of the whole process; and of the calling thread. */
 uint64_t bench_cpu_ns(void);
 uint64_t bench_thread_cpu_ns(void);
-/* TSC; 0 where there is none. */
+/* TSC cycles; 0 where there is no TSC. */
 uint64_t bench_cycles(void);
 /* Sorts the samples. */
 double bench_median(double *sample, size_t count);

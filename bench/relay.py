@@ -4,10 +4,10 @@
 
 Promise: both relays run on the same machine in the same run, in interleaved rounds, with the same
          senders, sizes and next hops; every message of a round is counted at the hop before its
-         clock stops. It prints every round, medians, and who was the limit; bench/run says what
-         it ran on.
-Trap:    on two CPUs the senders, the hop and the relay share them: the rate says what the machine
-         does, busy TSC cycles per message what Holdfast's worker does. veth and af_packet cost a
+         clock stops. It prints every round, medians, and which process was the limit; bench/run
+         prints the machine.
+Trap:    senders, hop and relay share the machine's CPUs: the rate measures the whole machine. Busy
+         TSC cycles per message measure Holdfast's worker alone. veth and af_packet cost a
          system call a packet; this is the correctness network, not the fast one (docs/BUDGET.md).
 
 Postfix gets interfaces of its own into the relay's namespace, with kernel addresses, and a
@@ -152,9 +152,9 @@ class Postfix:
                 if os.path.exists(source):
                     shutil.copy(source, conf)
                     break
-        # master in the foreground, as our own process: no service, no pid to look for.
+        # master runs in the foreground as a child of ours, so its pid is known.
         self.lab.command("relay", "postfix", "-c", conf, "check")
-        # It wants to stand in its queue's directory.
+        # Its working directory has to be its queue's directory.
         master = self.lab.start("postfix", "relay", "env", "-C", os.path.join(self.folder, "queue"),
                                 "/usr/lib/postfix/sbin/master", "-c", conf, "-d")
         ready = self.lab.path("postfix", "queue", "pid", "master.pid")
@@ -164,7 +164,7 @@ class Postfix:
 
 
 def children(pid):
-    """It and all below it."""
+    """The process and all its descendants."""
     try:
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
             below = [int(word) for word in file.read().split()]
@@ -200,7 +200,7 @@ class Bench:
         return sink_count(path) if os.path.getsize(path) else 0
 
     def watched(self, relay):
-        """Processes whose CPU time tells who was the limit."""
+        """Processes whose CPU time shows which was the limit."""
         out = {}
         for name, process in self.lab.processes.items():
             if name.startswith("sink") or name in ("dataplane", "control"):

@@ -3,8 +3,8 @@
  *
  * Promise: whole transactions of one recipient, command by command as a waiting client sends them,
  *          and all but the body at once as a pipelining one does, in turns; each answered 250.
- * Trap:    a buffer is filled and its checksum taken, as in the relay; what TCP, the spool and the
- *          caches of a loaded machine add is not in it. */
+ * Trap:    a buffer is filled and its checksum computed, as in the relay. The costs of TCP, the
+ *          spool and the cold caches of a loaded machine are not included. */
 #include "bench/bench.h"
 
 #include "common/id.h"

@@ -3,8 +3,9 @@
  * pwritev2, in turns, on the disk that --dir lies on.
  *
  * Promise: every message is counted when its commit came back OK, which is after its batch was
- *          synced. As many are under way at a time as said: the batch grows with them.
- * Trap:    one thread submits and turns: what handing over between threads costs is not in it. */
+ *          synced. --depth says how many are under way at a time; batches grow with it.
+ * Trap:    one thread submits and turns: the cost of handing over between threads is not
+ *          included. */
 #include "bench/bench.h"
 
 #include "common/crc32c.h"
@@ -21,14 +22,14 @@
 enum { ROUNDS_MAX = 99, RECORD_BYTES = 2048, MIB = 1 << 20 };
 
 struct message {
-    struct spool_submit submit; /* first: what comes back is cast */
+    struct spool_submit submit; /* first member: what comes back is cast */
     struct spool_txn txn;
 };
 
 struct result {
     double rate;   /* messages a second */
-    double cpu_us; /* of CPU a message */
-    double batch;  /* messages a batch */
+    double cpu_us; /* microseconds of CPU for a message */
+    double batch;  /* messages in a batch */
 };
 
 static void fill(struct message *m, uint64_t counter, uint32_t body_bytes)
@@ -55,7 +56,7 @@ static void fill(struct message *m, uint64_t counter, uint32_t body_bytes)
     m->submit.body_crc = crc32c(0, buffer + prefix, envelope + body_bytes);
 }
 
-/* Keeps them all under way until `count` are durable. */
+/* Keeps all of them under way until `count` messages are durable. */
 static void drive(struct spool_writer *w, struct message *message, uint32_t depth, uint32_t count,
                   uint32_t body_bytes)
 {

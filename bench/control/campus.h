@@ -16,8 +16,8 @@
 #include <stdint.h>
 
 enum {
-    CAMPUS_ROUTES = LIMIT_ROUTES_PER_MESSAGE, /* of a group: a message may go to all of them */
-    CAMPUS_DOMAINS = 4,                       /* of a route of a group */
+    CAMPUS_ROUTES = LIMIT_ROUTES_PER_MESSAGE, /* of a group: one message may go to all of them */
+    CAMPUS_DOMAINS = 4,                       /* domains of each route of a group */
     CAMPUS_SENDERS = 1000,
     CAMPUS_SEGMENTS_MAX = 4096,
     CAMPUS_PATH_SIZE = 160,
@@ -41,10 +41,10 @@ const char *campus_group_name(enum campus_group group);
 const char *campus_sender(uint64_t number, char *out, size_t out_size);
 const char *campus_domain(enum campus_group group, uint32_t route, uint64_t number, char *out,
                           size_t out_size);
-/* Writes <dir>/<name>: spool and state lie in <dir>. 0 or -errno. */
+/* Writes the configuration <dir>/<name>; its spool and state are in <dir>. 0 or -errno. */
 must_check int campus_write(const char *dir, const char *name, uint32_t recipients,
                             uint32_t segment_mib);
-/* From a configuration that control has given ids. */
+/* Reads the ids from a configuration to which control has given them. */
 void campus_read(const struct config *config, struct campus *campus_out);
 
 #endif

@@ -24,7 +24,7 @@
 
 enum {
     SLOTS = 8192,             /* submissions under way: fewer than the writer's rings hold */
-    SLOTS_FOR_MAIL = 4096,    /* of them for new mail: the rest answers control */
+    SLOTS_FOR_MAIL = 4096,    /* how many of them are for new mail; the rest answers control */
     FROZEN_UNANSWERED = 2048, /* of a fill: mail that control has yet to send */
     LIVE_MAX = 1 << 23,
     REGIONS_MAX = 64,
@@ -36,7 +36,7 @@ enum {
 enum purpose { FOR_NOTHING, FOR_MAIL, FOR_DELIVERED, FOR_REFUSED };
 
 struct slot {
-    struct submission submission; /* first: what comes back is cast */
+    struct submission submission; /* first member: what comes back is cast */
     struct spool_txn txn;
     uint8_t *buffer;
     struct envelope *envelope;
@@ -61,15 +61,15 @@ struct dataplane {
     uint32_t slots_taken;
     uint32_t mail_taken;
 
-    /* The thread's. */
+    /* The thread's own. */
     struct abi_attach *region;
     struct ring_end down;
     uint64_t counter;   /* of message ids */
-    uint64_t live_base; /* what a live message's number lacks to its counter, and 1 */
+    uint64_t live_base; /* counter of the first live message, minus 1 */
     uint64_t live_made;
     uint64_t live_next_ns;
     uint64_t filled[CAMPUS_GROUP_COUNT];
-    uint64_t *put_ns; /* of each live message; 0: not put, or seen already */
+    uint64_t *put_ns; /* when each live message was put; 0: not put, or seen already */
 
     /* What the other thread asks for. */
     _Atomic(struct abi_attach *) region_wanted;
@@ -79,7 +79,7 @@ struct dataplane {
     _Atomic(struct bench_histogram *) latency;
     _Atomic bool stop;
 
-    /* What it may look at. */
+    /* What the other thread may read. */
     _Atomic(struct abi_attach *) region_used;
     _Atomic uint64_t committed[CAMPUS_GROUP_COUNT];
     _Atomic uint64_t delivered;
@@ -87,7 +87,7 @@ struct dataplane {
     _Atomic uint32_t live_rate_seen;
     _Atomic uint32_t under_way;
 
-    /* The other thread's. */
+    /* The other thread's own. */
     struct abi_attach *made[REGIONS_MAX];
     uint64_t epoch;
 };
@@ -141,7 +141,7 @@ static void note(struct dataplane *dp, const struct abi_up *up)
 static bool take_results(struct dataplane *dp)
 {
     struct ring_slot message;
-    uint64_t now_ns = bench_now_ns(); /* the COMMITs were put a moment ago, in writer_turn */
+    uint64_t now_ns = bench_now_ns(); /* writer_turn put the COMMITs a moment ago */
     bool worked = false;
     while (ring_take(&dp->port->done, &message)) {
         struct submission *submission;
@@ -177,8 +177,8 @@ static bool take_results(struct dataplane *dp)
 
 /* --- rings ------------------------------------------------------------------------------------ */
 
-/* First the writer goes over to the new rings, and then what is under way is told: nothing is,
- * for a DELIVER is answered in the step that sees it. */
+/* The writer changes to the new rings first. Then comes what is under way, which is nothing: a
+ * DELIVER is answered in the step that sees it. */
 static void take_region(struct dataplane *dp)
 {
     struct abi_attach *wanted = atomic_load_explicit(&dp->region_wanted, memory_order_acquire);
@@ -323,7 +323,7 @@ static void make_message(struct dataplane *dp, enum campus_group group, uint32_t
     submit(dp, s, SPOOL_SUBMIT_COMMIT, FOR_MAIL);
 }
 
-/* A fill goes no faster than control takes it: nothing is to find the ring full. */
+/* A fill is no faster than control: the ring must never be full. */
 static bool may_fill(const struct dataplane *dp, enum campus_group group, uint32_t share)
 {
     if (dp->region == NULL || dp->mail_taken >= SLOTS_FOR_MAIL ||
@@ -347,7 +347,8 @@ static bool fill(struct dataplane *dp, enum campus_group group)
     return worked;
 }
 
-/* By the clock, whatever became of the earlier ones: a control that stands still is not spared. */
+/* Live mail is made by the clock, even when control is slow: a control that stands still is
+ * measured so. */
 static bool make_live(struct dataplane *dp)
 {
     uint32_t rate = atomic_load_explicit(&dp->live_rate, memory_order_acquire);
@@ -355,7 +356,7 @@ static bool make_live(struct dataplane *dp)
     if (rate != atomic_load_explicit(&dp->live_rate_seen, memory_order_relaxed)) {
         atomic_store_explicit(&dp->live_rate_seen, rate, memory_order_release);
         dp->live_next_ns = now_ns;
-        /* Earlier live mail is all delivered; other mail may have come since. */
+        /* Earlier live mail is all delivered. Other mail may have come since. */
         dp->live_base = dp->counter - dp->live_made;
     }
     bool worked = false;
@@ -409,7 +410,7 @@ static int make_slots(struct dataplane *dp)
     if (dp->slot == NULL || dp->buffers == NULL || dp->envelopes == NULL || dp->put_ns == NULL) {
         return -ENOMEM;
     }
-    /* Touched now, so that it is not counted as control's later. */
+    /* Touched now, so that the memory is not counted as control's later. */
     memset(dp->buffers, 0, (size_t)SLOTS * RECORD_BYTES);
     memset(dp->envelopes, 0, SLOTS * sizeof *dp->envelopes);
     for (uint32_t i = 0; i < SLOTS; i++) {

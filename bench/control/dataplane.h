@@ -26,26 +26,26 @@ void dataplane_destroy(struct dataplane *dp);
 const char *dataplane_io_name(const struct dataplane *dp);
 void dataplane_set_campus(struct dataplane *dp, const struct campus *campus);
 
-/* Fresh rings, for control to attach to once dataplane_has_taken says that they are in use. The
- * dataplane owns them: until dataplane_forget_older, all stay. */
+/* Makes fresh rings. Control attaches to them when dataplane_has_taken says that they are in use.
+ * The dataplane owns them, and keeps all until dataplane_forget_older. */
 struct abi_attach *dataplane_offer(struct dataplane *dp, uint64_t policy_generation);
 bool dataplane_has_taken(const struct dataplane *dp, const struct abi_attach *region);
 void dataplane_forget_older(struct dataplane *dp, const struct abi_attach *region);
 
-/* So many more messages of the group (not live), each with `share` deliveries of one recipient to
- * as many routes, at the pace at which control takes them. */
+/* Makes so many more messages of the group (not live), each with `share` deliveries of one
+ * recipient to as many routes, as fast as control takes them. */
 void dataplane_fill(struct dataplane *dp, enum campus_group group, uint64_t messages,
                     uint32_t share);
-/* From now on, so many live messages a second; their latency (COMMIT put to DELIVER seen) goes
- * into the histogram. rate 0: no more; those under way go on, and are delivered before another
- * call. */
+/* From now on, makes so many live messages a second. Their latency (COMMIT put to DELIVER seen)
+ * goes into the histogram. rate 0: makes no more; those under way are still delivered, before the
+ * next call. */
 void dataplane_live(struct dataplane *dp, uint32_t rate, struct bench_histogram *latency);
 
 /* Durable so far. */
 uint64_t dataplane_committed(const struct dataplane *dp, enum campus_group group); /* messages */
 uint64_t dataplane_delivered(const struct dataplane *dp); /* live, each once */
 uint64_t dataplane_refused(const struct dataplane *dp);   /* attempts */
-/* Nothing is under way here: no submission, no fill, no live mail. */
+/* True when nothing is under way here: no submission, no fill, no live mail. */
 bool dataplane_is_idle(const struct dataplane *dp);
 
 #endif

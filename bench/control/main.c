@@ -6,8 +6,8 @@
  *
  * Promise: every delivery came through the up ring from a log that is on the disk; at the end of
  *          each part the totals of `status` are what was made, or the program fails.
- * Trap:    a turn's time is that of the clock: on a machine that others use, their time is in it.
- *          turn_cpu_max_us is this thread's own. */
+ * Trap:    a turn's time is taken from the clock: on a machine that others use, it contains their
+ *          time. turn_cpu_max_us is the CPU time of this thread alone. */
 #include "bench/control/operators.h"
 #include "bench/pauses.h"
 
@@ -84,8 +84,8 @@ struct memory {
 
 struct restart {
     struct subject_start start;
-    double answer_ms;  /* from the begin of control_create: the first status */
-    double indexed_ms; /* everything is in its figures */
+    double answer_ms;  /* from the start of control_create to the first status */
+    double indexed_ms; /* until the figures have everything */
 };
 
 struct bench {
@@ -109,9 +109,9 @@ struct bench {
     uint64_t checkpoint_at_ns;
     uint32_t reloads;
     uint32_t checkpoints;
-    struct memory memory[3]; /* before, with the held, with the frozen too */
+    struct memory memory[3]; /* at first, with the held mail, with the frozen mail too */
     double fill_s[2];
-    double live_cpu_us[2]; /* of control for a live message: without and with rules */
+    double live_cpu_us[2]; /* control's CPU time for a live message: without and with rules */
     double ask_ms[4];
     struct restart killed;
     struct restart clean;
@@ -131,7 +131,7 @@ static uint64_t deliveries_of(const struct bench *b, enum campus_group group)
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
-/* One question, with the loop going on until its answer is there. The caller frees it. */
+/* Asks one question, and lets the loop go on until the answer is there. The caller frees it. */
 static json_t *ask(struct bench *b, const char *request)
 {
     uint64_t token = 0;
@@ -179,7 +179,7 @@ static void turn(struct bench *b)
     subject_sleep(b->subject, subject_turn(b->subject));
 }
 
-/* Turns until the totals are those, and nothing is under way; fails after `seconds`. */
+/* Turns until the totals are these and nothing is under way. Fails after `seconds`. */
 static void turn_until(struct bench *b, uint64_t held, uint64_t frozen, uint64_t seconds)
 {
     uint64_t look_ns = 0;
@@ -324,8 +324,8 @@ static void ask_at_rest(struct bench *b)
     }
 }
 
-/* Live mail alone for some seconds. Returns control's CPU time for each message, with its turns
- * and wakeups, in microseconds. */
+/* Measures live mail alone for some seconds. Returns control's CPU time for each message, turns and
+ * wakeups included, in microseconds. */
 static double live_alone(struct bench *b, struct bench_histogram *latency)
 {
     uint64_t end_ns = bench_now_ns() + option[REST].number * UINT64_C(1000000000);
@@ -341,8 +341,8 @@ static double live_alone(struct bench *b, struct bench_histogram *latency)
     return delivered == 0 ? 0 : (double)cpu_ns / 1000 / (double)delivered;
 }
 
-/* Rules that hold nothing, half of them with an envelope's sender, half with a recipient. There is
- * no other mail yet, so that to make them costs no walk over it. */
+/* Makes rules that hold nothing: half of them ask for an envelope's sender, half for a recipient.
+ * There is no other mail yet, so making them needs no walk. */
 static void live_beside_rules(struct bench *b)
 {
     char request[256];
@@ -377,7 +377,8 @@ static void live_at_rest(struct bench *b)
     turn_until(b, deliveries_of(b, CAMPUS_HELD), deliveries_of(b, CAMPUS_FROZEN), 60);
 }
 
-/* A reload and a checkpoint, at the begin of the mix and again some seconds after the last. */
+/* Begins a reload and a checkpoint, at the start of the mix and again some seconds after the
+ * last. */
 static bool housekeeping(struct bench *b, bool ending)
 {
     uint64_t now_ns = bench_now_ns();
@@ -402,7 +403,7 @@ static bool housekeeping(struct bench *b, bool ending)
     return false;
 }
 
-/* One turn of the loop, with all that operators and signals bring it: measured when there was
+/* One turn of the loop, with all that operators and signals ask for. It is measured when there was
  * work. */
 static void mixed_turn(struct bench *b, bool ending)
 {
@@ -443,7 +444,7 @@ static void mix(struct bench *b)
     turn_until(b, deliveries_of(b, CAMPUS_HELD), deliveries_of(b, CAMPUS_FROZEN), 600);
 }
 
-/* Control ends, and starts on the configuration it had. */
+/* Ends control, and starts it again with the same configuration. */
 static struct restart restart(struct bench *b, bool clean)
 {
     struct restart r;
@@ -476,7 +477,7 @@ static void print_row(const char *name, const struct bench_histogram *h)
            (double)h->max_ns / 1000);
 }
 
-/* The answer and the index are counted from the begin of "create". */
+/* The times of the answer and the index count from the start of "create". */
 static void print_restart(const char *name, const struct restart *r)
 {
     printf("%-24s %12.1f %12.1f %12.1f %12.1f %12.1f\n", name, (double)r->start.config_ns / 1e6,

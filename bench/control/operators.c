@@ -9,7 +9,7 @@
 
 enum { ROLES = 3, REQUEST_SIZE = 512 };
 
-/* Between an answer and the next request: a script is quick, a person slower. */
+/* The pause between an answer and the next request, as of a script. A person is slower. */
 #define THINK_NS (UINT64_C(10) * 1000000)
 
 static const char *const act_names[OPERATORS_ACT_COUNT] = {"list", "count", "hold", "release"};
@@ -43,7 +43,7 @@ static void list_request(uint32_t step, const char *after, char *out)
     char sender[64];
     switch (step % 6) {
     case 1:
-    case 2: /* on from where the page before ended */
+    case 2: /* continues where the last page ended */
         if (after[0] != '\0') {
             snprintf(out, REQUEST_SIZE, "{\"v\":1,\"cmd\":\"list\",\"limit\":100,\"after\":\"%s\"}",
                      after);
@@ -88,7 +88,7 @@ static void hold_request(uint32_t step, char *out)
              "{\"v\":1,\"cmd\":\"hold\",\"select\":[\"%.200s\"],\"reason\":\"bench\"}", term);
 }
 
-/* Frozen mail of one domain or of one route: it is tried again, and refused again. */
+/* Frozen mail of one domain or one route. It is tried again, and refused again. */
 static void release_request(uint32_t step, char *out)
 {
     char term[REQUEST_SIZE / 2];
@@ -102,7 +102,7 @@ static void release_request(uint32_t step, char *out)
              "{\"v\":1,\"cmd\":\"release\",\"select\":[\"%.200s\"],\"reason\":\"bench\"}", term);
 }
 
-/* Hold, end of that hold, release, release: and again. */
+/* A hold, the end of that hold, two releases, and again from the first. */
 static enum operators_act rule_request(uint32_t step, int64_t rule, char *out)
 {
     if (rule != 0) {

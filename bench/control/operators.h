@@ -3,7 +3,7 @@
  * counts, one holds and releases, and again from the first.
  *
  * Promise: operators_turn asks and takes answers as the admin socket would in one turn of the loop.
- *          Who was told to stop leaves no rule of its own behind. */
+ *          An operator who was told to stop leaves no rule behind. */
 #ifndef HOLDFAST_BENCH_CONTROL_OPERATORS_H
 #define HOLDFAST_BENCH_CONTROL_OPERATORS_H
 
@@ -29,10 +29,10 @@ struct operators {
         uint64_t token;
         uint64_t asked_ns;
         uint64_t next_ns;
-        char after[32]; /* where its list goes on */
+        char after[32]; /* where its list continues */
         int64_t rule;   /* its hold in force; 0: none */
     } one[OPERATORS_MAX];
-    /* Of each act: how long the loop stood still for it, and how long its operator waited. */
+    /* For each act: how long the loop stood still for it, and how long its operator waited. */
     struct bench_histogram still[OPERATORS_ACT_COUNT];
     struct bench_histogram answer[OPERATORS_ACT_COUNT];
 };
@@ -41,10 +41,11 @@ void operators_init(struct operators *o, uint32_t count);
 const char *operators_act_name(enum operators_act act);
 /* Returns true when something was asked or answered. */
 bool operators_turn(struct operators *o, struct subject *s);
-/* Nothing is asked any more, but rules of their own are still released. */
+/* They ask nothing more, but still end their own rules. */
 void operators_stop(struct operators *o);
 bool operators_are_done(const struct operators *o);
-/* Every act was answered at least once; with fewer than three operators, what those there do. */
+/* True when every act was answered at least once. With fewer than three operators: every act of
+ * theirs. */
 bool operators_did_all(const struct operators *o);
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The envelope borrows its texts: they stay until the next one is laid. */
+/* The envelope borrows its texts: they stay until the next record is laid out. */
 static void lay_rcpts(const struct campus *campus, enum campus_group group, uint64_t number,
                       struct envelope *e, struct submission *submission)
 {
@@ -34,7 +34,7 @@ void record_lay(const struct campus *campus, enum campus_group group, uint64_t n
     static struct envelope e;
     char sender[LIMIT_ADDRESS_BYTES + 1] = "someone@outside.example";
     assert(share > 0 && share <= CAMPUS_ROUTES);
-    if (group != CAMPUS_LIVE) { /* what operators hold by its sender is never live mail */
+    if (group != CAMPUS_LIVE) { /* so that no hold by sender ever holds live mail */
         (void)campus_sender(number, sender, sizeof sender);
     }
     e = (struct envelope){.received_ms = bench_wall_ms(),

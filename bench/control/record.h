@@ -11,9 +11,9 @@ enum {
     RECORD_BODY_BYTES = 300,
 };
 
-/* Message `number` of a group, one recipient on each of `share` routes, into `buffer` of
- * RECORD_BYTES. The envelope's texts lie in the buffer: both stay until the submission is given
- * back. Fills the transaction, but for its id, and the submission of its commit. */
+/* Lays out message `number` of a group, with one recipient on each of `share` routes, in `buffer`
+ * of RECORD_BYTES. The envelope's texts lie in the buffer, so both stay until the submission is
+ * given back. Fills in the transaction, except for its id, and the submission of its commit. */
 void record_lay(const struct campus *campus, enum campus_group group, uint64_t number,
                 uint32_t share, uint8_t *buffer, struct envelope *envelope, struct spool_txn *txn,
                 struct submission *submission);

@@ -48,7 +48,7 @@ static void need(bool good, const char *what, const char *error)
 static void say(void *ctx, int level, const char *line)
 {
     (void)ctx;
-    if (level <= 3) { /* what would be alarming in the relay too */
+    if (level <= 3) { /* what would be an alarm in the relay, too */
         fprintf(stderr, "control: %s\n", line);
     }
 }
@@ -119,7 +119,7 @@ void subject_campus(const struct subject *s, struct campus *campus_out)
     campus_read(s->config, campus_out);
 }
 
-/* What link.c does between processes: offers rings, attaches when the dataplane uses them. */
+/* Does what link.c does between processes: offers rings, attaches when the dataplane uses them. */
 static void turn_link(struct subject *s)
 {
     if (s->offered != NULL && dataplane_has_taken(s->dp, s->offered)) {
