@@ -4,13 +4,13 @@
 
 Promise: every accepted (message, recipient) is found in the sinks' dumps or reported; an arrival
          that nobody sent, to a recipient nobody named, or with other bytes, is reported as wrong.
-Trap:    smtp-sink's dump begins with headers of its own; ours begin at the first field that the
-         sender wrote. What stands between may only be Received.
+Trap:    smtp-sink's dump begins with its own headers. The message begins at the first field that
+         the sender wrote. Between the two there may only be Received fields.
 
-Two kinds of journal lines: one per message (send.py, swaks): compared by id, the whole message as
-sent by hash; and one per smtp-source run: its messages carry a Message-Id of their own, so they
-are counted by it, and their bodies compared with the body of a message of the same settings that
-went to a sink directly.
+There are two kinds of journal lines. One is for each message (send.py, swaks): it is found by its
+id, and the hash of the whole message is compared. The other is for each smtp-source run: its
+messages have a Message-Id of their own, by which they are counted. Their bodies are compared with
+the body of a message with the same settings that went to a sink directly.
 """
 import collections
 import email.parser

@@ -5,8 +5,8 @@ daemons are killed, the hop is repaired, and everything that was answered 250 ar
 
 Promise: each step says what it does and what it found; the last line is the account, and the exit
          is zero only when all that was accepted arrived and nothing was held, lost or bounced.
-Trap:    counts are per recipient. A message whose dot was not answered when the daemons were
-         killed was sent again under a new id, as a sending relay would: it is owed only once.
+Trap:    counts are per recipient. When the daemons were killed before a dot was answered, the
+         sender sent the message again under a new id, as a relay would: only one has to arrive.
 """
 import argparse
 import os
@@ -108,7 +108,7 @@ def step_rejecting(lab, count):
     journal_lines = file_lines(lab.journal)
     sender = lab.send_start("rejected", "--count", str(count), "--size-min", "1000",
                             "--connections", "8", "--pause", "0.05", "--deadline", "180",
-                            "--timeout", "10")  # who waits for an answer hears of no death
+                            "--timeout", "10")  # a waiting client notices no crash
     found(wait_until(lambda: file_lines(lab.journal) - journal_lines >= count // 4, 60, 0.01),
           f"a quarter of them is answered; killing processes {lab.processes['dataplane'].pid} "
           f"and {lab.processes['control'].pid}")
@@ -175,7 +175,7 @@ def step_account(lab):
 
 
 def steps(lab, messages):
-    """All but the account; a step that fails is told, and the account drawn all the same."""
+    """All steps but the account. When a step fails, that is told, and the account still follows."""
     try:
         step_start(lab)
         step_through(lab, messages)
@@ -195,7 +195,7 @@ def any_ended(lab):
 
 
 def start_again(lab, name):
-    """One that does not come up is tried again at the next look: its spool must not go with it."""
+    """A daemon that does not start is tried again at the next look, so that its spool stays."""
     tell(f"starting holdfast-{name} again")
     try:
         lab.daemon_start(name)
@@ -205,7 +205,7 @@ def start_again(lab, name):
 
 
 def serve(lab, build):
-    """Leaves it up; a person sends and looks."""
+    """Leaves the relay running, so that a person can send mail and look."""
     lab.sinks_start()
     lab.bounce_sinks_start()
     lab.daemons_start()
@@ -240,7 +240,7 @@ def arguments():
 
 def main():
     options = arguments()
-    # Also where the shell that started us in the background had it ignored.
+    # A shell that starts us in the background has it ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # SIGTERM and a closed terminal clean up as Ctrl-C does.
     for number in (signal.SIGTERM, signal.SIGHUP):

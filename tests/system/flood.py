@@ -3,7 +3,7 @@
 """tests/system/flood.py: SYNs whose answers are never answered.
 
 Promise: each of COUNT SYNs comes from a source port of its own of SOURCE.
-Trap:    the kernel does not know these connections: its RSTs must be kept in (nftables).
+Trap:    the kernel does not know these connections: nftables must drop the RSTs that it sends.
 """
 import socket
 import struct

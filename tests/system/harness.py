@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""tests/system/harness.py: what every system test is wrapped in.
+"""tests/system/harness.py: the frame in which every system test runs.
 
 Promise: a test prints its checks as it goes and closes with one line, PASS or FAIL, and the exit
          status that says the same; its lab is gone afterwards.
@@ -37,8 +37,7 @@ class Check:
 
 
 def settle(lab, seconds=120):
-    """Waits until the relay has nothing left, and control has heard of everything; True when it
-    came to that."""
+    """Waits until the relay has no mail left and control knows it; True when that happened."""
     def is_empty():
         status = lab.cli_json("status")
         plane = status["dataplane"]
@@ -53,7 +52,7 @@ def account(lab, held=0):
 
 
 def account_check(lab, check, duplicates_allowed=False):
-    """The promise itself: all that was answered 250 arrived, once, as it was, and nothing else."""
+    """Checks that all mail that was answered 250 arrived, once and unchanged, and nothing else."""
     found, totals = account(lab)
     print(f"  {line(totals)}", flush=True)
     check(totals["accepted"] > 0, "mail was accepted")

@@ -31,7 +31,7 @@ HUGEPAGES = "/sys/kernel/mm/hugepages/hugepages-2048kB/"
 HUGEPAGES_NEEDED = 300     # memory = "512MiB" is 256 pages; the EAL rounds up per segment list
 RELAY = "198.51.100.10"
 CLIENT = "198.51.100.1"
-# Who the daemons become: a user that every Debian has and that owns nothing. Nobody makes one.
+# The user that the daemons become: every Debian has it, and it owns nothing.
 RELAY_USER = "daemon"
 HOP = "198.51.100.75"
 SINK_PORTS = {"staff-store": 2525, "student-store": 2526}
@@ -39,7 +39,7 @@ DOMAINS = ("staff.campus.example", "students.campus.example")
 
 
 def command(*argv, check=True, timeout=60, **more):
-    """Runs it to its end, output captured; a failure raises with what it said."""
+    """Runs a command to its end and captures its output; a failure raises with that output."""
     done = subprocess.run(argv, **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
                                    "stderr": subprocess.STDOUT, "text": True, "errors": "replace",
                                    "timeout": timeout, "check": False, **more})
@@ -102,7 +102,7 @@ class Lab:
         self.down()
 
     def up(self):
-        """Everything but the processes."""
+        """Makes everything except the processes."""
         if os.geteuid() != 0:
             raise SystemExit("needs root: network namespaces, hugepages")
         self.lock_take()
@@ -127,7 +127,7 @@ class Lab:
         self.lock = lock
 
     def leftovers_remove(self):
-        """What a killed run of this instance left: processes, namespaces, memory, files."""
+        """Removes what a killed run of this instance left: processes, namespaces, memory, files."""
         ended = leftovers_kill(self.path("pids"))
         if ended:
             self.say(f"an earlier run was killed; ended its {', '.join(ended)}")
@@ -256,7 +256,7 @@ class Lab:
         return process
 
     def daemons_start(self):
-        """Both, and until they have found each other."""
+        """Starts both, and waits until they are attached."""
         self.daemon_start("control")
         self.daemon_start("dataplane")
         if not wait_until(lambda: self.cli_json("status")["dataplane"]["attached"], 20):
@@ -428,7 +428,7 @@ class Lab:
         return found
 
     def logs_print(self):
-        """The ends of the daemons' logs, for a test that failed."""
+        """The last lines of the daemons' logs, for a test that failed."""
         for name in ("control", "dataplane"):
             path = self.path("log", name)
             if os.path.exists(path):

@@ -84,7 +84,7 @@ class Process:
             time.sleep(0.02)
 
     def kill(self, number=signal.SIGTERM, seconds=10):
-        """Signals it and waits; who ignores a polite signal gets SIGKILL. Returns its status."""
+        """Signals the process and waits; if it ignores that, sends SIGKILL. Returns its status."""
         if self.is_alive():
             self.popen.send_signal(number)
             try:
@@ -100,7 +100,7 @@ class Process:
 
 
 def kill_and_wait(pid, ticks):
-    """SIGKILL to exactly that process, and its end."""
+    """Sends SIGKILL to exactly that process, and waits for its end."""
     os.kill(pid, signal.SIGKILL)
     until = time.monotonic() + 10
     while start_ticks(pid) == ticks and time.monotonic() < until:
@@ -122,7 +122,8 @@ def strays_kill(pids, mark):
 
 
 def leftovers_kill(directory):
-    """Ends what the pidfiles in `directory` name, if it is still what they name. Returns names."""
+    """Ends the processes that the pidfiles in `directory` name, if they are still the same ones.
+    Returns their names."""
     ended = []
     if not os.path.isdir(directory):
         return ended

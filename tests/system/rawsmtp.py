@@ -7,7 +7,7 @@ Trap:    it runs inside a namespace as a process of its own; steps and replies t
          latin-1 strings, one character a byte.
 
 A step is ["send", text], ["reply"] (waits for one, multi-line), ["replies", seconds] (all that come
-until the line is silent so long), ["sleep", seconds] or ["fill", bytes] (that many body bytes in
+until nothing comes for that long), ["sleep", seconds] or ["fill", bytes] (that many body bytes in
 lines of 72).
 """
 import json
@@ -47,7 +47,7 @@ class Raw:
             self.buffer += more
 
     def replies(self, seconds):
-        """All replies until nothing comes for so long."""
+        """All replies, until nothing comes for that long."""
         self.socket.settimeout(seconds)
         try:
             while True:

@@ -5,11 +5,11 @@
 Promise: the journal names, for every attempt, a unique id, the recipients answered 250, the hash
          of the message as sent, and whether the final dot was answered 250 ("accepted"), refused
          (5xx), deferred (4xx) or not answered at all ("unanswered").
-Trap:    a message whose attempt was not answered is sent again under a new id: what a sending
-         relay would do, and so the arrival of both is never our duplicate.
+Trap:    a message whose attempt was not answered is sent again under a new id, as a sending relay
+         would do. So if both arrive, that does not count as a duplicate.
 
 The mail is made from a seed: mostly small, some large, with the lines that break relays: leading
-dots, lone dots stuffed, 8-bit bytes, lines of 998, an empty body, no newline sense lost.
+dots, single stuffed dots, 8-bit bytes, lines of 998, an empty body. No line end is changed.
 """
 import argparse
 import hashlib
@@ -64,12 +64,12 @@ def message_make(ident, sender, rcpts, size, seed):
 
 
 def message_hash(raw):
-    """Of the message with LF line ends: the form in which smtp-sink keeps it."""
+    """The hash of the message with LF line ends, as smtp-sink keeps it."""
     return hashlib.sha256(raw.replace(b"\r\n", b"\n")).hexdigest()
 
 
 class Journal:
-    """One JSON object a line, appended and flushed at once: it must survive our own death."""
+    """One JSON object a line, appended and flushed at once, so that a crash here loses none."""
 
     def __init__(self, path):
         self.file = open(path, "a", encoding="utf-8") if path else None

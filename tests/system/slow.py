@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """tests/system/slow.py: a sender that begins a message and then gives a byte now and then.
 
-Promise: says "drips" when the first bytes are acknowledged, and at its end what it was answered.
-Trap:    a byte every half second: no silence is ever long enough for a timeout of silence.
+Promise: prints "drips" when the first bytes are acknowledged, and the reply at its end.
+Trap:    it sends a byte every half second, so a timeout for silence never ends it.
 """
 import select
 import socket
@@ -14,7 +14,7 @@ from rawsmtp import Raw
 
 
 def acknowledged(sock):
-    """Whether all that was sent has been: SIOCOUTQ is 0."""
+    """Whether the peer has acknowledged all that was sent: SIOCOUTQ is 0."""
     import array
     import fcntl
     import termios

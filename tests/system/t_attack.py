@@ -4,12 +4,12 @@
 
     the relay's user    swaps links over sockets and locks while the daemons start as root; plays a
                         dataplane with memory that it cuts short, and a control that sends nonsense
-    another user        is first at every name that it can reach, and knocks at the sockets
+    another user        takes every name that it can reach first, and connects to the sockets
 
-Promise: no file of root's is made, changed or given away; the relay starts, or ends with one clear
-         line; what runs goes on.
-Trap:    the attackers are children of this process that gave their rights up for good: they are
-         killed by their pids, whatever the checks say.
+Promise: no file of root's is made, changed or given away. The relay starts, or ends with one clear
+         line. What runs goes on.
+Trap:    the attackers are children of this process that gave up their rights for good. They are
+         killed by their pids, even when a check fails.
 """
 import array
 import contextlib
@@ -50,7 +50,7 @@ def attacker(user, function, *argv):
 
 
 def once(user, function, *argv):
-    """Its return value's truth, as seen by a child that is `user`."""
+    """Whether function(*argv) is true in a child that is `user`."""
     entry = pwd.getpwnam(user)
     pid = os.fork()
     if pid == 0:
@@ -70,7 +70,7 @@ def once(user, function, *argv):
 # --- what the attackers do ---
 
 def swap_for_ever(run_dir, targets):
-    """Whatever appears under a name of ours is replaced by a link, as fast as it goes."""
+    """Replaces whatever appears under a name of ours by a link, as fast as possible."""
     turn = 0
     while True:
         for name in NAMES:
@@ -85,7 +85,7 @@ def swap_for_ever(run_dir, targets):
 
 
 def swap_one_for_ever(run_dir, name, target):
-    """The old race: a link in place of the socket between bind and what is done by path."""
+    """A race: puts a link in place of the socket between bind and a later call by path."""
     path = os.path.join(run_dir, name)
     while True:
         with contextlib.suppress(OSError):
@@ -149,7 +149,7 @@ def false_dataplane(run_dir):
 
 
 def false_control(run_dir):
-    """Comes in again and again, and offers nonsense instead of rings."""
+    """Connects again and again, and offers nonsense instead of rings."""
     while True:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with contextlib.suppress(OSError):
@@ -228,7 +228,7 @@ def links_at_starts(lab, check, secrets):
 
 
 def first_at_names(lab, check, secrets):
-    """Another user makes the folder before we do, in a folder where everybody may."""
+    """Another user makes the folder first, inside a folder where everybody may."""
     open_folder = lab.path("open")
     os.mkdir(open_folder)
     os.chmod(open_folder, 0o1777)
@@ -268,7 +268,7 @@ def knock_at_sockets(lab, check):
 
 
 def false_friends(lab, check):
-    """The relay's user in the place of either daemon."""
+    """The relay's user plays either daemon."""
     with attacker(RELAY_USER, false_control, lab.path("run")):
         time.sleep(2)
         check(lab.processes["dataplane"].is_alive(), "a control that sends nonsense ends nobody")

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """tests/system/t_forget.py: a hop crashes while it owes us its greeting, and nothing tells us.
 
-Promise: its mail goes on soon after it is back, not when the five minutes of the command timeout
-         are over: a keep-alive finds out.
+Promise: its mail goes on soon after the hop is back, not only after the five minutes of the command
+         timeout: a keep-alive notices the crash.
 """
 import os
 import sys

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """tests/system/t_hold.py: the operator's command against a running relay.
 
-Promise: a hold holds what it says, mail there is and mail to come, over a restart of control;
-         release gives it back; a dry run changes nothing; each act needs a reason and is audited;
-         exit codes and JSON are as docs/ADMIN.md says.
+Promise: a hold holds what it selects: mail that is there and mail that comes later, also over a
+         restart of control. Release sends it. A dry run changes nothing. Each act needs a reason
+         and is audited. Exit codes and JSON are as docs/ADMIN.md says.
 """
 import base64
 import json

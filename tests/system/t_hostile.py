@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""tests/system/t_hostile.py: senders who take without giving: SYNs without an end, messages that
-never come to one.
+"""tests/system/t_hostile.py: hostile senders: floods of SYNs, and messages that never end.
 
-Promise: others send on meanwhile, and none of them hears 452 for it.
+Promise: other senders go on meanwhile, and none of them gets 452 because of it.
 """
 import os
 import sys
@@ -69,7 +68,7 @@ def never_ends(lab, check):
 
 
 def segments_pinned(lab, check):
-    """One such message in each segment there is: the oldest must go, or nobody could send."""
+    """One such message in each segment: the oldest must be given up, or nobody could send."""
     slow = []
     for number in range(SEGMENTS):
         slow.append(slow_start(lab, f"pin{number}", 100_000))

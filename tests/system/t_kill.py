@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """tests/system/t_kill.py: SIGKILL, again and again, of each daemon and of both, under load.
 
-Promise: whatever was answered 250 arrives; what was not, the sender repeats; the hop may get a
-         message twice only when a kill fell between its dot and the durable outcome.
-Trap:    one hop takes a second to answer the dot, so that kills do fall there.
+Promise: whatever was answered 250 arrives; the sender repeats the rest. The hop gets a message
+         twice only when a kill came between its dot and the durable outcome.
+Trap:    one hop takes a second to answer the dot, so that some kills come at that time.
 """
 import collections
 import itertools

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""tests/system/t_lab.py: the measuring instruments themselves, without the relay.
+"""tests/system/t_lab.py: tests of the lab and its account themselves, without the relay.
 
 Promise: the account finds a message that is missing, doubled, altered, misdirected, or made up.
 """

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """tests/system/t_loss.py: 5 % of the packets are lost, both ways, on both sides.
 
-Promise: the same mail arrives, whole and once; losses cost time, not mail.
+Promise: the same mail arrives, whole and once. Lost packets only cost time.
 """
 import harness
 from lab import DOMAINS

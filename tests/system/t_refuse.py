@@ -87,7 +87,7 @@ def missing_rights(lab, check):
         return
     prefix = ("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups")
     for name in ("dataplane", "control"):
-        # The build may lie where nobody may not look: then there is nothing to test.
+        # When the user `nobody` cannot read the build's folder, this cannot be tested.
         if command("setpriv", *prefix[1:], "test", "-x", binary(lab, name), check=False).returncode:
             continue
         refused(check, f"not root, {name}", attempt(lab, name, prefix=prefix), "start as root")

@@ -3,8 +3,8 @@
 """tests/system/t_user.py: both daemons give their privileges up to a user of their own, and make
 what directories are missing.
 
-Promise: whichever starts first; and again after both were killed, without privileges on anything
-         but what is theirs.
+Promise: it works whichever starts first, and again after both were killed. They then have no
+         privileges except on their own files.
 """
 import glob
 import os
