@@ -51,7 +51,7 @@ Test(bytes, copies_cut_and_end_in_nul)
     cr_assert_str_eq(out, "");
 }
 
-/* What a peer said never reaches a terminal or a log raw. */
+/* What a peer sent reaches a terminal or a log only in printable form. */
 Test(bytes, clean_copies_only_printable_ascii)
 {
     char out[32];
@@ -75,7 +75,7 @@ Test(cursor, reads_both_byte_orders)
     cr_assert_eq(c.rest.len, 0);
 }
 
-/* A cursor that ran short stays failed and yields zeros: a parser may test once, at the end. */
+/* A cursor that ran short stays failed and yields zeros, so a parser may test once, at the end. */
 Test(cursor, stays_failed_after_a_short_read)
 {
     struct cursor c = cursor_of(bytes_str("abc"));

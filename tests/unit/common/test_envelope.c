@@ -90,7 +90,7 @@ Test(envelope, refuses_every_shortening_and_what_follows)
     struct envelope back;
     size_t len = envelope_encode(sample(), b, sizeof b);
     for (size_t cut = 0; cut < len; cut++) {
-        uint8_t *exact = malloc(cut + 1); /* ASan watches the end */
+        uint8_t *exact = malloc(cut + 1); /* ASan finds a read behind the end */
         memcpy(exact, b, cut);
         cr_assert(!envelope_decode(bytes_of(exact, cut), &back), "cut at %zu", cut);
         free(exact);
@@ -114,7 +114,7 @@ Test(envelope, refuses_foreign_versions_and_counts)
     cr_assert(!envelope_decode(bytes_of(b, len), &back), "one left over");
 }
 
-/* Route indexes are dense in order of appearance: a delivery id is made of one. */
+/* Route indexes have no gaps, in order of appearance: they are part of delivery ids. */
 Test(envelope, refuses_route_indexes_with_gaps)
 {
     uint8_t b[512];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/unit/common/test_envelope_ring.c: the envelope ring at its edges, between two threads, and
- * under a liar on either side. */
+ * with nonsense from either side. */
 #include "common/envelope_ring.h"
 
 #include "common/limits/message.h"
@@ -25,14 +25,14 @@ static struct envelope_ring *make(void)
     return ring;
 }
 
-/* Both ends as they are after so many bytes. */
+/* Moves both ends to where they are after this many bytes. */
 static void move_to(uint64_t pos)
 {
     in.own = in.other = out.own = pos;
     atomic_store(&in.ring->released, pos);
 }
 
-/* An entry of so many bytes that are told from those of other entries. */
+/* An entry of this length whose bytes differ from those of other entries. */
 static struct bytes sample(uint64_t n, uint32_t len)
 {
     static uint8_t data[LIMIT_ENVELOPE_BYTES];
@@ -72,7 +72,8 @@ Test(envelope_ring, gives_what_was_put_also_twice)
     free(ring);
 }
 
-/* Entries lie in one piece: the rest that is too short is skipped, and counts as taken. */
+/* An entry lies in one piece. Where the rest of the area is too short, it is skipped, and counts as
+ * used. */
 Test(envelope_ring, skips_the_rest_at_the_wrap)
 {
     struct envelope_ring *ring = make();
@@ -108,7 +109,7 @@ Test(envelope_ring, full_is_an_answer)
     free(ring);
 }
 
-/* Messages carry 32 bits of a position: nothing happens where these wrap. */
+/* Messages carry 32 bits of a position: nothing goes wrong where these overflow. */
 Test(envelope_ring, goes_on_over_32_bits_of_words)
 {
     struct envelope_ring *ring = make();
@@ -129,8 +130,8 @@ Test(envelope_ring, goes_on_over_32_bits_of_words)
     free(ring);
 }
 
-/* A message may say anything: what is looked at lies in the area (ASan watches), and nothing is
- * released by nonsense. */
+/* A message may say anything: reads stay inside the area (ASan watches), and nonsense releases
+ * nothing. */
 Test(envelope_ring, a_lying_message_reaches_nothing)
 {
     struct envelope_ring *ring = make();
@@ -170,7 +171,7 @@ Test(envelope_ring, a_lying_message_reaches_nothing)
     free(ring);
 }
 
-/* A consumer may say anything: puts stay in the area, and fail or not. */
+/* A consumer may write anything: puts stay inside the area, whether they succeed or not. */
 Test(envelope_ring, a_lying_consumer_moves_no_put)
 {
     struct envelope_ring *ring = make();
@@ -218,8 +219,8 @@ static void *produce(void *arg)
     return NULL;
 }
 
-/* Each envelope is whole when its message is there. Run under ThreadSanitizer it proves the
- * ordering. */
+/* Each envelope is complete when its message is there. Run under ThreadSanitizer, this checks the
+ * memory ordering. */
 Test(envelope_ring, carries_between_threads)
 {
     struct envelope_ring *ring = make();

@@ -23,7 +23,7 @@ Test(id, sort_by_age)
     cr_assert_lt(id_make(1, (UINT64_C(1) << ID_COUNTER_BITS) - 1, 15), id_make(2, 0, 0));
 }
 
-/* A run that counts to the end goes on with the next start number, once that is durable. */
+/* When a run has used its counter up, it goes on with the next start number, if that is durable. */
 Test(id, source_carries_into_the_next_start_and_gives_nothing_twice)
 {
     const uint64_t end = UINT64_C(1) << ID_COUNTER_BITS;

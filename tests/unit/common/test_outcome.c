@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/common/test_outcome.c: the classes, and that the manual tells the same. */
+/* tests/unit/common/test_outcome.c: the classes, and that the manual says the same. */
 #include "common/counters.h"
 #include "common/outcome.h"
 
@@ -42,7 +42,7 @@ Test(outcome, only_delivered_is_done)
     }
 }
 
-/* A hop's trouble never freezes a message: it waits, for ever. */
+/* A hop's trouble never freezes a message: the message waits, for ever. */
 Test(outcome, what_concerns_the_hop_waits)
 {
     for (unsigned i = 0; i < OUTCOME_COUNT; i++) {
@@ -52,8 +52,8 @@ Test(outcome, what_concerns_the_hop_waits)
     }
 }
 
-/* docs/OPERATING.md has a row for each that begins with its text, and in it the meaning in words of
- * the .def; a class that is missing there is a class nobody can look up at night. */
+/* docs/OPERATING.md has a row for each class, which begins with its text and has the meaning in the
+ * words of the .def: an operator must find every class there. */
 Test(outcome, the_manual_has_each_class_with_its_meaning)
 {
     char *text = read_doc(SOURCE_ROOT "/docs/OPERATING.md");

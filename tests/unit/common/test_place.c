@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/common/test_place.c: folders, locks and sockets of a daemon, and who may not have his
- * hand in them. What needs a second user is skipped without root. */
+/* tests/unit/common/test_place.c: folders, locks and sockets of a daemon, and what other users
+ * cannot do to them. Tests that need a second user are skipped without root. */
 #include "common/place.h"
 
 #include <criterion/criterion.h>
@@ -120,7 +120,8 @@ Test(place, the_users_folders_are_his_and_the_parents_are_not)
     cr_assert_eq(geteuid(), 0, "still root: it has been lent to no path");
 }
 
-/* What the user could swap, root does not touch: below his folder it works as he. */
+/* Root does not handle what the user could swap: below a folder of the user's it acts as the
+ * user. */
 Test(place, below_a_folder_of_the_user_all_is_made_as_the_user)
 {
     as_user();
@@ -148,7 +149,7 @@ Test(place, what_others_own_or_write_is_refused)
     cr_assert_eq(chmod(config.run_dir, 0755), 0);
     cr_assert_eq(chmod(dir, 0777), 0);
     refused(-EPERM, "others may write there (mode 0777)");
-    cr_assert_eq(chmod(dir, 01777), 0); /* sticky, as /tmp: what is there stays there */
+    cr_assert_eq(chmod(dir, 01777), 0); /* sticky, as /tmp: nobody else can replace what is there */
     open_place();
     place_close(&place);
     cr_assert_eq(chmod(dir, 0755), 0);
@@ -229,7 +230,7 @@ Test(place, spool_that_was_there_and_is_not_is_refused)
         refused(-ENOENT, "mount or restore it");
         cr_assert_eq(unlink(path), 0);
     }
-    open_place(); /* a first start makes it */
+    open_place(); /* the first start makes it */
 }
 
 Test(place, a_second_one_is_refused_wherever_it_shares)
@@ -276,7 +277,8 @@ static void expect_socket(const char *name, mode_t mode, gid_t gid)
     cr_assert_eq(st.st_gid, gid);
 }
 
-/* The relay's user has a link of that very name there: it goes, and what it led to stays. */
+/* The relay's user has put a link under the socket's name. The link is removed, and its target
+ * stays. */
 Test(place, a_socket_has_its_mode_and_group_and_a_link_in_its_place_harms_nothing)
 {
     char target[CONFIG_PATH_SIZE];
@@ -316,7 +318,7 @@ Test(place, a_folder_in_the_place_of_a_socket_is_one_line)
     cr_assert_not_null(strstr(error, "/doorbell: "), "%s", error);
 }
 
-/* The path may lead elsewhere by now: what was checked is what is used. */
+/* The path may lead elsewhere by now. The folder that was checked is used. */
 Test(place, the_checked_folder_is_used_whatever_its_path_has_become)
 {
     char moved[CONFIG_PATH_SIZE];
@@ -335,7 +337,7 @@ Test(place, the_checked_folder_is_used_whatever_its_path_has_become)
     close(fd);
 }
 
-/* What cannot be taken back happens in a child; there an assertion ends it. */
+/* Runs in a child what cannot be undone. An assertion there ends the child. */
 static void in_child(void (*body)(void))
 {
     int status = -1;

@@ -67,7 +67,7 @@ Test(policy, answers_for_each_kind_of_address)
     } cases[] = {
         {"anyone@staff.example", POLICY_ACCEPT, 11},
         {"Anyone@STAFF.example", POLICY_ACCEPT, 11}, /* RFC 5321 section 2.4: no case */
-        {"rector@staff.example", POLICY_ACCEPT, 12}, /* a listed address goes before its domain */
+        {"rector@staff.example", POLICY_ACCEPT, 12}, /* a listed address comes before its domain */
         {"RECTOR@Staff.Example", POLICY_ACCEPT, 12},
         {"\"rector\"@staff.example", POLICY_ACCEPT, 12}, /* section 4.1.2: the same mailbox */
         {"\"re\\ctor\"@staff.example", POLICY_ACCEPT, 12},
@@ -83,9 +83,9 @@ Test(policy, answers_for_each_kind_of_address)
         {"x@other.example", POLICY_NOT_RELAYED, 0},
         {"x@sub.staff.example", POLICY_NOT_RELAYED, 0},
         {"x@staff.example.", POLICY_NOT_RELAYED, 0},
-        {"x@y@staff.example", POLICY_ACCEPT, 11}, /* the last @ parts them */
+        {"x@y@staff.example", POLICY_ACCEPT, 11}, /* the last @ separates them */
         {"x@", POLICY_NOT_RELAYED, 0},
-        {"@staff.example", POLICY_ACCEPT, 11}, /* syntax is not its business */
+        {"@staff.example", POLICY_ACCEPT, 11}, /* the lookup does not check syntax */
         {"", POLICY_NOT_RELAYED, 0},
         {"\"", POLICY_NOT_RELAYED, 0},
         {"\"\"", POLICY_NOT_RELAYED, 0},
@@ -138,7 +138,7 @@ Test(policy, finds_hops_by_id)
     free(data);
 }
 
-/* The key is new at every build, so bytes differ; what it says does not. */
+/* The key is new in each build, so the bytes differ, but the content does not. */
 Test(policy, content_is_equal_for_equal_configuration)
 {
     size_t len;
@@ -172,7 +172,7 @@ Test(policy, refuses_any_flipped_bit)
     free(data);
 }
 
-/* With a right CRC over wrong bytes: refused, or harmless. ASan watches the lookups. */
+/* Wrong bytes with a right CRC are refused, or do no harm. ASan watches the lookups. */
 Test(policy, survives_flipped_bits_with_a_right_crc)
 {
     size_t len;
@@ -211,7 +211,7 @@ Test(policy, refuses_every_shortening)
     free(data);
 }
 
-/* Ids are never reused, whatever the files say; a hundred thousand names all have their route. */
+/* Ids are never reused, whatever the files say. Each of a hundred thousand names has its route. */
 Test(policy, holds_a_large_table)
 {
     enum { DOMAINS = 60000, RECIPIENTS = 40000 };
@@ -292,7 +292,7 @@ Test(policy_file, comes_back_and_is_replaced_whole)
     free(data);
 }
 
-/* Damaged is told from missing: the one alarms, the other is a first start. */
+/* Damaged is distinct from missing: the first is an alarm, the second is a first start. */
 Test(policy_file, damage_is_told)
 {
     char path[128];

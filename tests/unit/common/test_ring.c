@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/common/test_ring.c: the ring between two threads, at its edges, and under a liar. */
+/* tests/unit/common/test_ring.c: the ring between two threads, at its edges, and with nonsense in
+ * its shared part. */
 #include "common/ring.h"
 
 #include <criterion/criterion.h>
@@ -56,7 +57,7 @@ Test(ring, full_and_empty_are_answers)
     free(ring);
 }
 
-/* Indexes run freely over 32 bits: nothing happens where they wrap. */
+/* Indexes use all 32 bits: nothing goes wrong where they overflow. */
 Test(ring, goes_on_over_the_wrap)
 {
     struct ring *ring = make(8);
@@ -83,7 +84,7 @@ Test(ring, goes_on_over_the_wrap)
     free(ring);
 }
 
-/* The other process may write anything into the shared part: we stay in our slots. */
+/* The other process may write anything into the shared part: we stay inside our slots. */
 Test(ring, a_liar_cannot_move_us_out)
 {
     struct ring *ring = make(8);
@@ -114,7 +115,8 @@ static void *produce(void *arg)
     return NULL;
 }
 
-/* Whole, in order, none lost, none twice. Run under ThreadSanitizer it proves the ordering. */
+/* Messages are complete, in order, and each comes once. Run under ThreadSanitizer, this checks the
+ * memory ordering. */
 Test(ring, carries_between_threads)
 {
     struct ring *ring = make(SLOTS);

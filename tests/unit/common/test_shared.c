@@ -69,7 +69,8 @@ Test(region, is_ours_alone)
     region_unmap(mem, 4096);
 }
 
-/* SIGBUS comes from memory that has become shorter: not even its maker can do that. */
+/* When memory becomes shorter, access to it ends in SIGBUS. Not even the maker can shorten a
+ * region. */
 Test(region, nobody_changes_its_size)
 {
     int fd;
@@ -96,7 +97,7 @@ Test(region, another_size_is_told)
     region_unmap(mem, 4096);
 }
 
-/* Files, pipes, memory that its maker could still cut short. */
+/* Files, pipes, and memory that its maker could still shorten. */
 Test(region, what_is_not_sealed_is_refused)
 {
     void *mem = NULL;
@@ -167,8 +168,8 @@ Test(handing, a_region_comes_with_its_word)
     cr_assert_eq(region_send(pair[1], 1, pair[1]), -EPIPE);
 }
 
-/* Words without a descriptor, descriptors without a word, two of them, too long: none is left
- * open. */
+/* Words without a descriptor, descriptors without a word, two descriptors, messages that are too
+ * long: no descriptor stays open. */
 Test(handing, nonsense_is_told_and_leaves_no_descriptor)
 {
     uint8_t bytes[16] = {0};
@@ -256,7 +257,7 @@ static bool is_whole(const struct message *m)
     return memcmp(m, &expected, sizeof expected) == 0;
 }
 
-/* The child's end; it never returns and never asks Criterion. */
+/* The child's part. It never returns and makes no assertion of Criterion's. */
 _Noreturn static void produce_until_killed(struct ring *ring)
 {
     struct ring_end in;
@@ -270,7 +271,7 @@ _Noreturn static void produce_until_killed(struct ring *ring)
     }
 }
 
-/* ring.h: a message is seen whole or not at all; also when its producer is killed half-way. */
+/* ring.h: a message is seen whole or not at all, even when its producer is killed half-way. */
 Test(region, a_killed_producer_leaves_whole_messages_only)
 {
     enum { MESSAGES = 20000, KILLS = 10 };
@@ -323,7 +324,8 @@ static void *produce_millions(void *arg)
     return NULL;
 }
 
-/* Two millions between two threads; with -fsanitize=thread the ordering is proved too. */
+/* Two million messages between two threads. With -fsanitize=thread, this checks the ordering
+ * too. */
 Test(region, millions_pass_whole_and_in_order)
 {
     void *mem;

@@ -59,7 +59,7 @@ Test(place, a_mistake_elsewhere_does_not_matter)
     likely("run_dir = \"/run/b\";", "/run/b");
 }
 
-/* The default is meant only when no key of the file may be a misspelled run_dir. */
+/* The default is used only when no key of the file may be a misspelled run_dir. */
 Test(place, silence_means_the_default)
 {
     likely("hostname = \"mx.example.org\";\n", CONFIG_RUN_DIR);

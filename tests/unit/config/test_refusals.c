@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Line by line: the first is line 1, the route "r" is in line 10. */
+/* The first line is line 1; the route "r" is in line 10. */
 static const char good[] =
     "hostname = \"mx.campus.example\"; /* top */\n"
     "interfaces = (\n"
@@ -240,7 +240,8 @@ Test(refusals, addresses)
     CHECK(cases);
 }
 
-/* A route that names what is not there, takes nothing, or would answer 550 to all. */
+/* A route is refused when it names what does not exist, takes no mail, or would answer 550 to
+ * everything. */
 Test(refusals, routes)
 {
     static const struct refusal cases[] = {

@@ -500,7 +500,7 @@ bool fake_was_sent(const struct fake *f, uint64_t id)
     return fake_times_sent(f, id) > 0;
 }
 
-/* The answer, or still pending when control waits for the dataplane. */
+/* Returns the answer, or what is still pending when control waits for the dataplane. */
 static json_t *await(struct fake *f, json_t *answer)
 {
     const json_t *pending = json_object_get(answer, "pending");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/control/fake.h: a dataplane that is not there: it writes the real logs in a temporary
- * folder, speaks through a real ring pair in memory, and does what a test tells it.
+/* tests/unit/control/fake.h: a fake dataplane. It writes real logs in a temporary folder, uses a
+ * real pair of rings in memory, and does what the test says.
  *
- * `deaf` entries take their number but never reach the ring: what a full ring does.
+ * `deaf` entries get a number but never reach the ring, as when the ring is full.
  */
 #ifndef HOLDFAST_TESTS_UNIT_CONTROL_FAKE_H
 #define HOLDFAST_TESTS_UNIT_CONTROL_FAKE_H
@@ -30,7 +30,7 @@ struct fake {
     struct ring_end down;
     uint64_t number;
     bool deaf;
-    bool unpublished; /* the durable positions of the region stay as they are */
+    bool unpublished; /* the region's durable positions are not updated */
     bool old_policy;  /* the dataplane adopts no policy */
     uint64_t counter; /* of message ids */
     uint64_t last_state_pos;
@@ -54,17 +54,17 @@ struct fake {
     bool echo; /* fences and state commands are answered at once */
 };
 
-/* An empty spool and database, a configuration of three routes: r1 → h1, r2 → h2, r3 → h1, h2.
- * Control is created and recovered, not attached. */
+/* An empty spool and database, and a configuration of three routes: r1 → h1, r2 → h2, r3 → h1, h2.
+ * Control has started and recovered; it is not attached. */
 struct fake *fake_create(void);
 void fake_destroy(struct fake *f);
-/* Another configuration, in force when this returns 0. */
+/* Loads another configuration. It is in force when this returns 0. */
 int fake_reload(struct fake *f, struct config *config);
-/* Control dies and starts again on the same folder and database. `clean`: with a checkpoint. */
+/* Control ends and starts again on the same folder and database. `clean`: with a checkpoint. */
 void fake_restart_control(struct fake *f, bool clean);
-/* Fresh rings and HELLO with those in flight. */
+/* Makes fresh rings, with a HELLO and the deliveries in flight. */
 void fake_attach(struct fake *f, const uint64_t *in_flight, uint32_t count);
-/* Only the rings, for a test that says HELLO itself. */
+/* Makes only the rings, for a test that sends HELLO itself. */
 void fake_rings(struct fake *f);
 void fake_put(struct fake *f, struct abi_up up);
 
@@ -75,36 +75,36 @@ struct fake_mail {
     const char *rcpt[8];
     size_t padding; /* bytes of body */
 };
-/* Durable and told; returns the message's id. */
+/* Makes a message that is durable and told to control. Returns its id. */
 uint64_t fake_mail(struct fake *f, const struct fake_mail *mail);
-/* One recipient on that route. */
+/* Makes a message with one recipient on that route. */
 uint64_t fake_simple(struct fake *f, uint32_t route);
-/* A message in two records, the second (and COMMIT, untold) by fake_split_end: what comes between
- * may fill segments. Returns the position of the first. */
+/* Begins a message in two records. fake_split_end writes the second, and sends no COMMIT. What
+ * comes between may fill segments. Returns the position of the first. */
 uint64_t fake_split_begin(struct fake *f, uint32_t route, struct spool_txn *txn);
 void fake_split_end(struct fake *f, struct spool_txn *txn);
-/* A state record, durable and told. Recipients as a mask. */
+/* Makes a state record that is durable and told to control. The recipients are a mask. */
 void fake_state(struct fake *f, uint64_t id, enum abi_state_kind kind, enum outcome outcome,
                 uint64_t rcpts, uint16_t flags, const char *text);
 void fake_attempt(struct fake *f, uint64_t id, enum outcome outcome, uint16_t flags);
-/* A bit of the message log is not what it was: in the payload of the record at that position, or
- * in both copies of a segment's header; or its whole file is gone. */
+/* Damages the message log: a bit in the payload of the record at that position, both copies of a
+ * segment's header, or a whole file, which is removed. */
 void fake_damage_record(struct fake *f, uint64_t pos);
 void fake_damage_header(struct fake *f, uint64_t seq);
 void fake_remove_segment(struct fake *f, uint64_t seq);
-/* Turns control until it rests, moving the clock by ms first; takes what it sent. */
+/* Moves the clock by ms, then turns control until it rests. Takes what it sent. */
 void fake_turn(struct fake *f, uint64_t ms);
 void fake_forget_sent(struct fake *f);
-/* Sent since the last fake_forget_sent? */
+/* True when it was sent since the last fake_forget_sent. */
 bool fake_was_sent(const struct fake *f, uint64_t id);
 uint32_t fake_times_sent(const struct fake *f, uint64_t id);
 
-/* {"v":1,"cmd":cmd,...} as JSON text with ' for ". Returns the answer. */
+/* Sends {"v":1,"cmd":cmd,...}, JSON text with ' for ". Returns the answer. */
 json_t *fake_admin(struct fake *f, const char *request);
-/* A number of the answer to status, e.g. "waiting" of totals. */
+/* A number of status's answer, e.g. "waiting" of the totals. */
 json_int_t fake_total(struct fake *f, const char *key);
 bool fake_ok(json_t *answer);
-/* "state" of one delivery, as list shows it; "" when it is not there. */
+/* The "state" of one delivery, as list shows it; "" when it is not listed. */
 const char *fake_state_of(struct fake *f, uint64_t id, char out[32]);
 
 #endif

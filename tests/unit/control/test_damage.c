@@ -26,7 +26,7 @@ static void tear_down(void)
 
 TestSuite(damage, .init = set_up, .fini = tear_down);
 
-/* Mail until the log is in a later segment than `seq`. Nothing of it comes through the ring. */
+/* Makes mail until the log is in a later segment than `seq`. None of it comes through the ring. */
 static void fill(uint64_t seq)
 {
     struct fake_mail mail = {.sender = "a@from.test",
@@ -60,7 +60,7 @@ static bool was_offered(uint64_t seq)
     return false;
 }
 
-/* A mail whose only record is damaged, all other mail of two segments delivered. */
+/* Makes mail in two segments. One message's only record is damaged; all other mail is delivered. */
 static uint64_t damage_one(void)
 {
     (void)fake_simple(f, 1);
@@ -74,7 +74,7 @@ static uint64_t damage_one(void)
     return seq;
 }
 
-/* A 250'd mail that cannot be read is not free space. */
+/* The segment of accepted mail that cannot be read is not free space. */
 Test(damage, segment_of_an_unreadable_record_is_kept)
 {
     uint64_t seq = damage_one();
@@ -83,7 +83,7 @@ Test(damage, segment_of_an_unreadable_record_is_kept)
     cr_assert_not(was_offered(seq));
     cr_assert(was_offered(seq + 1)); /* and only that one */
     for (int i = 0; i < 2; i++) {
-        fake_restart_control(f, true); /* the log is not read again: the checkpoint tells */
+        fake_restart_control(f, true); /* the log is not read again: the checkpoint has it */
         cr_assert_eq(fake_total(f, "damaged"), 0);
         fake_forget_sent(f);
         fake_attach(f, NULL, 0);
@@ -93,7 +93,7 @@ Test(damage, segment_of_an_unreadable_record_is_kept)
     }
 }
 
-/* A message whose first record lies in a segment of its own, before two others. */
+/* A message whose first record is in a segment of its own, followed by two others. */
 static uint64_t split_mail(uint64_t *id_out)
 {
     struct spool_txn txn;
@@ -116,7 +116,7 @@ Test(damage, mail_with_an_unreadable_segment_header_is_not_taken_for_delivered)
     cr_assert_gt(fake_total(f, "damaged"), 0);
     fake_restart_control(f, true);
     cr_assert_str_eq(fake_state_of(f, id, state), "frozen");
-    cr_assert_gt(fake_total(f, "damaged"), 0); /* that lasts: said at each start */
+    cr_assert_gt(fake_total(f, "damaged"), 0); /* this lasts: each start reports it */
 }
 
 Test(damage, mail_whose_first_segment_was_recycled_is_delivered)
@@ -130,7 +130,7 @@ Test(damage, mail_whose_first_segment_was_recycled_is_delivered)
     cr_assert_eq(fake_total(f, "damaged"), 0);
 }
 
-/* abi.h: the logs may be read as far as the writer says that they are durable. */
+/* abi.h: the logs may be read up to where the writer says that they are durable. */
 Test(damage, after_a_gap_only_what_is_durable_is_read)
 {
     fake_attach(f, NULL, 0);
@@ -152,8 +152,8 @@ Test(damage, after_a_gap_only_what_is_durable_is_read)
     cr_assert_eq(fake_total(f, "accepted_rcpts"), 4);
 }
 
-/* The newest segments' headers are gone, and the dataplane began again at lower positions than
- * those that a checkpoint remembers: what comes there is mail like any other. */
+/* The headers of the newest segments are gone, and the dataplane has begun again at lower positions
+ * than a checkpoint remembers. Mail at such positions is mail like any other. */
 Test(damage, log_that_ends_before_what_is_known)
 {
     uint64_t position = spool_writer_message_pos(f->writer);
@@ -186,7 +186,8 @@ static int take_other(void *ctx, const struct snapshot_delivery *delivery)
     return 0;
 }
 
-/* The operator's command tells delivered mail from waiting mail by it, with nothing running. */
+/* The operator's command tells delivered from waiting mail by the checkpoint, while no daemon
+ * runs. */
 Test(damage, snapshot_names_what_is_not_done)
 {
     fake_attach(f, NULL, 0);

@@ -30,7 +30,7 @@ static void delivered(uint64_t id)
     fake_state(f, id, ABI_STATE_OUTCOME, OUTCOME_DELIVERED, 1, ABI_FLAG_LAST, "ok");
 }
 
-/* Indexed, sent, outcome durable, forgotten. */
+/* A delivery is indexed, sent, recorded and forgotten. */
 Test(delivery, is_sent_once_and_forgotten_when_delivered)
 {
     uint64_t id = fake_simple(f, 1);
@@ -38,7 +38,7 @@ Test(delivery, is_sent_once_and_forgotten_when_delivered)
     cr_assert_eq(fake_times_sent(f, id), 1);
     cr_assert_eq(f->deliver[0].deliver.hop_id, f->config->hop[0].id);
     cr_assert_eq(fake_total(f, "in_flight"), 1);
-    fake_turn(f, 3600 * 1000); /* under way: never sent again */
+    fake_turn(f, 3600 * 1000); /* under way: not sent again */
     cr_assert_eq(fake_times_sent(f, id), 1);
     delivered(id);
     fake_turn(f, 0);
@@ -47,7 +47,7 @@ Test(delivery, is_sent_once_and_forgotten_when_delivered)
     cr_assert_eq(fake_total(f, "delivered_rcpts"), 1);
 }
 
-/* accepted = delivered + waiting + held: per recipient. */
+/* accepted = delivered + waiting + held, for recipients. */
 Test(delivery, keeps_an_outcome_per_recipient)
 {
     struct fake_mail mail = {.sender = "a@from.test",
@@ -129,7 +129,7 @@ Test(delivery, hop_takes_no_more_than_its_connections_and_all_no_more_than_the_c
     cr_assert_eq(f->deliver_count, 5);
 }
 
-/* Breaker; deliveries behind it count no attempts. */
+/* Opens the hop's breaker. The deliveries behind it count no attempts. */
 static uint64_t break_hop(uint32_t route)
 {
     uint64_t id = 0;
@@ -209,7 +209,7 @@ Test(delivery, damaged_message_does_not_close_a_breaker)
     cr_assert_eq(fake_total(f, "frozen"), 1);
 }
 
-/* A hop that answers 4xx to everything opens no breaker: it gets ever less at once. */
+/* A hop that answers 4xx to everything opens no breaker, but gets fewer deliveries at once. */
 Test(delivery, runs_of_4xx_lower_the_concurrency)
 {
     for (int i = 0; i < 40; i++) {
@@ -224,7 +224,7 @@ Test(delivery, runs_of_4xx_lower_the_concurrency)
     cr_assert_eq(fake_total(f, "in_flight"), 1); /* the window was 4 */
 }
 
-/* Retried alone after one crash, frozen after two. */
+/* After one crash it is retried alone; after two it is frozen. */
 Test(delivery, in_flight_at_a_crash_goes_alone_and_is_suspect_after_two)
 {
     f->echo = true;
@@ -251,7 +251,7 @@ Test(delivery, in_flight_at_a_crash_goes_alone_and_is_suspect_after_two)
     cr_assert_eq(fake_total(f, "frozen"), 1);
 }
 
-/* The others' slow hop must not keep it, and everybody else, waiting for ever. */
+/* A suspect must not wait for ever because another hop is slow, and keep everybody else waiting. */
 Test(delivery, suspect_goes_beside_what_does_not_end)
 {
     uint64_t id = fake_simple(f, 1);
@@ -287,8 +287,8 @@ Test(delivery, suspect_that_passes_is_a_suspect_no_more)
     cr_assert_eq(f->deliver[0].flags & ABI_FLAG_PROBE, 0);
 }
 
-/* What a crash may have doubled is counted. Here one was under way, one had its
- * end in the log alone, one goes on, one never left. */
+/* Deliveries that a crash may have doubled are counted. Here one was under way, the end of one was
+ * only in the log, one goes on, one was never sent. */
 Test(delivery, cut_off_by_a_crash_is_a_possible_duplicate)
 {
     uint64_t cut = fake_simple(f, 1);
@@ -311,7 +311,7 @@ Test(delivery, cut_off_by_a_crash_is_a_possible_duplicate)
     cr_assert_eq(fake_total(f, "possible_duplicates"), 1, "attached again without a crash");
 }
 
-/* Lost at the dot again and again, for one message, while others pass. */
+/* A delivery is lost at the dot again and again, while others get through. */
 Test(delivery, poison_is_frozen_when_others_pass)
 {
     f->echo = true;
@@ -352,7 +352,7 @@ Test(delivery, nothing_is_sent_on_a_fenced_spool)
     cr_assert(fake_was_sent(f, id));
 }
 
-/* A hop that the workers do not know yet would fail what is sent there. */
+/* A hop that the workers do not know yet would fail each delivery. */
 Test(delivery, nothing_is_sent_before_the_policy_is_adopted)
 {
     f->old_policy = true;
@@ -365,7 +365,8 @@ Test(delivery, nothing_is_sent_before_the_policy_is_adopted)
     cr_assert_eq(fake_times_sent(f, id), 1);
 }
 
-/* outcome.def, scope SELF: says nothing of the message; neither counted nor waited for long. */
+/* outcome.def, scope SELF: it says nothing about the message, so it is not counted, and the next
+ * attempt comes soon. */
 Test(delivery, our_own_trouble_is_tried_again_after_a_second_without_a_mark)
 {
     static const enum outcome ours[] = {OUTCOME_NO_RESOURCE, OUTCOME_CANCELLED};
@@ -404,7 +405,7 @@ Test(delivery, of_an_unknown_route_is_an_orphan_until_the_route_returns)
     cr_assert_str_eq(fake_state_of(f, stranger, state), "orphan");
 }
 
-/* O(log n): a turn with one due delivery does not depend on how many wait. */
+/* O(log n): the cost of a turn with one due delivery does not grow with the number that wait. */
 Test(delivery, a_hundred_thousand_wait_without_cost)
 {
     const uint64_t base = UINT64_C(2) << 32 | 1 << 20;

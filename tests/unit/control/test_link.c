@@ -18,8 +18,8 @@
 static struct fake *f;
 static struct link *link_;
 static struct place place;
-static int door = -1; /* the dataplane's: where control comes in */
-static int peer = -1; /* control, once it is in */
+static int door = -1; /* the dataplane's attach socket */
+static int peer = -1; /* the connection from control */
 static int root_fd = -1;
 static struct abi_root *root;
 static uint64_t offered; /* the epoch of the newest offer */
@@ -52,7 +52,7 @@ static void make_root(uint32_t start)
     cr_assert_eq(listen(door, 4), 0);
 }
 
-/* What a killed dataplane leaves: nothing but the socket's name. */
+/* What a killed dataplane leaves: only the socket's name. */
 static void end_root(void)
 {
     close_fd(&peer);
@@ -89,7 +89,7 @@ static void tear_down(void)
 
 TestSuite(link, .init = set_up, .fini = tear_down);
 
-/* The dataplane's turn: lets control in, takes the newest offer. */
+/* The dataplane's turn: accepts control, takes the newest offer. */
 static void serve(void)
 {
     int fd = accept4(door, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -137,7 +137,8 @@ static struct abi_attach *accept_offer(void)
     return region;
 }
 
-/* An offer that could not be mapped never will be: another, with other rings. */
+/* An offer that could not be mapped will never be mapped: control makes another, with other
+ * rings. */
 Test(link, an_offer_that_is_not_taken_is_made_anew)
 {
     pass(500, true);
@@ -169,7 +170,7 @@ Test(link, attaches_with_fresh_rings_and_stays)
     region_unmap(region, abi_attach_size(1));
 }
 
-/* abi.h: memory that the other side could cut short, or that others write, is never mapped. */
+/* abi.h: memory that the other side could shorten, or that others can write, is never mapped. */
 Test(link, a_root_that_is_not_sealed_is_refused)
 {
     int fd = memfd_create("root", MFD_CLOEXEC);
@@ -189,7 +190,7 @@ Test(link, a_root_that_is_not_sealed_is_refused)
     cr_assert_neq(offered, 0);
 }
 
-/* A lying dataplane sends what it likes. */
+/* A hostile dataplane may send anything. */
 Test(link, nonsense_instead_of_a_root_is_left_alone)
 {
     int good = root_fd;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/control/test_log.c: the ring is the log's tail: gaps, repetitions, restarts,
- * checkpoints, recycling. */
+/* tests/unit/control/test_log.c: control follows the logs through the ring: gaps, repetitions,
+ * restarts, checkpoints, recycling. */
 #include "tests/unit/control/fake.h"
 
 #include "control/core/core.h"
@@ -57,7 +57,7 @@ Test(log, the_last_entries_dropped_are_noticed_by_their_count)
     cr_assert(fake_was_sent(f, lost));
     cr_assert_not(control_wants_attach(f->control));
     for (int i = 0; i < 10; i++) {
-        fake_turn(f, 2000); /* noticed once, not each time */
+        fake_turn(f, 2000); /* noticed once, not in each turn */
     }
     cr_assert_not(control_wants_attach(f->control));
 }
@@ -91,7 +91,8 @@ static void allow_files(bool allowed)
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, allowed ? &before : &none), 0);
 }
 
-/* What the gap held is unknown: no segment may be given back, nothing behind it be believed. */
+/* What was in the gap is unknown: no segment may be freed, and nothing behind the gap be
+ * applied. */
 Test(log, a_gap_that_cannot_be_read_stops_everything_until_an_attach_reads_it)
 {
     const struct fake_mail mail = {.sender = "a@from.test",
@@ -130,7 +131,7 @@ Test(log, a_gap_that_cannot_be_read_stops_everything_until_an_attach_reads_it)
     cr_assert_eq(fake_total(f, "accepted_rcpts"), 2107);
 }
 
-/* The last word about an attempt is in no log: only a new attach tells. */
+/* The last message about an attempt is in no log. Only a new attach tells. */
 Test(log, a_lost_attempt_is_settled_by_a_new_attach)
 {
     uint64_t id = fake_simple(f, 1);
@@ -177,13 +178,13 @@ Test(log, the_same_entry_twice_changes_nothing)
     cr_assert_eq(fake_total(f, "frozen"), 0);
     cr_assert_eq(fake_times_sent(f, id), 2);
     delivered(id);
-    fake_put(f, commit); /* long delivered: not once more */
+    fake_put(f, commit); /* delivered long ago: not again */
     fake_turn(f, 0);
     cr_assert_eq(fake_times_sent(f, id), 2);
     cr_assert_eq(fake_total(f, "accepted_rcpts"), 1);
 }
 
-/* A new control first receives the set in flight. */
+/* A new control first hears what is in flight. */
 Test(log, restart_without_a_checkpoint_reads_everything_and_sends_nothing_twice)
 {
     uint64_t running = fake_simple(f, 1);
@@ -300,8 +301,9 @@ static uint64_t place_in(uint64_t seq)
     return seq << 32 | 1 << 20;
 }
 
-/* A message lies in one place. Its second one, of a lying ring or a forged log, is said and
- * ignored: also when it ends, what was counted for the first is what is taken back. */
+/* A message has one place. A second place, from a hostile ring or a forged log, is reported and
+ * ignored. When the message ends, the place that was counted first is the one that is
+ * subtracted. */
 Test(log, a_second_place_for_a_message_is_ignored_and_said)
 {
     uint64_t id = id_make(900, 7, 0);
@@ -322,7 +324,7 @@ Test(log, a_second_place_for_a_message_is_ignored_and_said)
     cr_assert_eq(fake_total(f, "waiting") + fake_total(f, "in_flight"), 0);
 }
 
-/* Each would be some thousand million segments to count, or none at all. */
+/* Each of these would be thousands of millions of segments to count, or none at all. */
 Test(log, commits_in_places_that_cannot_be_are_ignored)
 {
     uint64_t id = id_make(900, 8, 0);
@@ -340,8 +342,9 @@ Test(log, commits_in_places_that_cannot_be_are_ignored)
     cr_assert_eq(fake_total(f, "waiting") + fake_total(f, "in_flight"), 1, "as far as it can be");
 }
 
-/* Section 6: a segment is free only when control's live count is zero; a frozen message keeps its
- * segment for ever, an empty sealed one is offered with how far control has read. */
+/* A segment is free only when control's count of live mail in it is zero. A frozen message keeps
+ * its segment for ever. An empty sealed segment is offered together with how far control has
+ * read. */
 Test(log, a_segment_is_offered_when_its_last_mail_is_gone_and_not_before)
 {
     struct fake_mail mail = {.sender = "a@from.test",
@@ -391,10 +394,11 @@ Test(log, a_segment_is_offered_when_its_last_mail_is_gone_and_not_before)
     for (uint32_t i = 0; i < f->recycle_count; i++) {
         cr_assert_neq(f->recycle[i], taken);
     }
-    cr_assert_gt(f->recycle_count, 0); /* the others, not taken, again */
+    cr_assert_gt(f->recycle_count, 0); /* the others, which were not taken, are offered again */
 }
 
-/* Section 6: the state log below the OLDER checkpoint may go, replies of frozen mail may not. */
+/* The state log below the OLDER checkpoint may be freed; the replies of frozen mail must be
+ * kept. */
 Test(log, replies_of_frozen_mail_outlive_their_state_segment)
 {
     uint64_t frozen = fake_simple(f, 1);
@@ -424,7 +428,7 @@ Test(log, replies_of_frozen_mail_outlive_their_state_segment)
     (void)text;
 }
 
-/* Recovers that control: 1, or -errno. */
+/* Lets that control recover: 1, or -errno. */
 static int recover(struct control *c)
 {
     int recovered;
@@ -436,8 +440,8 @@ static int recover(struct control *c)
     return recovered;
 }
 
-/* What a checkpoint says of a place is checked like the ring's word, although its checksum is good:
- * here the first record moves two thousand million segments away from the last. */
+/* A place in a checkpoint is checked like one from the ring, even when its checksum is good. Here
+ * the first record is moved two thousand million segments away from the last. */
 Test(log, a_checkpoint_with_a_message_in_no_place_is_refused)
 {
     uint64_t message_pos;

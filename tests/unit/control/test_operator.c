@@ -35,7 +35,7 @@ static json_int_t number(const json_t *answer, const char *key)
     return json_integer_value(json_object_get(answer, key));
 }
 
-/* The answer of a hold on an attached control, once the workers passed the fence. */
+/* Returns the answer of a hold, when the workers have passed the fence. Control is attached. */
 static json_t *hold(const char *request)
 {
     json_t *pending = fake_admin(f, request);
@@ -53,7 +53,7 @@ static json_t *hold(const char *request)
     return answer;
 }
 
-/* What was already past is reported. */
+/* Deliveries that could not be recalled are reported. */
 Test(operator, hold_is_answered_after_the_fence_and_keeps_existing_and_future_mail)
 {
     char state[32];
@@ -158,7 +158,7 @@ Test(operator, release_revives_frozen_mail_with_its_attempts_reset)
     uint64_t id = frozen_mail();
     f->echo = true;
     fake_turn(f, 86400 * 1000);
-    cr_assert_not(fake_was_sent(f, id)); /* never by itself */
+    cr_assert_not(fake_was_sent(f, id)); /* not without a person */
     json_t *answer = fake_admin(
         f, "{'cmd':'release','select':['class=user_unknown'],'reason':'table repaired'}");
     cr_assert_eq(number(answer, "released"), 1);
@@ -185,10 +185,11 @@ Test(operator, release_survives_a_crash_before_its_record_is_durable)
     fake_forget_sent(f);
     fake_attach(f, &id, 1);
     fake_turn(f, 0);
-    cr_assert_eq(f->state_count, 0); /* done: not once more */
+    cr_assert_eq(f->state_count, 0); /* done: not again */
 }
 
-/* A crash between the record and the note that it is done: what froze again stays frozen. */
+/* A crash comes between the record and the note that it is done. Mail that froze again stays
+ * frozen. */
 Test(operator, release_is_not_repeated_for_mail_that_froze_again)
 {
     uint64_t id = frozen_mail();
@@ -331,7 +332,7 @@ Test(operator, show_tells_everything_about_one)
     json_decref(o);
 }
 
-/* The newest events are what a person asks for; that older ones are missing is said. */
+/* A person asks for the newest events. When older ones are missing, the answer says so. */
 Test(operator, show_gives_the_newest_events_and_says_what_is_cut)
 {
     char request[128];
@@ -368,7 +369,7 @@ Test(operator, domain_dropped_from_the_configuration_is_graced)
     uint32_t route;
     (void)control_policy(f->control, &len, &before);
     fewer.route_count = 2;
-    f->time.wall_ms += 40 * 86400 * UINT64_C(1000); /* it ran for long */
+    f->time.wall_ms += 40 * 86400 * UINT64_C(1000); /* it has run for a long time */
     cr_assert_eq(fake_reload(f, &fewer), 0);
     const void *data = control_policy(f->control, &len, &after);
     const struct policy *policy = policy_verify(data, len);
@@ -465,7 +466,7 @@ Test(operator, reason_keeps_its_words)
     json_decref(answer);
 }
 
-/* Nothing waits for it: held mail gives no other way to try the hop again. */
+/* The hop has no waiting mail, and held mail cannot make it be tried again. */
 Test(operator, retry_of_a_hop_closes_its_breaker_also_without_mail)
 {
     for (int i = 0; i < 20; i++) {
@@ -503,7 +504,7 @@ Test(operator, ids_of_routes_are_never_reused)
     cr_assert_eq(f->config->route[0].id, 1);
 }
 
-/* Never start empty over a damaged database. */
+/* Control never starts with an empty database in place of a damaged one. */
 Test(operator, damaged_database_is_refused)
 {
     char error[CONFIG_ERROR_SIZE] = "";

@@ -119,7 +119,7 @@ Test(breaker, opens_probes_and_closes)
 {
     struct breaker b = {.failures_max = 3, .probe_interval_ns = 100};
     cr_assert_not(breaker_fail(&b, 0, false, false));
-    cr_assert_not(breaker_close(&b)); /* an answer in between begins the count anew */
+    cr_assert_not(breaker_close(&b)); /* a reply in between starts the count again */
     cr_assert_not(breaker_fail(&b, 0, false, false));
     cr_assert_not(breaker_fail(&b, 0, false, false));
     cr_assert(breaker_fail(&b, 0, false, false));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/control/test_rulebook.c: the index of the rules answers what asking every rule one
- * after the other answers, for rules and mail at random that have much in common. */
+/* tests/unit/control/test_rulebook.c: the index of the rules gives the same result as asking every
+ * rule one after the other, for random rules and mail that have much in common. */
 #include "control/core/rulebook.h"
 
 #include "common/id.h"
@@ -20,7 +20,7 @@ static uint32_t draw(uint32_t below)
     return (uint32_t)((random_state >> 11) % below);
 }
 
-/* All rules, asked one by one. */
+/* All rules, to be asked one by one. */
 struct line {
     uint32_t count;
     uint32_t id[LIMIT_RULES];
@@ -132,7 +132,7 @@ static size_t put_address(char out[64])
     }
 }
 
-/* Some characters of an address with stars in between, or one of the usual shapes. */
+/* Some characters of an address with stars between them, or one of the usual shapes. */
 static void put_pattern(char out[64])
 {
     char address[64];
@@ -323,7 +323,7 @@ Test(rulebook, answers_as_the_rules_one_by_one)
         }
         check_all(40, &matches_envelope, &matches_now);
     }
-    cr_assert_gt(matches_envelope, 20000); /* it is no test if nothing matches */
+    cr_assert_gt(matches_envelope, 20000); /* the test must match often enough to mean something */
     cr_assert_gt(matches_now, 4000);
     while (line.count > 0) {
         drop(0);
@@ -342,7 +342,7 @@ Test(rulebook, as_many_rules_as_there_may_be)
     check_all(2000, &matches_envelope, &matches_now);
     cr_assert_gt(matches_envelope, 10000);
     cr_assert_gt(matches_now, 1000);
-    for (int i = 0; i < 300; i++) { /* the room of those that go is used again */
+    for (int i = 0; i < 300; i++) { /* the memory of removed rules is used again */
         drop(draw(line.count));
         add_random((uint32_t)i + 1);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/control/test_select.c: the words of a selection, and what they mean: of what control
- * knows of a delivery, and of its envelope. */
+/* tests/unit/control/test_select.c: the terms of a selection, and what they match: what control
+ * knows of a delivery, and its envelope. */
 #include "control/admin/select_json.h"
 #include "control/core/select.h"
 
@@ -159,7 +159,7 @@ static struct select_facts facts_here(void)
     };
 }
 
-/* The mask of what the facts match, -1 for no match; *verdict_out. */
+/* The mask of recipients that match the facts, -1 when none does; and *verdict_out. */
 static int ask(const struct select_facts *facts, const char *const *term, size_t count,
                enum select_verdict *verdict_out)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/control/test_setup.c: control does not start without what it knew. */
+/* tests/unit/control/test_setup.c: control does not start when its database is missing or
+ * damaged. */
 #include "common/place.h"
 #include "control/shell/setup.h"
 #include "control/shell/store.h"
@@ -89,7 +90,7 @@ Test(setup, database_missing_on_a_used_spool_is_refused)
     expect_refusal("is missing");
 }
 
-/* What a copy of the file without its -wal can be. */
+/* Such a file can result from a copy without its -wal. */
 Test(setup, database_without_tables_on_a_used_spool_is_refused)
 {
     sqlite3 *db;

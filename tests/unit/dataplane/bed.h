@@ -16,13 +16,13 @@ struct bed {
     struct writer *writer;
     struct counters counters;
     uint32_t doorbells;
-    struct ring_end up; /* of the last region made */
+    struct ring_end up; /* of the newest region */
 };
 extern struct bed bed;
 
 void bed_make(void);
 void bed_unmake(void);
-/* A fresh region as control makes one at each attach (abi.h); the caller frees it. */
+/* Makes a fresh region, as control does at each attach (abi.h). The caller frees it. */
 struct abi_attach *bed_make_region(void);
 
 struct submission *bed_make_submission(enum spool_submit_kind kind, uint32_t worker);
@@ -31,7 +31,8 @@ struct submission *bed_make_commit(uint64_t counter, uint32_t worker, uint32_t r
 struct submission *bed_make_state(uint64_t id, uint32_t worker);
 /* A NOTE whose up message has the token as its state.id. */
 struct submission *bed_make_note(uint64_t token, uint32_t worker);
-/* The same, with its envelope at hand for control: from "s@x.example". bed_discard frees it. */
+/* Does the same, and hands the envelope over for control: from "s@x.example". bed_discard frees
+ * it. */
 struct submission *bed_make_commit_with_envelope(uint64_t counter, uint32_t worker,
                                                  uint32_t route_count);
 /* The counter in an id of bed_make_commit. */
@@ -43,7 +44,7 @@ struct submission *bed_take_back(uint32_t worker);
 void bed_discard(struct submission *s);
 /* Turns until nothing is under way. */
 void bed_run(void);
-/* The same, then discards what came back. Returns how many of these were OK. */
+/* Does the same, then discards what came back. Returns how many of these were OK. */
 uint32_t bed_finish(void);
 
 struct abi_up bed_next_up(void);

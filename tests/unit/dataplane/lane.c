@@ -111,7 +111,7 @@ static void run_until_ns(uint64_t end_ns)
     uint64_t next = next_ns();
     uint64_t soon = trace.now_ns + ns_per_ms / 10;
     next = next > soon ? next : soon;
-    /* A writer with work goes on by itself. */
+    /* A writer with work goes on without being woken. */
     if (!lane.writer_sleeps && !writer_idle(lane.writer)) {
         next = soon;
     }

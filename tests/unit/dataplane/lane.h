@@ -26,7 +26,7 @@ enum {
     LANE_PEERS = 64,
     LANE_PEER_BYTES = 1 << 18,
     LANE_HOP_PORT = 2525,
-    /* Ids of hops: the first two share a slot of the pool of idle connections. */
+    /* Ids of hops: the first two use the same slot of the pool of idle connections. */
     LANE_HOP_ID = 1,
     LANE_ROUTE_ID = 100,
 };
@@ -35,7 +35,7 @@ struct peer {
     struct node *node;
     struct tcp_conn *tcp; /* NULL: it has ended */
     bool opened;
-    bool accepted; /* lane_accept gave it out */
+    bool accepted; /* lane_accept has returned it */
     bool fin;
     uint8_t in[LANE_PEER_BYTES];
     size_t in_len;
@@ -64,13 +64,13 @@ struct lane {
 };
 extern struct lane lane;
 
-/* d0.example goes by route 100 to hop 0, d1.example by 101 to hop 1; hop 2 has two addresses, of
- * which the first is hop 1's. */
+/* d0.example goes by route 100 to hop 0, d1.example by 101 to hop 1. Hop 2 has two addresses; the
+ * first is hop 1's. */
 void lane_make(void);
 void lane_unmake(void);
-/* The dataplane ends (killed), and starts again: nothing is in memory then. */
+/* Kills the dataplane and starts it again: then nothing is in memory. */
 void lane_restart(void);
-/* The policy as the configuration says now. */
+/* Publishes the policy of the present configuration. */
 void lane_publish(void);
 /* A fresh control attaches. */
 void lane_attach(void);
@@ -86,37 +86,37 @@ uint32_t lane_connections(uint32_t hop);
 void peer_say(struct peer *peer, const char *text);
 void peer_write(struct peer *peer, const void *data, size_t len);
 void peer_fill(struct peer *peer, size_t bytes); /* lines of 'x' */
-/* The next line; it must come. Good until the next call. */
+/* Waits for the next line. Valid until the next call. */
 const char *peer_line(struct peer *peer);
-/* The next reply, or command, begins so. */
+/* Checks that the next reply or command begins like this. */
 void peer_expect(struct peer *peer, const char *words);
-/* Lines up to this one. */
+/* Skips lines up to this one. */
 void peer_skip_to(struct peer *peer, const char *line);
-/* Nothing is there, nor comes in so many ms. */
+/* Checks that no line is there, or comes within so many ms. */
 void peer_silent(struct peer *peer, uint64_t ms);
-/* A hop's part up to READY. */
+/* Plays a hop up to READY. */
 void peer_greet(struct peer *peer);
-/* A hop takes a message of so many recipients with these replies to RCPT; up to the dot. */
+/* Plays a hop that takes a message with this many recipients, up to the dot. */
 void peer_take(struct peer *peer, uint32_t rcpt_count);
 
 /* --- mail --- */
-/* A client's session up to the reply to DATA. `rcpts` are separated by blanks. */
+/* Plays a client up to the reply to DATA. `rcpts` are separated by blanks. */
 struct peer *lane_begin_mail(const char *rcpts);
-/* A message that is taken: its first COMMIT. body_bytes 0: a line. */
+/* Sends a message that is accepted, and returns its first COMMIT. body_bytes 0: one line. */
 struct abi_up lane_mail(const char *rcpts, size_t body_bytes);
 
 /* --- control --- */
-/* The next message of the type; others are passed over. It must come. */
+/* Waits for the next message of the type, and skips others. */
 struct abi_up lane_up(enum abi_up_type type);
-/* No message of the type is there, nor comes in so many ms. */
+/* Checks that no message of the type is there, or comes within so many ms. */
 void lane_no_up(enum abi_up_type type, uint64_t ms);
 void lane_down(const struct abi_down *down);
 void lane_deliver(const struct abi_up *commit, struct rcptset rcpts, uint32_t hop);
-/* The attempt is over with this outcome; what was told of it last. */
+/* Checks that the attempt ended with this outcome. Returns the last message about it. */
 struct abi_up lane_outcome(enum outcome outcome);
 
 /* --- the spool --- */
-/* Changes the header of a record in memory; its checksums are good again. */
+/* Changes the header of a record in memory, and makes its checksums right again. */
 void lane_patch(uint64_t pos, void (*change)(struct format_record *record));
 
 #endif

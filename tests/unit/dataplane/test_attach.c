@@ -36,7 +36,7 @@ Test(attach, hello_comes_first_with_the_durable_ends)
     bed_give(bed_make_commit(2, 0, 1));
     bed_give(bed_make_state(id_make(1, 2, 0), 0));
     cr_assert_eq(bed_finish(), 2);
-    for (int i = 0; i < 2; i++) { /* the two logs are not ordered among each other */
+    for (int i = 0; i < 2; i++) { /* the two logs are not in order to each other */
         struct abi_up message = bed_next_up();
         if (message.type == ABI_UP_COMMIT) {
             cr_assert_geq(message.commit.commit_pos, hello.hello.message_pos);
@@ -56,8 +56,8 @@ Test(attach, without_a_region_nothing_is_counted_as_dropped)
     cr_assert_eq(bed.doorbells, 0);
 }
 
-/* Whatever the moment of an attach: below HELLO's position it is for the log, from there on it
- * comes through the ring; nothing is missed, nothing told twice in one ring. */
+/* Whenever the attach comes: what is before HELLO's positions is read from the log, and what
+ * follows comes through the ring. Nothing is missed, and nothing comes twice in one ring. */
 Test(attach, hello_parts_the_log_from_the_ring_at_any_moment)
 {
     enum { COMMITS = 400 };
@@ -110,7 +110,7 @@ Test(attach, hello_parts_the_log_from_the_ring_at_any_moment)
     free(region);
 }
 
-/* Fresh rings at every attach; numbers begin anew, the old ring is left alone. */
+/* Each attach has fresh rings. Numbers begin again, and the old ring is not touched. */
 Test(attach, another_attach_begins_anew)
 {
     struct abi_attach *first = bed_make_region();
@@ -142,7 +142,7 @@ Test(attach, another_attach_begins_anew)
 
 /* --- the ring's bounds ------------------------------------------------------------------------ */
 
-/* The log is the truth. A full ring drops, but the gap in the numbers shows. */
+/* The log is the truth. A full ring drops messages, and the gap in the numbers shows it. */
 Test(attach, a_full_ring_drops_but_numbers_go_on)
 {
     enum { NOTES = LIMIT_RING_UP_SLOTS + 500, AT_ONCE = 1000 };
@@ -169,7 +169,8 @@ Test(attach, a_full_ring_drops_but_numbers_go_on)
     free(region);
 }
 
-/* A dead or lying control may write anything into the ring's head: nothing stops, all come back. */
+/* A dead or hostile control may write anything into the ring's head: nothing stops, and all
+ * submissions come back. */
 Test(attach, a_lying_control_stops_nothing)
 {
     struct abi_attach *region = bed_make_region();
@@ -203,7 +204,7 @@ Test(attach, the_doorbell_rings_for_a_sleeper_only)
     cr_assert_eq(bed.doorbells, 1);
     free(region);
 }
-/* abi.h: the doorbell after the next put; HELLO is one, and control may sleep already. */
+/* abi.h: the doorbell rings after the next put. HELLO is a put, and control may sleep already. */
 Test(attach, hello_rings_the_doorbell)
 {
     struct abi_attach *region = bed_make_region();
@@ -214,7 +215,7 @@ Test(attach, hello_rings_the_doorbell)
     free(region);
 }
 
-/* A control that comes back to a full (or fenced) spool sees it at once, though no mail moves. */
+/* A control that attaches to a full (or fenced) spool knows it at once, though no mail moves. */
 Test(attach, hello_comes_with_the_spool_state)
 {
     for (uint64_t i = 0; writer_spool_state(bed.writer) == ABI_SPOOL_OK; i++) {

@@ -97,7 +97,8 @@ Test(buffers, an_empty_class_answers_null_and_recovers)
     cr_assert_eq(buffer_take(all, BUFFER_SMALL, 0), taken[7]);
 }
 
-/* Intake leaves `reserve` for deliveries: exactly so many are still to be had without it. */
+/* Intake leaves `reserve` for deliveries: without the reserve, exactly that many can still be
+ * taken. */
 Test(buffers, the_reserve_is_kept)
 {
     struct buffer *taken[SMALL + 1];
@@ -106,7 +107,7 @@ Test(buffers, the_reserve_is_kept)
     cr_assert_null(buffer_take(all, BUFFER_SMALL, SMALL));
 }
 
-/* Cached counts as to be had: the reserve does not shrink because mail was kept. */
+/* A cached buffer can be taken: the reserve does not shrink because mail was kept. */
 Test(buffers, cached_ones_do_not_eat_the_reserve)
 {
     struct buffer *taken[SMALL + 1];
@@ -190,7 +191,7 @@ Test(buffers, a_pinned_one_is_never_evicted)
     cr_assert(!is_cached(1));
 }
 
-/* Read twice at once: one record, one cache entry, the other buffer is free again. */
+/* Two reads of the same record make one cache entry; the other buffer is free again. */
 Test(buffers, a_twin_is_given_back)
 {
     struct buffer *one = buffer_take(all, BUFFER_LARGE, 0);
@@ -205,7 +206,8 @@ Test(buffers, a_twin_is_given_back)
     cr_assert_eq(two->pos, 0);
 }
 
-/* Twins of two classes (a small record read into a large buffer) do not mix the classes up. */
+/* Two buffers of different classes for one record (a small one read into a large buffer): each goes
+ * back to its own class. */
 Test(buffers, a_twin_of_the_other_class_goes_home)
 {
     struct buffer *small = buffer_take(all, BUFFER_SMALL, 0);
@@ -251,7 +253,7 @@ static void check_counts(const struct model *model, uint32_t model_count)
     cr_assert_eq(all->owned_count[BUFFER_SMALL], busy);
 }
 
-/* Anything in any order against a model: what is owned or pinned is counted and stays whole. */
+/* Compares random steps with a model: what is owned or pinned is counted and keeps its content. */
 Test(buffers, any_order_of_steps_keeps_the_counts)
 {
     enum { MODELS = SMALL, STEPS = 200000 };
@@ -296,7 +298,7 @@ Test(buffers, no_memory_is_an_error)
     free(other);
 }
 
-/* Ours to get right, so asserted. */
+/* A bug of ours, so it is asserted. */
 Test(buffers, giving_a_cached_one_stops_us, .signal = SIGABRT)
 {
     buffer_give(all, keep_one(BUFFER_SMALL, 1));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/dataplane/test_client.c: connections to next hops: which one a delivery gets, what a
- * connection that breaks means, how long a hop is waited for. */
+/* tests/unit/dataplane/test_client.c: connections to next hops: which one a delivery gets, what it
+ * means when one breaks, how long we wait for a hop. */
 #include "tests/unit/dataplane/lane.h"
 
 #include <criterion/criterion.h>
@@ -38,7 +38,7 @@ Test(client, a_pooled_connection_is_used_again)
     cr_assert_eq(lane_connections(0), 1);
 }
 
-/* Another hop may lie at the same place, and speak LMTP or have other limits. */
+/* Another hop may have the same address and port, but speak LMTP or have other limits. */
 Test(client, a_connection_is_its_hops_alone)
 {
     lane.hop_config[1].address[0] = lane.hop_config[0].address[0];
@@ -79,7 +79,8 @@ Test(client, every_address_is_tried)
 
 /* --- what broke ------------------------------------------------------------------------------ */
 
-/* A stale connection is not the hop's failure; one that broke later may have taken the mail. */
+/* A stale connection is not the hop's failure. A connection that broke later may have taken the
+ * mail. */
 Test(client, a_stale_connection_costs_a_new_one)
 {
     struct peer *hop = pooled();
@@ -129,7 +130,7 @@ Test(client, lost_behind_rcpt_is_not_tried_again_at_once)
     cr_assert_eq(lane_connections(0), 1);
 }
 
-/* A 250 before the end of the message has arrived answers something else. */
+/* A 250 before the end of the message was acknowledged is the reply to something else. */
 Test(client, early_250_is_not_delivered)
 {
     struct abi_up mail = lane_mail("a@d0.example", 100000);
@@ -141,7 +142,7 @@ Test(client, early_250_is_not_delivered)
     peer_expect(hop, "RCPT");
     peer_say(hop, "250 ok\r\n");
     peer_expect(hop, "DATA");
-    lane.hop[0]->mood = NODE_SILENT; /* it hears nothing from here on, but speaks */
+    lane.hop[0]->mood = NODE_SILENT; /* it hears nothing from now on, but still speaks */
     static const char words[] = "354 go\r\n250 taken\r\n";
     size_t go = strlen("354 go\r\n");
     cr_assert_eq(tcp_write(hop->tcp, words, go), go);
@@ -176,7 +177,7 @@ Test(client, a_slow_answer_before_is_not)
     cr_assert_eq(up.phase, ABI_PHASE_MAIL);
 }
 
-/* No outcome could be stored: better not begin. */
+/* No outcome could be stored, so the delivery does not begin. */
 Test(client, nothing_is_sent_from_a_fenced_spool)
 {
     struct abi_up mail = lane_mail("a@d0.example", 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/unit/dataplane/test_delivery.c: a delivery from DELIVER to its outcome: to whom it goes,
- * over which connection, what of it is told and stored. */
+ * over which connection, what is reported and stored. */
 #include "tests/unit/dataplane/lane.h"
 
 #include <criterion/criterion.h>
@@ -62,7 +62,7 @@ Test(delivery, goes_to_the_recipients_of_its_route)
     peer_expect(hop, "DATA");
 }
 
-/* A set that the envelope does not bear out: nothing is sent, all of it is set aside. */
+/* When the set does not fit the envelope, nothing is sent, and all of it is set aside. */
 Test(delivery, unknown_recipients_in_the_set_are_damage)
 {
     struct abi_up mail = lane_mail("a@d0.example", 0);
@@ -108,7 +108,8 @@ static void say_received(struct peer *p)
     peer_say(p, "\r\n.\r\n");
 }
 
-/* Taken, and frozen before control could begin it; a person's release lets it go once. */
+/* A looping message is accepted, and frozen before control could begin it. A release sends it
+ * once. */
 Test(delivery, looping_mail_waits_for_a_person)
 {
     struct peer *p = lane_begin_mail("a@d0.example");
@@ -131,7 +132,7 @@ Test(delivery, looping_mail_waits_for_a_person)
     peer_greet(lane_accept(0));
 }
 
-/* What another process says may be anything. */
+/* A command from another process may contain anything. */
 Test(delivery, commands_of_no_meaning_do_nothing)
 {
     struct abi_up mail = lane_mail("a@d0.example", 0);
@@ -149,7 +150,7 @@ Test(delivery, commands_of_no_meaning_do_nothing)
 
 /* --- what is told ---------------------------------------------------------------------------- */
 
-/* Each class has its report, only the last one ends the attempt. */
+/* Each class has its report, and only the last report ends the attempt. */
 Test(delivery, reports_each_recipient_with_its_own_class)
 {
     struct abi_up mail = lane_mail("a@d0.example b@d0.example c@d0.example d@d0.example", 0);
@@ -230,7 +231,7 @@ static void damage(size_t body_bytes, bool in_first, void (*change)(struct forma
     lane_deliver(&mail, only(0), 0);
 }
 
-/* Found before anybody is asked. */
+/* The mistake is found before a connection is opened. */
 Test(delivery, a_chain_that_does_not_hold_together_is_not_begun)
 {
     damage(LARGE, false, wrong_beginning);
@@ -274,7 +275,7 @@ Test(delivery, a_message_with_bytes_too_many_gets_no_dot)
     expect_no_dot();
 }
 
-/* What cannot be read now is not damaged: the mail waits. */
+/* Mail that cannot be read now is not damaged: it waits. */
 Test(delivery, unreadable_mail_waits)
 {
     struct abi_up mail = lane_mail("a@d0.example", 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/dataplane/test_door.c: control comes in, gets the root region, offers rings; and who
- * comes to do something else. */
+/* tests/unit/dataplane/test_door.c: control connects, gets the root region, offers rings; and
+ * others connect who do something else. */
 #include "dataplane/door.h"
 
 #include "common/region.h"
@@ -118,7 +118,7 @@ Test(door, control_gets_the_root_region_and_its_newest_offer_is_taken)
     expect_nothing();
 }
 
-/* A control that was killed, and the next one. */
+/* A control was killed, and the next one comes. */
 Test(door, the_newest_control_is_the_one)
 {
     int old = come();

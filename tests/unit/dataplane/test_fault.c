@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/dataplane/test_fault.c: a child faults; the next start reads what it was at.
+/* tests/unit/dataplane/test_fault.c: a child faults; the next start reads which delivery the child
+ * was handling.
  *
  * The worker here is this file's: it is only asked for its current delivery. */
 #include "dataplane/fault.h"
@@ -78,7 +79,8 @@ static void raise_ill(void)
 
 static volatile int no_end = 1;
 
-/* Deeper and deeper, with something to do after each return, so that it stays a recursion. */
+/* Recurses deeper, and does something after each return so that the compiler makes no loop of
+ * it. */
 __attribute__((noinline)) static int go_deeper(int depth)
 {
     volatile char room[4096];
@@ -118,8 +120,8 @@ static void be_terminated(void)
     (void)raise(SIGTERM);
 }
 
-/* A child that installs the handlers, is at `current`, and ends by `fault`, in the worker's thread
- * or in another one. Returns its signal. */
+/* Makes a child that installs the handlers, handles delivery `current`, and ends by `fault`, in the
+ * worker's thread or in another one. Returns its signal. */
 static int thread_faults(uint64_t current, void (*fault)(void), bool in_worker)
 {
     pid_t pid = fork();
@@ -156,7 +158,7 @@ static uint64_t read_back(void)
     return id;
 }
 
-/* Crash loops. The delivery under way at each of our own faults is named. */
+/* In a crash loop, each fault of our own names the delivery under way. */
 Test(fault, every_fault_of_ours_names_the_delivery)
 {
     static const struct {
@@ -175,7 +177,7 @@ Test(fault, every_fault_of_ours_names_the_delivery)
     }
 }
 
-/* The worker's stack runs over: there is none left for a handler but its own. */
+/* When the worker's stack overflows, the handler needs a stack of its own. */
 Test(fault, an_overflow_of_the_stack_names_the_delivery)
 {
     cr_assert_eq(child_faults(4711, overflow_stack), SIGSEGV);
@@ -185,7 +187,7 @@ Test(fault, an_overflow_of_the_stack_names_the_delivery)
     cr_assert_eq(read_back(), 4712);
 }
 
-/* The file is written where it belongs and nowhere else, whoever put a link there. */
+/* The file is written only in its own place, even when somebody put a link there. */
 Test(fault, a_link_in_its_place_is_not_followed)
 {
     char target[64];
@@ -238,7 +240,7 @@ Test(fault, the_file_is_ours_alone)
     cr_assert_eq(st.st_mode & 0777, 0600);
 }
 
-/* Written by a process that was dying: a short file is nobody's name, and no error. */
+/* The file of a process that was dying may be short: it names no delivery, and is no error. */
 Test(fault, a_torn_file_names_nothing)
 {
     for (size_t len = 0; len < sizeof(uint64_t); len++) {

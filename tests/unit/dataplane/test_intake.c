@@ -18,7 +18,7 @@ Test(intake, one_client_has_so_many_connections)
     }
     p[8] = lane_connect();
     peer_expect(p[8], "421 4.3.2");
-    for (int i = 0; i < 8; i++) { /* those that end make room */
+    for (int i = 0; i < 8; i++) { /* connections that end make room */
         peer_say(p[i], "QUIT\r\n");
         peer_expect(p[i], "221");
     }
@@ -28,7 +28,7 @@ Test(intake, one_client_has_so_many_connections)
     }
 }
 
-/* Strangers leave connections for deliveries. */
+/* Clients from outside leave connections for deliveries. */
 Test(intake, connections_from_outside_have_a_limit)
 {
     lane.config.limits.connections = 3;
@@ -42,7 +42,7 @@ Test(intake, connections_from_outside_have_a_limit)
     peer_greet(lane_accept(0));
 }
 
-/* A byte now and then does not pin a segment for ever. */
+/* A message that comes a byte at a time does not pin a segment for ever. */
 Test(intake, a_message_takes_no_longer_than_any_honest_one)
 {
     struct peer *p = lane_begin_mail("a@d0.example");
@@ -66,7 +66,7 @@ static void expect_rcpt(const char *reply)
     peer_expect(p, reply);
 }
 
-/* Without a policy nobody knows: nobody is told that there is no such recipient. */
+/* Without a policy no recipient is known, and none may be refused as unknown. */
 Test(intake, no_policy_refuses_nobody_for_good)
 {
     worker_set_policy(lane.worker, NULL);
@@ -107,7 +107,7 @@ Test(intake, what_is_not_stored_is_not_taken)
     lane_no_up(ABI_UP_COMMIT, 10);
 }
 
-/* Refused for want of room, for now; what was refused is in no cache. */
+/* Mail is refused for now, because there is no room. What was refused is in no cache. */
 Test(intake, a_full_spool_is_452)
 {
     const char *reply = "250";
@@ -123,7 +123,7 @@ Test(intake, a_full_spool_is_452)
     cr_assert_eq(writer_spool_state(lane.writer), ABI_SPOOL_FULL);
 }
 
-/* The answer waits for the disk, also for a peer that has said all it has to say. */
+/* The answer waits for the disk, even when the peer has sent everything and closed its side. */
 Test(intake, the_answer_waits_for_the_disk)
 {
     struct peer *p = lane_begin_mail("a@d0.example");
@@ -136,8 +136,8 @@ Test(intake, the_answer_waits_for_the_disk)
     cr_assert_eq(counter_get(&lane.worker_counters, COUNTER_accepted_messages), 1);
 }
 
-/* A sender that goes away leaves its records at the disk: their memory is theirs till they return.
- * Its segment is not kept for it. */
+/* When a sender goes away, its records may still be at the disk: their memory is used again only
+ * when they return. Its segment is freed. */
 Test(intake, a_message_that_was_cut_leaves_nothing_behind)
 {
     struct peer *p = lane_begin_mail("a@d0.example");

@@ -115,8 +115,8 @@ static struct abi_up commit_long(uint64_t n)
     return message;
 }
 
-/* A control that releases nothing hears of each COMMIT all the same, in the end without envelope;
- * once it releases, they come again. */
+/* A control that releases no envelope still hears of each COMMIT, in the end without its envelope.
+ * When control releases some, envelopes come again. */
 Test(writer, a_full_envelope_ring_holds_up_no_commit)
 {
     struct abi_attach *region = bed_make_region();
@@ -197,8 +197,8 @@ Test(writer, a_state_is_told_with_its_position)
     free(region);
 }
 
-/* A NOTE is told when all that was submitted before it is durable, so it comes behind that in the
- * ring, whichever of the two logs it went to. */
+/* A NOTE is told when all that was submitted before it is durable. So it comes behind that in the
+ * ring, whichever log it was written to. */
 Test(writer, notes_keep_their_place)
 {
     enum { ROUNDS = 300 };
@@ -236,7 +236,7 @@ Test(writer, notes_keep_their_place)
     free(region);
 }
 
-/* The log's order: later in the ring is later in the log. */
+/* Messages come in the ring in the order of the log. */
 Test(writer, commits_are_told_in_the_order_of_the_log)
 {
     enum { COMMITS = 200 };
@@ -285,7 +285,7 @@ Test(writer, only_what_is_durable_is_told)
     free(region);
 }
 
-/* Full is an answer (452), told to workers and control, never a COMMIT. */
+/* FULL is an answer (452). Workers and control are told, and there is no COMMIT. */
 Test(writer, a_full_spool_tells_no_commit)
 {
     enum { TRIES = 8000 }; /* of three blocks or so each: twice what six segments hold */
@@ -329,8 +329,8 @@ static void *writer_thread(void *arg)
     return NULL;
 }
 
-/* The sender acts on its 250 only after control could know: when a worker has its commit back, the
- * up message is there already. */
+/* The sender can act on its 250 only when control can already know: when a worker gets its commit
+ * back, the up message is in the ring. */
 Test(writer, control_hears_before_the_worker)
 {
     enum { COMMITS = 500 };
