@@ -8,8 +8,13 @@
 
 #include "common/config.h"
 
+#include "tests/fuzz/reach.h"
+
 #include <stdlib.h>
 #include <string.h>
+
+#define REACH_MARKS(MARK) MARK(accepted) MARK(refused) MARK(domain_found) MARK(recipient_found)
+REACH_TABLE
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const char *__lsan_default_suppressions(void);
@@ -40,6 +45,7 @@ static void check_accepted(struct config *config)
             enum policy_verdict verdict =
                 policy_lookup(snapshot, bytes_str(route->recipient[j]), &found);
             assert(verdict == POLICY_ACCEPT && found == route->id);
+            REACH(recipient_found);
         }
         for (uint32_t j = 0; j < route->domain_count; j++) {
             uint8_t address[LIMIT_ADDRESS_BYTES];
@@ -51,6 +57,7 @@ static void check_accepted(struct config *config)
                 policy_lookup(snapshot, bytes_of(address, domain_len + 1), &found);
             assert(route->recipients_only ? verdict == POLICY_UNKNOWN_USER
                                           : verdict == POLICY_ACCEPT && found == route->id);
+            REACH(domain_found);
         }
     }
     free(snapshot);
@@ -67,9 +74,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     text[size] = '\0';
     if (config_parse("t", text, size, &config, error) == 0) {
+        REACH(accepted);
         check_accepted(config);
         config_free(config);
     } else {
+        REACH(refused);
         assert(strncmp(error, "t:", 2) == 0 && strchr(error, '\n') == NULL);
     }
     free(text);

@@ -4,9 +4,13 @@
 #include "common/envelope.h"
 
 #include "common/limits/message.h"
+#include "tests/fuzz/reach.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define REACH_MARKS(MARK) MARK(decoded) MARK(refused) MARK(null_sender) MARK(many_routes)
+REACH_TABLE
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -14,8 +18,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct envelope envelope;
     if (!envelope_decode(bytes_of(data, size), &envelope)) {
+        REACH(refused);
         return 0;
     }
+    REACH(decoded);
+    REACH_IF(envelope.sender.len == 0, null_sender);
+    REACH_IF(envelope_route_count(&envelope) > 1, many_routes);
     assert(envelope.rcpt_count > 0 && envelope.rcpt_count <= LIMIT_RCPTS);
     assert(size <= LIMIT_ENVELOPE_BYTES);
     unsigned total = 0;

@@ -9,9 +9,13 @@
 #include "common/counters.h"
 #include "dataplane/net/checksum.h"
 #include "dataplane/net/net.h"
+#include "tests/fuzz/reach.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+#define REACH_MARKS(MARK) MARK(answered_or_dropped)
+REACH_TABLE
 
 struct nic {
     uint32_t taken_count;
@@ -134,6 +138,7 @@ static void feed(struct net *net, struct nic *nic, uint8_t control, struct bytes
     struct nic_frame f = {.data = data, .len = (uint16_t)frame.len, .port = (uint8_t)port};
     struct net_packet packet;
     enum net_verdict verdict = net_input(net, &f, now_ns, &packet);
+    REACH_IF(verdict == NET_HANDLED, answered_or_dropped);
     if (verdict != NET_HANDLED) {
         assert(packet.segment.data >= data);
         assert(packet.segment.data + packet.segment.len <= data + frame.len);

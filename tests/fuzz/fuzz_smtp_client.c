@@ -3,7 +3,15 @@
  *
  * The first four bytes say how it is cut; the rest is what the hop says. Whenever the client is
  * READY it gets another delivery. At the end every recipient must have a result. */
+#include "tests/fuzz/reach.h"
 #include "tests/unit/smtp/bed.h"
+
+#define REACH_MARKS(MARK)                                                                          \
+    MARK(ready)                                                                                    \
+    MARK(begun)                                                                                    \
+    MARK(second_delivery) MARK(lmtp) MARK(lost_under_way) MARK(broken_by_hop) MARK(delivered)      \
+        MARK(frozen) MARK(waits_message) MARK(waits_hop)
+REACH_TABLE
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -22,11 +30,29 @@ static void begin(struct client_bed *bed, const uint8_t *knob)
     client_bed_begin(bed);
 }
 
+static void reach_outcome(enum outcome outcome)
+{
+    bool of_hop = outcome_scope(outcome) == OUTCOME_SCOPE_HOP;
+    switch (outcome_disposition(outcome)) {
+    case OUTCOME_DISPOSITION_DONE:
+        REACH(delivered);
+        break;
+    case OUTCOME_DISPOSITION_FREEZE:
+        REACH(frozen);
+        break;
+    case OUTCOME_DISPOSITION_WAIT:
+        REACH_IF(of_hop, waits_hop);
+        REACH_IF(!of_hop, waits_message);
+        break;
+    }
+}
+
 static void check_results(const struct client_bed *bed)
 {
     for (unsigned i = 0; i < bed->delivery.rcpt_count; i++) {
         assert(outcome_valid(bed->client.result[i].outcome));
         assert(bed->client.result[i].outcome != OUTCOME_NONE);
+        reach_outcome(bed->client.result[i].outcome);
         const char *text = smtp_client_rcpt_text(&bed->client, i);
         assert(strlen(text) <= LIMIT_REPLY_TEXT_BYTES);
         for (; *text != '\0'; text++) {
@@ -56,15 +82,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             begun = false;
         }
         if (bed.action == SMTP_CLIENT_READY) {
+            REACH(ready);
+            REACH_IF(done > 0, second_delivery);
             begin(&bed, data);
+            REACH_IF(bed.done_count == done, begun);
+            REACH_IF((data[1] & 4) != 0, lmtp);
             begun = bed.done_count == done;
         }
         bed_text_clear(&bed.out);
     }
+    REACH_IF(bed.action == SMTP_CLIENT_BROKEN, broken_by_hop);
     smtp_client_lost(&bed.client, (data[3] & 0x80) != 0 ? OUTCOME_CONNECT_TIMEOUT : OUTCOME_NONE);
     client_bed_pump(&bed);
     assert(bed.action == SMTP_CLIENT_BROKEN);
     if (begun) {
+        REACH(lost_under_way);
         check_results(&bed);
     }
     client_bed_fini(&bed);

@@ -6,6 +6,14 @@
 #include "tests/unit/smtp/bed.h"
 
 #include "common/limits/chunk.h"
+#include "tests/fuzz/reach.h"
+
+#define REACH_MARKS(MARK)                                                                          \
+    MARK(stored)                                                                                   \
+    MARK(null_sender)                                                                              \
+    MARK(many_rcpts) MARK(commit_refused) MARK(no_buffer) MARK(transaction_aborted)                \
+        MARK(closed_by_us) MARK(timed_out) MARK(several_chunks)
+REACH_TABLE
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -36,6 +44,15 @@ static void run(struct trial *trial, const uint8_t *knob, struct bytes input, si
     trial->message_count = bed.message_count;
     trial->commit_count = bed.commit_count;
     trial->all_crc = bed.all_crc;
+    REACH_IF(bed.message_count > 0, stored);
+    REACH_IF(bed.message_count > 0 && bed.envelope.sender.len == 0, null_sender);
+    REACH_IF(bed.message_count > 0 && bed.envelope.rcpt_count > 1, many_rcpts);
+    REACH_IF(bed.commit_count > bed.message_count, commit_refused);
+    REACH_IF(bed.no_buffer, no_buffer);
+    REACH_IF(bed.abort_count > 0, transaction_aborted);
+    REACH_IF(bed.chunk_count > 0, several_chunks);
+    REACH_IF(bed.closed, closed_by_us);
+    REACH_IF(!bed.closed, timed_out);
     if (!bed.closed) {
         smtp_server_timeout(&bed.server, "over");
         server_bed_say(&bed, "");

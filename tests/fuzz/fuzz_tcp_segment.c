@@ -15,6 +15,10 @@
  * Promise: no crash, no read outside the segment, and in the end no block and no connection left.
  */
 #include "dataplane/tcp/core.h"
+#include "tests/fuzz/reach.h"
+
+#define REACH_MARKS(MARK) MARK(event_opened) MARK(event_closed)
+REACH_TABLE
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -55,6 +59,8 @@ static void world_events(struct world *world)
     while (tcp_next_event(world->stack, &event)) {
         uint32_t i = tcp_conn_tuple(event.conn)->remote_port - 1u;
         bool known = i < PORTS;
+        REACH_IF((event.kinds & TCP_EVENT_OPENED) != 0, event_opened);
+        REACH_IF((event.kinds & TCP_EVENT_CLOSED) != 0, event_closed);
         if ((event.kinds & TCP_EVENT_CLOSED) != 0) {
             if (known && world->conn[i] == event.conn) {
                 world->conn[i] = NULL;

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/fuzz/replay.c: runs a fuzz target over the files of a corpus directory, as an ordinary
- * test. Once a target found something, its input stays there for good. */
+ * test. Once a target found something, its input stays there for good. The corpus has to reach
+ * every mark of the target's (reach.h): a target that stops at its door fails. */
+#include "tests/fuzz/reach.h"
+
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -56,5 +59,9 @@ int main(int argc, char **argv)
     }
     (void)closedir(dir);
     printf("%u inputs\n", count);
-    return failed != 0 || count == 0;
+    size_t missing = reach_print();
+    if (missing > 0) {
+        fprintf(stderr, "the corpus leaves %zu of %zu marks at zero\n", missing, reach_table_count);
+    }
+    return failed != 0 || count == 0 || missing > 0;
 }
