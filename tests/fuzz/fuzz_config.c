@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REACH_MARKS(MARK) MARK(accepted) MARK(refused) MARK(domain_found) MARK(recipient_found)
+#define REACH_MARKS(MARK) MARK(accepted), MARK(refused), MARK(domain_found), MARK(recipient_found)
 REACH_TABLE
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REACH_MARKS(MARK) MARK(decoded) MARK(refused) MARK(null_sender) MARK(many_routes)
+#define REACH_MARKS(MARK) MARK(decoded), MARK(refused), MARK(null_sender), MARK(many_routes)
 REACH_TABLE
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -2,19 +2,23 @@
 /* tests/fuzz/fuzz_net_frame.c: frames from a stranger, with a nic in this file.
  *
  * Input: records of { control byte, length byte, that many bytes of frame }. Bit 0 of the control
- * byte is the port; bit 1: the frame gets our MAC, and right IPv4 checksums, so that the parsers
- * behind them are reached; bit 2: time passes; bit 3: we send to an address taken from the frame;
- * bit 4: the transmit pool is empty; the rest times 8 is added to the length.
+ * byte is the port; bit 1: the frame gets our MAC, and right checksums of IPv4, ICMP and TCP, so
+ * that the parsers behind them are reached; bit 2: time passes; bit 3: we send to an address
+ * taken from the frame; bit 4: the transmit pool is empty; the rest times 8 is added to the length.
  */
 #include "common/counters.h"
 #include "dataplane/net/checksum.h"
+#include "dataplane/net/ip4.h"
 #include "dataplane/net/net.h"
 #include "tests/fuzz/reach.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define REACH_MARKS(MARK) MARK(answered_or_dropped)
+#define REACH_MARKS(MARK)                                                                          \
+    MARK(dropped), MARK(tcp), MARK(unreachable), MARK(bad_checksum), MARK(fragment),               \
+        MARK(arp_request_sent), MARK(arp_reply_sent), MARK(echo_reply_sent), MARK(tcp_sent),       \
+        MARK(no_buffer), MARK(neighbour_gave_up), MARK(second_port)
 REACH_TABLE
 
 struct nic {
@@ -57,6 +61,7 @@ void nic_release(struct nic *nic, struct nic_frame *frame)
 
 bool nic_take(struct nic *nic, uint32_t port, struct nic_frame *frame_out)
 {
+    REACH_IF(nic->empty, no_buffer);
     uint8_t *data = nic->empty ? NULL : malloc(NIC_FRAME_BYTES);
     if (data == NULL) {
         return false;
@@ -68,6 +73,11 @@ bool nic_take(struct nic *nic, uint32_t port, struct nic_frame *frame_out)
 
 void nic_send_take(struct nic *nic, struct nic_frame *frame)
 {
+    uint16_t type = get_be16(frame->data + 12);
+    REACH_IF(type == 0x0806 && frame->data[21] == 1, arp_request_sent);
+    REACH_IF(type == 0x0806 && frame->data[21] == 2, arp_reply_sent);
+    REACH_IF(type == 0x0800 && frame->data[23] == 1, echo_reply_sent);
+    REACH_IF(type == 0x0800 && frame->data[23] == 6, tcp_sent);
     assert(frame->len >= 14 && frame->len <= 14 + nic_mtu(nic, frame->port));
     nic_release(nic, frame);
 }
@@ -97,6 +107,14 @@ static void make_plausible(const struct nic *nic, uint32_t port, uint8_t *data, 
     put_be16(ip + 10, 0);
     put_be16(ip + 10, checksum_finish(checksum_add(0, ip, header_len)));
     size_t end = get_be16(ip + 2);
+    if (ip[9] == 6 && end >= header_len + 20 && end <= len - 14) {
+        struct ip4_packet packet = {.src = ip_from_v4(ip + 12),
+                                    .dst = ip_from_v4(ip + 16),
+                                    .protocol = 6,
+                                    .payload = bytes_of(ip + header_len, end - header_len)};
+        put_be16(ip + header_len + 16, 0);
+        put_be16(ip + header_len + 16, ip4_transport_checksum(&packet));
+    }
     if (ip[9] == 1 && end >= header_len + 8 && end <= len - 14) {
         uint8_t *icmp = ip + header_len;
         put_be16(icmp + 2, 0);
@@ -138,11 +156,14 @@ static void feed(struct net *net, struct nic *nic, uint8_t control, struct bytes
     struct nic_frame f = {.data = data, .len = (uint16_t)frame.len, .port = (uint8_t)port};
     struct net_packet packet;
     enum net_verdict verdict = net_input(net, &f, now_ns, &packet);
-    REACH_IF(verdict == NET_HANDLED, answered_or_dropped);
-    if (verdict != NET_HANDLED) {
-        assert(packet.segment.data >= data);
+    REACH_IF(verdict == NET_TCP, tcp);
+    REACH_IF(verdict == NET_TCP && port == 1, second_port);
+    REACH_IF(verdict == NET_UNREACHABLE, unreachable);
+    if (verdict == NET_TCP) {
+        assert(packet.segment.data >= data && packet.segment.len >= 20);
         assert(packet.segment.data + packet.segment.len <= data + frame.len);
-        assert(verdict == NET_UNREACHABLE || packet.segment.len >= 20);
+    } else if (verdict == NET_UNREACHABLE) {
+        assert(net_is_ours(net, &packet.src));
     }
     if ((control & 8) != 0) {
         send_to(net, data, frame.len, now_ns);
@@ -151,6 +172,7 @@ static void feed(struct net *net, struct nic *nic, uint8_t control, struct bytes
     struct ip_addr dst;
     while (net_next_unreachable(net, &dst)) {
         assert(!ip_is_zero(&dst));
+        REACH(neighbour_gave_up);
     }
     free(data);
 }
@@ -160,6 +182,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
 {
     static struct counters counters;
+    memset(&counters, 0, sizeof counters);
     struct nic nic = {0};
     const struct net_interface interface[] = {
         {.port = 0,
@@ -181,6 +204,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t size)
         now_ns += (control & 4) != 0 ? UINT64_C(700000000) : 1000;
         feed(net, &nic, control, frame, now_ns);
     }
+    REACH_IF(counters.value[COUNTER_rx_dropped] > 0, dropped);
+    REACH_IF(counters.value[COUNTER_rx_bad_checksum] > 0, bad_checksum);
+    REACH_IF(counters.value[COUNTER_ip_fragments] > 0, fragment);
     net_destroy(net);
     assert(nic.taken_count == 0);
     return 0;

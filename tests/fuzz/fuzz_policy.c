@@ -12,9 +12,8 @@
 #include <string.h>
 
 #define REACH_MARKS(MARK)                                                                          \
-    MARK(verified)                                                                                 \
-    MARK(refused)                                                                                  \
-    MARK(too_short) MARK(address_accepted) MARK(user_unknown) MARK(not_relayed) MARK(hop_found)
+    MARK(verified), MARK(refused), MARK(too_short), MARK(address_accepted), MARK(user_unknown),    \
+        MARK(not_relayed), MARK(hop_found)
 REACH_TABLE
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -7,10 +7,8 @@
 #include "tests/unit/smtp/bed.h"
 
 #define REACH_MARKS(MARK)                                                                          \
-    MARK(ready)                                                                                    \
-    MARK(begun)                                                                                    \
-    MARK(second_delivery) MARK(lmtp) MARK(lost_under_way) MARK(broken_by_hop) MARK(delivered)      \
-        MARK(frozen) MARK(waits_message) MARK(waits_hop)
+    MARK(ready), MARK(begun), MARK(second_delivery), MARK(lmtp), MARK(lost_under_way),             \
+        MARK(broken_by_hop), MARK(delivered), MARK(frozen), MARK(waits_message), MARK(waits_hop)
 REACH_TABLE
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

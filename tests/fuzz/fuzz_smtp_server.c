@@ -9,10 +9,8 @@
 #include "tests/fuzz/reach.h"
 
 #define REACH_MARKS(MARK)                                                                          \
-    MARK(stored)                                                                                   \
-    MARK(null_sender)                                                                              \
-    MARK(many_rcpts) MARK(commit_refused) MARK(no_buffer) MARK(transaction_aborted)                \
-        MARK(closed_by_us) MARK(timed_out) MARK(several_chunks)
+    MARK(stored), MARK(null_sender), MARK(many_rcpts), MARK(commit_refused), MARK(no_buffer),      \
+        MARK(transaction_aborted), MARK(closed_by_us), MARK(timed_out), MARK(several_chunks)
 REACH_TABLE
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

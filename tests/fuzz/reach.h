@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/fuzz/reach.h: what a fuzz target reached, by name.
  *
- *     #define REACH_MARKS(MARK) MARK(accepted) MARK(refused)
+ *     #define REACH_MARKS(MARK) MARK(accepted), MARK(refused)
  *     REACH_TABLE
  *     ...
  *     REACH(accepted);
@@ -25,10 +25,13 @@ struct reach_mark {
 extern struct reach_mark reach_table[];
 extern const size_t reach_table_count;
 
-#define REACH_ENUM_ENTRY(name)  REACH_##name,
-#define REACH_TABLE_ENTRY(name) {#name, 0},
+#define REACH_ENUM_ENTRY(name) REACH_##name
+#define REACH_TABLE_ENTRY(name)                                                                    \
+    {                                                                                              \
+#name, 0                                                                                   \
+    }
 #define REACH_TABLE                                                                                \
-    enum { REACH_MARKS(REACH_ENUM_ENTRY) REACH_COUNT };                                            \
+    enum { REACH_MARKS(REACH_ENUM_ENTRY), REACH_COUNT };                                           \
     struct reach_mark reach_table[] = {REACH_MARKS(REACH_TABLE_ENTRY)};                            \
     const size_t reach_table_count = REACH_COUNT;
 
