@@ -84,16 +84,21 @@ Test(core, slotset_walks_over_what_is_in_it)
             slotset_add(&set, slot);
         }
     }
+    uint32_t at = 0;
+    uint32_t budget = UINT32_MAX;
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_assert_eq(slotset_next(&set, &at, &budget), i);
+    }
     for (uint32_t slot = 0; slot < 20000; slot += 2) {
         slotset_remove(&set, slot);
         slotset_remove(&set, slot);
     }
-    uint32_t at = 0;
+    at = 0;
     uint32_t count = 0;
     for (uint32_t slot = 0; slot < 20000; slot++) {
         bool is_in = slot % 2 != 0 && (mixed(slot) % 7 == 0 || slot % 4096 < 3);
         cr_assert_eq(slotset_has(&set, slot), is_in);
-        uint32_t budget = UINT32_MAX;
+        budget = UINT32_MAX;
         cr_assert(!is_in || slotset_next(&set, &at, &budget) == slot);
         count += is_in;
     }
@@ -393,6 +398,10 @@ Test(core, a_lifted_rule_lets_all_go_also_those_far_back)
     cr_assert_eq(route->tally[DELIVERY_WAITING].deliveries +
                      route->tally[DELIVERY_IN_FLIGHT].deliveries,
                  COUNT);
+    (void)lab_rule(&lab->core, 2, "route=r1");
+    rounds_resettle(&lab->core);
+    lab_turn(lab, 0);
+    cr_assert_eq(route->tally[DELIVERY_WAITING].deliveries, 0, "the next rule reaches all, too");
 }
 
 Test(core, census_finds_the_oldest_when_its_time_comes)
@@ -410,4 +419,9 @@ Test(core, census_finds_the_oldest_when_its_time_comes)
     lab_turn(lab, 1100);
     cr_assert_eq(routes_find(&lab->core.routes, 1)->oldest_ms, oldest_ms);
     cr_assert_eq(rounds_next_ns(&lab->core), UINT64_MAX, "nothing changed since");
+    lab_attempt(lab, fact.id, OUTCOME_REPLY_4XX, 1, ABI_FLAG_LAST);
+    lab_turn(lab, 0);
+    lab_turn(lab, 1100);
+    cr_assert_eq(routes_find(&lab->core.routes, 1)->tempfail_count, 1);
+    cr_assert_eq(routes_find(&lab->core.routes, 1)->tempfail_oldest_ms, oldest_ms);
 }

@@ -214,6 +214,21 @@ Test(late, released_mail_begins_anew)
     cr_assert_eq(lab->sent[0].attempt, 0);
 }
 
+/* Who releases has mended the hop: its breaker does not make the mail wait. */
+Test(late, release_closes_the_breaker)
+{
+    uint64_t id = frozen(1);
+    uint64_t other = lab_commit(lab, 1, 1);
+    lab_turn(lab, 0);
+    lab_attempt(lab, other, OUTCOME_GREETING_5XX, 1, ABI_FLAG_LAST);
+    lab_turn(lab, 0);
+    struct hop *hop = routes_find_hop(&lab->core.routes, 1);
+    cr_assert_eq(hop->breaker.state, BREAKER_OPEN);
+    (void)lab_state(lab, id, ABI_STATE_RELEASE, OUTCOME_NONE, 1, 0);
+    lab_turn(lab, 0);
+    cr_assert_eq(hop->breaker.state, BREAKER_CLOSED);
+}
+
 /* Commands die with the rings that they lie in. */
 Test(late, commands_are_repeated_at_an_attach)
 {
@@ -409,7 +424,7 @@ Test(late, what_a_log_tells_says_nothing_of_a_hop_today)
     for (int i = 0; i < 5; i++) {
         lab_log(lab, id, ABI_STATE_OUTCOME, OUTCOME_CONNECT_REFUSED, 1);
     }
-    cr_assert_eq(routes_find_hop(&lab->core.routes, 1)->breaker.state, BREAKER_CLOSED);
+    cr_assert_eq(routes_find_hop(&lab->core.routes, 1)->breaker.failures, 0);
 }
 
 Test(late, faults_are_counted_to_their_bound)
