@@ -41,6 +41,7 @@ enum apply_result apply_commit(struct core *c, const struct life_facts *f,
         return APPLY_KNOWN;
     }
     struct delivery *d = life_begin(c, f);
+    assert(delivery_waiting_count(d) == f->rcpt_count);
     c->journal.accepted_rcpts += f->rcpt_count;
     if (book_envelope_count(c->rules.book) > 0) {
         if (envelope != NULL || unreadable) {
@@ -100,11 +101,13 @@ uint64_t apply_backoff_ns(uint64_t id, uint32_t attempts, uint32_t first_ms, uin
 
 static void back_off(const struct core *c, struct delivery *d, struct live *l)
 {
+    assert(l->delivery == d && delivery_waiting_count(d) > 0);
     if (d->attempts < DELIVERY_ATTEMPTS_MAX) {
         d->attempts++;
     }
     l->due_ns =
         c->now.now_ns + apply_backoff_ns(d->id, d->attempts, c->retry_first_ms, c->retry_max_ms);
+    assert(d->attempts > 0 && l->due_ns >= c->now.now_ns);
 }
 
 /* Ends the flight and gives back what it held. */
@@ -127,6 +130,7 @@ static void end_flight(struct core *c, struct flight *flight, struct live *l)
  * they back off. The delivery (d and l, or neither) is lifted. */
 static void end_attempt(struct core *c, struct delivery *d, struct live *l, struct flight *flight)
 {
+    assert((d == NULL) == (l == NULL) && flight->delivery == d);
     bool broken = flight->hop != NULL && flight->hop->breaker.state != BREAKER_CLOSED;
     if (d != NULL && delivery_waiting_count(d) > 0) {
         if (flight->saw_message || (flight->saw_hop && !broken)) {
@@ -147,6 +151,7 @@ void apply_flight_gone(struct core *c, struct flight *flight)
     struct live *l = d == NULL ? NULL : life_lift(c, d);
     end_flight(c, flight, l);
     if (d != NULL) {
+        assert(l->flight == NULL);
         l->due_ns = c->now.now_ns;
         bool here = life_settle(c, d);
         assert(here);
@@ -173,6 +178,7 @@ static void note_scope(struct flight *flight, enum outcome outcome)
 static void note_dot_loss(struct core *c, struct delivery *d, struct live *l, const struct hop *hop,
                           const struct state_fact *fact)
 {
+    assert((d == NULL) == (l == NULL));
     bool lost = fact->outcome == OUTCOME_DOT_LOST;
     if (lost || (fact->flags & ABI_FLAG_AFTER_DOT) != 0) {
         c->journal.possible_duplicates++;
@@ -241,6 +247,7 @@ static void apply_outcome(struct core *c, const struct state_fact *fact, bool re
     struct flight *flight = flight_find(&c->flights, fact->id);
     struct hop *hop = routes_find_hop(&c->routes, fact->hop_id);
     hop = hop == NULL && flight != NULL ? flight->hop : hop;
+    assert(flight == NULL || flight->delivery == d);
     if (flight != NULL && fact->pos != 0 && fact->pos < flight->begun_pos) {
         flight = NULL; /* about an attempt before this one */
     }
@@ -339,6 +346,7 @@ void apply_state(struct core *c, const struct state_fact *fact)
     assert(outcome_valid(fact->outcome) && fact->pos != 0);
     bool repeated = seen_has(&c->journal.states, fact->pos, 0);
     seen_add(&c->journal.states, fact->pos, SEEN_ALL);
+    assert(seen_has(&c->journal.states, fact->pos, 0));
     c->journal.dirty = true;
     switch ((enum abi_state_kind)fact->kind) {
     case ABI_STATE_OUTCOME:
@@ -378,5 +386,6 @@ void apply_attempt(struct core *c, const struct state_fact *fact)
     if (rcptset_is_empty(&attempt.rcpts)) {
         attempt.rcpts = flight->open;
     }
+    assert(outcome_disposition((enum outcome)attempt.outcome) == OUTCOME_DISPOSITION_WAIT);
     apply_outcome(c, &attempt, false);
 }

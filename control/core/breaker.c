@@ -44,6 +44,7 @@ bool breaker_may_probe(const struct breaker *breaker, uint64_t now_ns)
 void breaker_probe_begin(struct breaker *breaker)
 {
     assert(breaker->state == BREAKER_OPEN);
+    assert(breaker->failures > 0);
     breaker->state = BREAKER_PROBING;
 }
 

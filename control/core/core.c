@@ -39,10 +39,12 @@ void core_configure(struct core *c, const struct config *config)
     c->retry_max_ms = config->retry.max_ms;
     routes_configure(&c->routes, config);
     rounds_resettle(c);
+    assert(c->rounds.resettling && c->rounds.resettle_slot == 0);
 }
 
 bool core_turn(struct core *c)
 {
+    assert(c->attach.phase == ATTACH_NONE || c->attach.region != NULL);
     struct attach *a = &c->attach;
     bool worked = a->phase != ATTACH_NONE && up_turn(c);
     worked = send_turn(c) || worked;
@@ -90,6 +92,7 @@ void core_attach(struct core *c, struct abi_attach *region, uint32_t worker_coun
     c->wishes.logs.wanted = false;
     outbox_fences_again(&c->outbox, a, true);
     outbox_resend_all(&c->outbox);
+    assert(c->outbox.sent_count == 0 && a->phase == ATTACH_HELLO);
     c->outbox.recycle_seq = c->journal.told_seq; /* it may have died with the last ring */
     atomic_store_explicit(&region->policy_published, c->policy_generation, memory_order_release);
 }
@@ -108,6 +111,7 @@ void core_detach(struct core *c)
         }
         apply_flight_gone(c, flight);
     }
+    assert(c->flights.count == 0 && c->attach.region == NULL);
     outbox_resend_all(&c->outbox);
     notes_add(&c->notes, NOTE_DETACHED, NULL, 0, 0);
 }

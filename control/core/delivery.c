@@ -20,6 +20,7 @@ void delivery_init(struct delivery *d, uint64_t id, uint64_t first_pos, uint64_t
     d->wide->commit_pos = commit_pos;
     d->wide->rcpt_count = (uint16_t)rcpt_count;
     d->wide->waiting_count = (uint16_t)rcpt_count;
+    assert(delivery_waiting_count(d) == rcpt_count && delivery_frozen_count(d) == 0);
 }
 
 void delivery_fini(struct delivery *d)
@@ -88,6 +89,7 @@ enum outcome delivery_class(const struct delivery *d, unsigned *rcpt_out)
     }
     found = found < count ? found : waiting;
     found = found < count ? found : 0;
+    assert(found < count);
     if (rcpt_out != NULL) {
         *rcpt_out = found;
     }

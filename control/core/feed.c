@@ -67,10 +67,12 @@ size_t feed_take_unjudged(struct core *c, struct feed_ask *out, size_t max)
     size_t count = 0;
     while (count < max && !list_is_empty(&c->schedule.unjudged)) {
         struct live *l = list_entry(c->schedule.unjudged.next, struct live, node);
+        assert(l->delivery->unjudged && l->flight == NULL);
         list_remove(&l->node); /* it comes back by feed_envelope, or by any lift and settle */
         out[count++] =
             (struct feed_ask){.id = l->delivery->id, .first_pos = l->delivery->first_pos};
     }
+    assert(count <= max);
     return count;
 }
 
@@ -83,6 +85,7 @@ void feed_envelope(struct core *c, uint64_t id, struct bytes encoded)
     }
     bool good = encoded.len > 0 && envelope_decode(encoded, &envelope);
     life_judge(c, d, good ? &envelope : NULL);
+    assert(!d->unjudged);
 }
 
 void feed_envelope_again(struct core *c, uint64_t id)

@@ -43,6 +43,7 @@ struct flight *flight_begin(struct flights *flights, uint64_t id, struct live *l
     flight->begun_ns = now_ns;
     map_put(&flights->by_id, id, flight);
     list_append(&flights->all, &flight->node);
+    assert(flights->count == flights->by_id.count - 1);
     flights->count++;
     if (hop != NULL) {
         hop->in_flight++;
@@ -61,6 +62,7 @@ void flight_end(struct flights *flights, struct flight *flight, struct live *l, 
     void *was = map_remove(&flights->by_id, flight->id);
     assert(was == flight);
     list_remove(&flight->node);
+    assert(flights->count - 1 == flights->by_id.count);
     flights->count--;
     if (flight->hop != NULL) {
         assert(flight->hop->in_flight > 0);
@@ -80,6 +82,7 @@ void flight_end(struct flights *flights, struct flight *flight, struct live *l, 
 
 void flight_note_cut(struct flights *flights, const struct flight *flight)
 {
+    assert(flight->delivery != NULL && flight->delivery->id == flight->id);
     flights->cut = mem_grow(flights->cut, &flights->cut_capacity, flights->cut_count + 1,
                             sizeof *flights->cut);
     flights->cut[flights->cut_count++] =
@@ -106,6 +109,7 @@ uint64_t flight_count_cut(struct flights *flights, const struct index *index)
         count += d != NULL && flight_find(flights, d->id) == NULL &&
                  !heard_since(d, flights->cut[i].begun_pos);
     }
+    assert(count <= flights->cut_count);
     flights->cut_count = 0;
     return count;
 }

@@ -18,6 +18,7 @@ static bool is_answer(enum outcome outcome)
 
 static void closed(struct core *c, struct hop *hop, enum note_kind note)
 {
+    assert(hop->breaker.state == BREAKER_CLOSED && hop->breaker.failures == 0);
     hop->since_ms = c->now.wall_ms;
     hop->window = 1;
     notes_add(&c->notes, note, hop->name, 0, 0);

@@ -17,6 +17,7 @@ static void put(struct image *image, const struct image_record *record)
     image->out =
         mem_grow(image->out, &image->out_capacity, image->out_len + IMAGE_RECORD_BYTES_MAX, 1);
     image->out_len += image_record_encode(record, image->out + image->out_len);
+    assert(image->out_len <= image->out_capacity);
 }
 
 static void put_seen(struct image *image, uint8_t log, const struct seen *seen)
@@ -74,6 +75,7 @@ void image_begin(struct core *c, uint64_t keep_below_seq)
     while (image->saved_count < image->chunk_count) {
         image->saved[image->saved_count++] = 0;
     }
+    assert(image->saved_count >= image->chunk_count);
     image->active = true;
     image->epoch++;
     image->cursor = 0;
@@ -158,6 +160,8 @@ static void put_delivery(struct core *c, const struct delivery *d, uint32_t slot
     put_rules(c, d, slot, &record);
     put(&c->image, &record);
     c->image.deliveries++;
+    assert(c->image.active &&
+           c->image.deliveries <= (uint64_t)c->image.chunk_count * IMAGE_CHUNK_SLOTS);
 }
 
 static void save_chunk(struct core *c, uint32_t chunk)
@@ -197,6 +201,7 @@ bool image_step(struct core *c, uint32_t chunks)
         return false;
     }
     struct image_record record = {.kind = IMAGE_END};
+    assert(image->cursor == image->chunk_count);
     record.end.deliveries = image->deliveries;
     put(image, &record);
     image->active = false;
@@ -206,6 +211,7 @@ bool image_step(struct core *c, uint32_t chunks)
 uint8_t *image_take(struct image *image, size_t *len_out)
 {
     uint8_t *out = image->out;
+    assert((image->out_len == 0 || image->out != NULL) && image->out_len <= image->out_capacity);
     *len_out = image->out_len;
     image->out = NULL;
     image->out_len = image->out_capacity = 0;

@@ -29,6 +29,7 @@ static bool all_judged(const struct core *c)
     for (size_t i = 0; i < c->rules.count; i++) {
         asking += c->rules.rule[i]->asks_envelope;
     }
+    assert(asking <= c->rules.count);
     return c->image.load.rules == asking;
 }
 
@@ -71,6 +72,7 @@ static bool load_delivery(struct core *c, const struct image_record *r)
         return false;
     }
     struct delivery *d = life_begin(c, &f);
+    assert(delivery_rcpt_count(d) == r->delivery.rcpt_count);
     const struct hop *hop = routes_find_hop(&c->routes, r->delivery.hop_id);
     d->hop = hop == NULL ? 0 : hop->index;
     d->attempts =

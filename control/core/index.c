@@ -85,6 +85,7 @@ static void grow(const struct index *index, struct index_shard *shard)
 {
     struct index_shard old = *shard;
     shard->size = old.size == 0 ? SHARD_SIZE_MIN : old.size * 2;
+    assert(shard->size > old.size && (shard->size & (shard->size - 1)) == 0);
     shard->entry = mem_zalloc(shard->size * sizeof *shard->entry);
     shard->count = 0;
     for (uint32_t i = 0; i < old.size; i++) {
@@ -128,6 +129,7 @@ struct delivery *index_add(struct index *index, uint64_t id, uint64_t first_pos,
     }
     put(index, shard, slot + 1);
     index->count++;
+    assert(index->count <= index_slots(index) && index_at(index, slot) == d);
     return d;
 }
 
@@ -139,6 +141,7 @@ uint32_t index_next_slot(const struct index *index)
 static void forget(const struct index *index, struct index_shard *shard, uint32_t hole)
 {
     uint32_t mask = shard->size - 1;
+    assert(shard->count > 0 && shard->entry[hole] != 0);
     for (uint32_t i = (hole + 1) & mask; shard->entry[i] != 0; i = (i + 1) & mask) {
         uint32_t want = home(shard, at(index, shard->entry[i])->id);
         if (((i - want) & mask) >= ((i - hole) & mask)) {
@@ -161,6 +164,7 @@ void index_remove(struct index *index, struct delivery *d)
         i = (i + 1) & (shard->size - 1);
     }
     forget(index, shard, i);
+    assert(index_find_message(index, d->id) != d);
     delivery_fini(d);
     d->next_free = index->free_slot;
     index->free_slot = (uint64_t)slot + 1;
@@ -188,6 +192,7 @@ struct delivery *index_next(const struct index *index, uint32_t *slot, uint32_t 
         struct delivery *d = index_at(index, (*slot)++);
         (*budget)--;
         if (d->id != 0) {
+            assert(*slot <= slots && index_at(index, *slot - 1) == d);
             return d;
         }
     }

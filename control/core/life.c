@@ -25,6 +25,7 @@ struct delivery *life_begin(struct core *c, const struct life_facts *f)
     if (l->flight != NULL) {
         l->flight->delivery = d;
     }
+    assert(l->delivery == d && l->heap_place == 0 && list_is_empty(&l->node));
     c->journal.dirty = true;
     c->changes++;
     return d;
@@ -44,6 +45,7 @@ static void end(struct core *c, struct delivery *d)
     uint64_t first_pos = d->first_pos;
     uint64_t commit_pos = delivery_commit_pos(d);
     index_remove(&c->index, d);
+    assert(index_find(&c->index, id) == NULL);
     if (!index_has_message(&c->index, id)) {
         liveness_message_remove(&c->journal.liveness, first_pos, commit_pos);
     }
@@ -148,6 +150,7 @@ struct live *life_lift(struct core *c, struct delivery *d)
     }
     struct live *l = schedule_live(&c->schedule, d);
     schedule_drop(&c->schedule, l, route_of(c, d));
+    assert(l->heap_place == 0 && list_is_empty(&l->node));
     return l;
 }
 
@@ -161,6 +164,7 @@ static void blame(struct core *c, struct delivery *d, const struct live *l)
         !(suspect || poison)) {
         return;
     }
+    assert(l->delivery == d && d->id != 0);
     struct rcptset rcpts = delivery_rcpts(d, RCPT_WAITING);
     d->freezing = true;
     outbox_add(&c->outbox, d->id, ABI_STATE_FREEZE, suspect ? OUTCOME_SUSPECT : OUTCOME_POISON,
@@ -180,6 +184,7 @@ static uint32_t holding_rule(const struct core *c, const struct delivery *d)
 static enum delivery_state place(const struct core *c, const struct delivery *d,
                                  const struct live *l, uint32_t *rule_out)
 {
+    assert(l->delivery == d);
     *rule_out = 0;
     if (l->flight != NULL) {
         return DELIVERY_IN_FLIGHT;
@@ -215,6 +220,8 @@ bool life_settle(struct core *c, struct delivery *d)
     } else if (state == DELIVERY_WAITING && !d->freezing) {
         schedule_wait(&c->schedule, l, route_of(c, d), c->now.now_ns);
     }
+    assert(c->schedule.live_count <= c->index.count);
+    assert((l->flight != NULL && l->delivery == d) == (state == DELIVERY_IN_FLIGHT));
     sum(c, d, 1);
     return true;
 }
@@ -242,12 +249,14 @@ void life_judge(struct core *c, struct delivery *d, const struct envelope *envel
 {
     (void)life_lift(c, d);
     rules_judge(&c->rules, d, index_slot(&c->index, d), envelope);
+    assert(!d->unjudged);
     bool here = life_settle(c, d);
     assert(here);
 }
 
 void life_release(struct core *c, struct delivery *d, const struct rcptset *rcpts)
 {
+    assert(!rcptset_is_empty(rcpts) && d->id != 0);
     assert(delivery_frozen_count(d) > 0);
     (void)life_lift(c, d);
     d->releasing = true;

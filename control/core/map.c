@@ -21,6 +21,7 @@ void map_fini(struct map *map)
 
 static struct map_slot *slot_of(const struct map *map, uint64_t key)
 {
+    assert(map->slot != NULL && map->count <= map->mask);
     size_t i = home(map, key);
     while (map->slot[i].value != NULL && map->slot[i].key != key) {
         i = (i + 1) & map->mask;
@@ -59,6 +60,7 @@ void map_put(struct map *map, uint64_t key, void *value)
     assert(slot->value == NULL);
     *slot = (struct map_slot){.key = key, .value = value};
     map->count++;
+    assert(map->count <= map->mask); /* an empty slot ends each search */
 }
 
 void *map_remove(struct map *map, uint64_t key)
@@ -72,6 +74,7 @@ void *map_remove(struct map *map, uint64_t key)
         return NULL;
     }
     size_t hole = (size_t)(slot - map->slot);
+    assert(slot->key == key && hole <= map->mask);
     for (size_t i = (hole + 1) & map->mask; map->slot[i].value != NULL; i = (i + 1) & map->mask) {
         size_t want = home(map, map->slot[i].key);
         if (((i - want) & map->mask) >= ((i - hole) & map->mask)) {

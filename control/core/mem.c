@@ -28,6 +28,7 @@ void *mem_grow(void *array, size_t *capacity, size_t count, size_t size)
     void *mem = reallocarray(array, grown, size);
     assert(mem != NULL);
     *capacity = grown;
+    assert(*capacity >= count);
     return mem;
 }
 

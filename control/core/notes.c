@@ -16,6 +16,7 @@ static const struct {
 void notes_add(struct notes *notes, enum note_kind kind, const char *name, uint64_t a, uint64_t b)
 {
     assert(kind < NOTE_COUNT);
+    assert(notes->count <= NOTES_MAX);
     if (notes->count == NOTES_MAX) {
         notes->dropped++;
         return;

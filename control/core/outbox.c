@@ -70,6 +70,7 @@ void outbox_add(struct outbox *o, uint64_t id, enum abi_state_kind kind, enum ou
     p->outcome = (uint8_t)outcome;
     p->rcpts = *rcpts;
     map_put((struct map *)map_of(o, kind), id, p);
+    assert(outbox_find(o, id, kind) == p && !p->sent);
     list_append(&o->unsent, &p->node);
 }
 
@@ -99,6 +100,7 @@ bool outbox_done(struct outbox *o, uint64_t id, enum abi_state_kind kind,
         return true;
     }
     if (p->sent) {
+        assert(o->sent_count > 0);
         p->sent = false;
         o->sent_count--;
         list_append(&o->unsent, &p->node);
@@ -126,6 +128,7 @@ bool outbox_send(struct outbox *o, struct attach *attach, struct pending *p)
     }
     p->sent = true;
     o->sent_count++;
+    assert(o->sent_count <= OUTBOX_OUTSTANDING);
     list_remove(&p->node);
     return true;
 }
@@ -155,6 +158,7 @@ uint64_t outbox_fence(struct outbox *o, const struct attach *attach)
     struct fence *fence = mem_zalloc(sizeof *fence);
     fence->token = ++o->fence_token;
     fence->waiting = attach->phase == ATTACH_NONE ? 0 : attach_workers(attach);
+    assert(fence->token != 0);
     fence->unsent = fence->waiting;
     list_append(&o->fences, &fence->node);
     o->fence_count++;
@@ -248,6 +252,7 @@ bool outbox_offer_states(struct outbox *o, struct attach *attach)
     if (o->recycle_seq == 0 || !attach_put(attach, 0, &down)) {
         return false;
     }
+    assert(attach->phase >= ATTACH_INFLIGHT);
     o->recycle_seq = 0;
     return true;
 }

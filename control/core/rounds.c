@@ -20,6 +20,7 @@ void rounds_resettle(struct core *c)
 /* What nobody waits for stays: only the places of those that wait depend on routes and rules. */
 static bool resettle(struct core *c)
 {
+    assert(c->rounds.resettle_slot <= index_slots(&c->index));
     uint32_t budget = RESETTLE_SLOTS;
     struct delivery *d;
     while ((d = index_next(&c->index, &c->rounds.resettle_slot, &budget)) != NULL) {
@@ -33,6 +34,7 @@ static bool resettle(struct core *c)
 
 static void begin_census(struct core *c)
 {
+    assert(!c->rounds.counting);
     c->rounds.counting = true;
     c->rounds.census_slot = 0;
     c->rounds.census_changes = c->changes;
@@ -45,6 +47,7 @@ static void begin_census(struct core *c)
 
 static void end_census(struct core *c)
 {
+    assert(c->rounds.counting && c->rounds.census_slot >= index_slots(&c->index));
     c->rounds.counting = false;
     c->rounds.census_ns = c->now.now_ns + CENSUS_PAUSE_NS;
     for (size_t i = 1; i <= c->routes.route_count; i++) {
@@ -66,6 +69,7 @@ static bool census(struct core *c)
     const struct delivery *d;
     while ((d = index_next(&c->index, &c->rounds.census_slot, &budget)) != NULL) {
         struct route *r = routes_at(&c->routes, d->route);
+        assert(r != NULL);
         r->census.oldest_ms = older(r->census.oldest_ms, d->received_ms);
         if (d->state <= DELIVERY_IN_FLIGHT && delivery_class(d, NULL) == OUTCOME_REPLY_4XX) {
             r->census.tempfail_oldest_ms = older(r->census.tempfail_oldest_ms, d->received_ms);

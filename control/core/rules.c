@@ -54,6 +54,7 @@ void rules_enforce(struct rules *rules, struct rule *rule, uint32_t id)
     rule->id = id;
     rule->in_force = true;
     book_add(rules->book, id, &rule->select);
+    assert(rules_find(rules, id) == rule);
 }
 
 void rules_remove(struct rules *rules, struct rule *rule)
@@ -97,6 +98,7 @@ void rules_note(struct rule *rule, struct delivery *d, uint32_t slot)
     assert(rule->asks_envelope && d->id != 0);
     slotset_add(&rule->noted, slot);
     d->noted = true;
+    assert(slotset_has(&rule->noted, slot));
 }
 
 void rules_judge(struct rules *rules, struct delivery *d, uint32_t slot,
@@ -134,6 +136,7 @@ bool rules_match(const struct rule *rule, const struct delivery *d, uint32_t slo
                  const struct select_facts *facts)
 {
     struct rcptset mask;
+    assert(rule->asks_envelope || rule->noted.count == 0);
     if (rule->asks_envelope && !(d->noted && slotset_has(&rule->noted, slot))) {
         return false;
     }
@@ -167,4 +170,5 @@ void rules_count(struct rules *rules, const struct delivery *d, int change)
     rule->matches += change > 0 ? 1 : UINT64_MAX;
     rule->rcpts += change > 0 ? waiting : -(uint64_t)waiting;
     rule->held_ever += change > 0;
+    assert(rule->matches <= rule->held_ever);
 }

@@ -47,10 +47,12 @@ struct live *schedule_take(struct schedule *s, struct delivery *d)
         add_slab(s);
     }
     struct live *l = list_entry(s->free.next, struct live, node);
+    assert(l->delivery == NULL);
     list_remove(&l->node);
     *l = (struct live){.index = l->index, .delivery = d};
     list_init(&l->node);
     d->live = l->index;
+    assert(schedule_live(s, d) == l);
     s->live_count++;
     return l;
 }
@@ -67,6 +69,7 @@ void schedule_give(struct schedule *s, struct delivery *d)
 {
     struct live *l = schedule_live(s, d);
     assert(l->heap_place == 0 && list_is_empty(&l->node) && l->flight == NULL);
+    assert(s->live_count > 0);
     l->delivery = NULL;
     list_append(&s->free, &l->node);
     d->live = 0;
@@ -75,6 +78,7 @@ void schedule_give(struct schedule *s, struct delivery *d)
 
 static void place(struct schedule *s, size_t i, struct live *l)
 {
+    assert(i < s->heap_count);
     s->heap[i] = l;
     l->heap_place = (uint32_t)(i + 1);
 }
@@ -113,6 +117,7 @@ static void heap_put(struct schedule *s, struct live *l)
     s->heap = mem_grow(s->heap, &s->heap_capacity, s->heap_count + 1, sizeof(struct live *));
     s->heap_count++;
     rise(s, s->heap_count - 1, l);
+    assert(l->heap_place != 0 && s->heap[l->heap_place - 1] == l);
 }
 
 static void heap_take(struct schedule *s, struct live *l)
@@ -129,6 +134,7 @@ static void heap_take(struct schedule *s, struct live *l)
     } else {
         sink(s, i, last);
     }
+    assert(s->heap[last->heap_place - 1] == last);
 }
 
 static void make_ready(struct schedule *s, struct live *l, struct route *route)
@@ -142,6 +148,7 @@ static void make_ready(struct schedule *s, struct live *l, struct route *route)
         list_append(&s->active, &route->active_node);
     }
     list_append(&route->ready, &l->node);
+    assert(!list_is_empty(&route->active_node));
 }
 
 void schedule_wait(struct schedule *s, struct live *l, struct route *route, uint64_t now_ns)
@@ -165,6 +172,7 @@ void schedule_drop(struct schedule *s, struct live *l, struct route *route)
     if (l->heap_place != 0) {
         heap_take(s, l);
     }
+    assert(l->heap_place == 0 && l->delivery != NULL);
     if (list_is_empty(&l->node)) {
         return;
     }
@@ -180,6 +188,7 @@ struct live *schedule_take_due(struct schedule *s, uint64_t now_ns)
         return NULL;
     }
     struct live *l = s->heap[0];
+    assert(l->due_ns <= now_ns && l->flight == NULL);
     heap_take(s, l);
     return l;
 }

@@ -33,6 +33,7 @@ static bool take_due(struct core *c)
     int taken = 0;
     while (taken < DUE_PER_TURN && (l = schedule_take_due(&c->schedule, c->now.now_ns)) != NULL) {
         struct route *r = routes_at(&c->routes, l->delivery->route);
+        assert(r != NULL && l->delivery->state == DELIVERY_WAITING);
         schedule_wait(&c->schedule, l, r, c->now.now_ns);
         taken++;
     }
@@ -65,6 +66,7 @@ static uint32_t pick_worker(const struct attach *a)
             best = w;
         }
     }
+    assert(best == FLIGHT_WORKER_UNKNOWN || a->in_flight[best] < LIMIT_DELIVERS_IN_FLIGHT);
     return best;
 }
 
@@ -108,6 +110,7 @@ static bool send(struct core *c, struct delivery *d, struct hop *hop, bool alone
     }
     bool here = life_settle(c, d);
     assert(here && d->state == DELIVERY_IN_FLIGHT);
+    assert(l->flight == flight && c->attach.in_flight[worker] <= LIMIT_DELIVERS_IN_FLIGHT);
     return true;
 }
 
@@ -127,6 +130,7 @@ static bool run_suspects(struct core *c, bool *worked)
     }
     struct live *l = list_entry(list->next, struct live, node);
     struct delivery *d = l->delivery;
+    assert(d->faults > 0 && l->flight == NULL);
     struct hop *hop = pick_hop(c, routes_at(&c->routes, d->route));
     if (hop == NULL) {
         list_remove(&l->node); /* its hop is down or full: the next one's turn */
@@ -172,6 +176,7 @@ static bool may_send(const struct core *c)
 static bool run_route(struct core *c, struct route *r)
 {
     struct live *l = list_entry(r->ready.next, struct live, node);
+    assert(l->delivery->route == r->index && l->flight == NULL);
     if (life_leaves_queue(c, l->delivery)) {
         return true;
     }
@@ -204,6 +209,7 @@ static bool run_routes(struct core *c)
         list_remove(node);
         list_append(active, node);
     }
+    assert(list_is_empty(&blocked));
     return sent > 0;
 }
 

@@ -49,6 +49,7 @@ void slotset_add(struct slotset *set, uint32_t slot)
     set->page[at]->word[slot % PAGE_SLOTS / 64] |= UINT64_C(1) << (slot % 64);
     set->page[at]->count++;
     set->count++;
+    assert(slotset_has(set, slot) && set->page[at]->count <= PAGE_SLOTS);
 }
 
 void slotset_remove(struct slotset *set, uint32_t slot)
@@ -64,6 +65,7 @@ void slotset_remove(struct slotset *set, uint32_t slot)
         mem_free(page);
         set->page[slot / PAGE_SLOTS] = NULL;
     }
+    assert(!slotset_has(set, slot));
 }
 
 uint32_t slotset_end(const struct slotset *set)
@@ -87,6 +89,7 @@ uint32_t slotset_next(const struct slotset *set, uint32_t *slot, uint32_t *budge
             continue;
         }
         uint32_t found = *slot + (uint32_t)__builtin_ctzll(word);
+        assert(found < end && slotset_has(set, found));
         *slot = found + 1;
         return found;
     }

@@ -61,6 +61,7 @@ void up_logs_read(struct core *c, uint64_t ticket, int error)
     if (ticket != a->ticket || !a->reading) {
         return; /* of an attach before this one: what was read is applied, and that is all */
     }
+    assert(a->region != NULL && a->phase != ATTACH_NONE);
     a->reading = false;
     if (error != 0) {
         notes_add(&c->notes, NOTE_LOGS_UNREAD,
@@ -162,6 +163,7 @@ static void take_inflight_end(struct core *c, const struct abi_up *up)
             apply_flight_gone(c, flight);
         }
     }
+    assert(a->ends_left == 0 && !a->reading);
     c->journal.possible_duplicates += flight_count_cut(&c->flights, &c->index);
     a->phase = ATTACH_RUNNING;
     notes_add(&c->notes, NOTE_ATTACHED, NULL, a->start, c->flights.count);
@@ -284,6 +286,7 @@ static bool in_order(struct core *c, const struct abi_up *up)
         read_gap(c, up->number);
         return false;
     }
+    assert(up->number == a->number);
     a->number++;
     return true;
 }
@@ -293,6 +296,7 @@ bool up_turn(struct core *c)
     struct attach *a = &c->attach;
     struct abi_up up;
     int taken = 0;
+    assert(a->region != NULL && a->phase != ATTACH_NONE);
     uint64_t count = atomic_load_explicit(&a->region->up_count, memory_order_acquire);
     if (a->has_held && !a->reading) {
         a->has_held = false;

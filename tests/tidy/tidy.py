@@ -23,6 +23,10 @@ import mutants
 FILE_LINES = 600
 FUNCTION_LINES = 70
 COLUMNS = 100
+# Assertions in what decides over mail, for each function of more than ASSERT_EXEMPT_LINES lines
+# beside them: shorter ones have nothing to say that their caller does not. The floor goes up only.
+ASSERT_FLOOR = 0.82
+ASSERT_EXEMPT_LINES = 3
 
 TOP_LEVEL = {
     "dataplane", "control", "spool", "bench", "tests", "common", "docs", "run", "check",
@@ -213,6 +217,26 @@ def check_functions(tidy, path, code):
             start = None
 
 
+def check_asserts(tidy):
+    functions = asserts = 0
+    for path in tidy.files:
+        if not path.startswith(CORE) or not path.endswith((".c", ".h")):
+            continue
+        start = None
+        lines = code_only(tidy.read(path)).split("\n")
+        for number, line in enumerate(lines):
+            if line == "{":
+                start = number
+            elif line.startswith("}") and start is not None:
+                found = sum("assert(" in row for row in lines[start + 1:number])
+                functions += number - start - 1 - found > ASSERT_EXEMPT_LINES
+                asserts += found
+                start = None
+    if functions > 0 and asserts < ASSERT_FLOOR * functions:
+        tidy.breach(CORE, 1, f"{asserts} assertions in {functions} functions, at least "
+                    f"{ASSERT_FLOOR} in each on the average")
+
+
 def check_sources(tidy):
     for path in tidy.files:
         if not path.endswith((".c", ".h", ".def")):
@@ -292,8 +316,9 @@ def main():
     here = os.path.dirname(os.path.abspath(__file__))
     tidy = Tidy(os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else
                 os.path.dirname(os.path.dirname(here)))
-    for check in (check_top_level, check_text, check_sources, check_headers_used, check_links,
-                  *listed.CHECKS, check_counters, check_mutants, check_circles, check_format):
+    for check in (check_top_level, check_text, check_sources, check_asserts, check_headers_used,
+                  check_links, *listed.CHECKS, check_counters, check_mutants, check_circles,
+                  check_format):
         check(tidy)
     print(f"tidy: {len(tidy.files)} files, {tidy.breaches} breaches")
     return 1 if tidy.breaches else 0
