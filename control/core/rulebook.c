@@ -153,6 +153,7 @@ static struct shelf *shelf_take(struct book *book, const struct book_offer *offe
             filter_add(book, s->key);
         }
     }
+    assert(s->key == offer->key && book->kind_count[s->kind] > 0);
     return s;
 }
 
@@ -163,7 +164,8 @@ static void shelf_give(struct book *book, struct shelf *s)
         return;
     }
     bool part = book_kind_is_part(s->kind);
-    (void)map_remove(&book->shelves, s->key);
+    const struct shelf *removed = map_remove(&book->shelves, s->key);
+    assert(removed == s && book->kind_count[s->kind] > 0);
     book->kind_count[s->kind]--;
     mem_free(s->slot);
     mem_free(s);
@@ -185,12 +187,14 @@ static size_t slot_of(const struct shelf *s, uint32_t id)
             high = middle;
         }
     }
+    assert(low <= s->count && (low == 0 || s->slot[low - 1].id < id));
     return low;
 }
 
 static void shelf_put(struct shelf *s, struct booked *rule, uint32_t id)
 {
     size_t at = slot_of(s, id);
+    assert(rule->shelf == NULL && (at == s->count || s->slot[at].id != id));
     struct slot slot = {.younger_ms = UINT64_MAX, .rule = rule, .id = id, .number = rule->number};
     slot.sign = sign_for(s, rule);
     for (uint32_t i = 0; i < rule->term_count; i++) {
@@ -236,6 +240,7 @@ static struct shelf *choose_shelf(struct book *book, const struct booked *rule)
     if (choice.best.kind == BOOK_REST) {
         return rule->asks_envelope ? &book->rest_envelope : &book->rest_now;
     }
+    assert(choice.best.cost < UINT32_MAX);
     return shelf_take(book, &choice.best);
 }
 
@@ -278,7 +283,8 @@ void book_add(struct book *book, uint32_t rule_id, const struct select *select)
 void book_remove(struct book *book, uint32_t rule_id)
 {
     struct booked *rule = map_remove(&book->rules, rule_id);
-    assert(rule != NULL);
+    assert(rule != NULL && rule->shelf != NULL);
+    assert(book->envelope_count >= rule->asks_envelope);
     struct shelf *s = rule->shelf;
     size_t at = slot_of(s, rule_id);
     assert(at < s->count && s->slot[at].rule == rule);
@@ -321,6 +327,7 @@ struct walk {
 static void note_match(struct walk *w, uint32_t id)
 {
     size_t at = w->count;
+    assert(w->count <= w->max);
     while (at > 0 && w->id[at - 1] > id) {
         at--;
     }

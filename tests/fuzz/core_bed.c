@@ -43,12 +43,14 @@ static void add_rule(struct core *core, uint32_t id, const char *term)
 void core_bed_init(struct core *core)
 {
     static const struct siphash_key key = {.k0 = 1, .k1 = 2};
-    struct config config = {.hostname = "mx.test",
-                            .retry = {.first_ms = 1000, .max_ms = 60000},
-                            .hop_count = 2,
-                            .hop = hops,
-                            .route_count = 3,
-                            .route = routes};
+    struct config config;
+    config_defaults(&config);
+    config.retry.first_ms = 1000;
+    config.retry.max_ms = 60000;
+    config.hop_count = 2;
+    config.hop = hops;
+    config.route_count = 3;
+    config.route = routes;
     core_init(core, &key,
               (struct control_time){.now_ns = 1000000000, .wall_ms = UINT64_C(1700000000000)});
     add_rule(core, CORE_BED_SENDER_RULE, "sender=bad@held.test");
