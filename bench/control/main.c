@@ -208,7 +208,7 @@ static void turn_until(struct bench *b, uint64_t held, uint64_t frozen, uint64_t
         look_ns = bench_now_ns() + UINT64_C(20) * 1000000;
     }
     if (t.delivered_rcpts != dataplane_committed(b->dp, CAMPUS_LIVE)) {
-        fprintf(stderr, "bench_control: live mail: %" PRIu64 " came, %" PRIu64 " delivered\n",
+        fprintf(stderr, "bench_control: live mail: %" PRIu64 " came, %" PRIu64 " counted\n",
                 dataplane_committed(b->dp, CAMPUS_LIVE), t.delivered_rcpts);
         exit(1);
     }

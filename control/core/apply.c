@@ -240,6 +240,17 @@ static void set_outcome(struct core *c, struct delivery *d, const struct state_f
     }
 }
 
+/* A log tells of mail whose own segment was emptied and given back since the image: it came and
+ * went between the two. A recipient that was delivered twice counts twice here. */
+static void count_gone(struct core *c, const struct state_fact *fact)
+{
+    assert(!fact->live && index_find(&c->index, fact->id) == NULL);
+    if (outcome_disposition((enum outcome)fact->outcome) == OUTCOME_DISPOSITION_DONE) {
+        c->journal.accepted_rcpts += rcptset_count(&fact->rcpts);
+        c->journal.delivered_rcpts += rcptset_count(&fact->rcpts);
+    }
+}
+
 /* `repeated`: the log told it before the ring did; only the end of the attempt is news. */
 static void apply_outcome(struct core *c, const struct state_fact *fact, bool repeated)
 {
@@ -259,6 +270,8 @@ static void apply_outcome(struct core *c, const struct state_fact *fact, bool re
         note_dot_loss(c, d, l, hop, fact);
         if (d != NULL) {
             set_outcome(c, d, fact);
+        } else if (!fact->live) {
+            count_gone(c, fact);
         }
     }
     if (flight != NULL) {

@@ -427,6 +427,22 @@ Test(late, what_a_log_tells_says_nothing_of_a_hop_today)
     cr_assert_eq(routes_find_hop(&lab->core.routes, 1)->breaker.failures, 0);
 }
 
+/* The segment of a message that is done is given back before the next image speaks of it. */
+Test(late, what_came_and_went_since_the_image_counts)
+{
+    const struct journal *j = &lab->core.journal;
+    uint64_t gone = id_message(lab_commit(lab, 1, 1)) + (UINT64_C(1) << 20);
+    lab_turn(lab, 0);
+    lab_log(lab, gone, ABI_STATE_OUTCOME, OUTCOME_CONNECT_REFUSED, 7);
+    cr_assert_eq(j->delivered_rcpts, 0);
+    lab_log(lab, gone, ABI_STATE_OUTCOME, OUTCOME_DELIVERED, 7);
+    cr_assert_eq(j->delivered_rcpts, 3);
+    cr_assert_eq(j->accepted_rcpts, 3 + 1);
+    lab_state(lab, gone, ABI_STATE_OUTCOME, OUTCOME_DELIVERED, 1, ABI_FLAG_LAST);
+    lab_turn(lab, 0);
+    cr_assert_eq(j->delivered_rcpts, 3, "the ring tells of mail that was counted when it ended");
+}
+
 Test(late, faults_are_counted_to_their_bound)
 {
     uint64_t id = lab_commit(lab, 1, 1);
