@@ -6,13 +6,14 @@
  *   retry:    plan ─▶ database: audit ─▶ each is due now ─▶ answer
  *
  * Promise: a release that was answered is in the database until all of it is in the state log.
- *          After a crash of either process it goes on, and nothing is forgotten.
+ *          After a crash of either process it goes on, and nothing is forgotten. It means the mail
+ *          that it meant when it was asked for, however long it takes (moment.h).
  * Trap:    the job releases only mail that was frozen before it. What a record at or behind
  *          `before_pos` froze again stays frozen.
  */
 #include "control/admin/act.h"
 #include "control/admin/resume.h"
-#include "control/admin/select_json.h"
+#include "control/admin/moment.h"
 #include "control/core/hopside.h"
 #include "control/core/mem.h"
 
@@ -20,6 +21,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A release that is not in the log after this time is sent again. */
@@ -47,6 +49,7 @@ struct releasing_job {
     struct sieve sieve;
 
     uint32_t id; /* its id in the database */
+    struct moment moment;
     uint64_t before_pos;
     uint64_t left; /* found in this round, still to release */
     uint64_t again_ns;
@@ -109,6 +112,7 @@ static void end_job(struct releasing_job *j, struct control *c)
 static void next_round(struct releasing_job *j)
 {
     sieve_init(&j->sieve, &j->job, &j->job.request.select, release_visit, j);
+    j->sieve.moment = &j->moment;
     j->sieve.acts = true;
     j->left = 0;
     j->resting = false;
@@ -140,11 +144,19 @@ static bool releasing_step(struct job *job, struct control *c)
     return true;
 }
 
-static void start_releasing(struct control *c, struct admin_request *request, uint32_t id,
-                            uint64_t before_pos)
+static void releasing_fini(struct job *job)
+{
+    moment_fini(&((struct releasing_job *)job)->moment);
+}
+
+/* The moment's content goes over to the job. */
+static void start_releasing(struct control *c, struct admin_request *request, struct moment *moment,
+                            uint32_t id, uint64_t before_pos)
 {
     struct releasing_job *j = job_create(c, sizeof *j, request, releasing_step);
     j->job.background = true;
+    j->job.fini = releasing_fini;
+    j->moment = moment_move(moment);
     j->id = id;
     j->before_pos = before_pos;
     next_round(j);
@@ -157,6 +169,7 @@ struct release_job {
     struct sieve sieve;
     struct act_txn txn;
     struct act_plan plan;
+    struct moment moment;
     struct store_job stored;
 };
 
@@ -174,11 +187,14 @@ static void plan_visit(struct sieve *s, struct control *c, struct delivery *d,
 static int add_job(struct act_txn *txn, struct store *store, char *result, size_t result_size)
 {
     struct release_job *j = (struct release_job *)txn->job;
-    j->stored.select = j->job.request.select_text;
+    char *select = moment_text(&j->moment, &j->job.request.select);
+    j->stored.select = select;
     j->stored.who = j->job.request.who;
-    j->stored.begun_ms = txn->wall_ms;
+    j->stored.begun_ms = j->moment.wall_ms;
     j->stored.total = j->plan.deliveries;
     int r = j->plan.deliveries > 0 ? store_job_add(store, &j->stored) : 0;
+    j->stored.select = NULL;
+    free(select);
     (void)snprintf(result, result_size, "released");
     return r;
 }
@@ -198,7 +214,7 @@ static void hand_on(struct release_job *j, struct control *c)
     struct admin_request request = j->job.request;
     request.json = NULL;
     request.select_text = NULL;
-    start_releasing(c, &request, j->stored.id, j->stored.before_pos);
+    start_releasing(c, &request, &j->moment, j->stored.id, j->stored.before_pos);
 }
 
 static bool release_step(struct job *job, struct control *c)
@@ -226,8 +242,31 @@ static bool release_step(struct job *job, struct control *c)
     return true;
 }
 
+static void release_fini(struct job *job)
+{
+    moment_fini(&((struct release_job *)job)->moment);
+}
+
+/* What is released is frozen. That it waits or is under way beside may change before the job is
+ * done. */
+static bool asks_other_state(const struct select *select)
+{
+    for (uint32_t i = 0; i < select->count; i++) {
+        const struct select_term *term = &select->term[i];
+        if (term->key == SELECT_STATE && term->number != DELIVERY_FROZEN) {
+            return true;
+        }
+    }
+    return false;
+}
+
 json_t *admin_release(struct control *c, struct admin_request *request)
 {
+    if (asks_other_state(&request->select)) {
+        return admin_error(ADMIN_EXIT_USAGE,
+                           "release: only frozen mail is released: leave state= out. Held mail "
+                           "goes when its rule ends (rule=N), waiting mail by retry");
+    }
     if (select_has(&request->select, SELECT_RULE)) {
         if (request->select.count != 1) {
             return admin_error(ADMIN_EXIT_USAGE,
@@ -236,9 +275,13 @@ json_t *admin_release(struct control *c, struct admin_request *request)
         return admin_end_rule(c, request, (uint32_t)select_number(&request->select, SELECT_RULE));
     }
     struct release_job *j = job_create(c, sizeof *j, request, release_step);
+    j->job.fini = release_fini;
+    j->moment.wall_ms = c->core.now.wall_ms;
+    moment_take_hops(&j->moment, &j->job.request.select, &c->core.routes);
     uint64_t top_pos = seen_top(&c->core.journal.states);
     j->stored.before_pos = top_pos > 0 ? top_pos : 1; /* damage found in reading has no record */
     sieve_init(&j->sieve, &j->job, &j->job.request.select, plan_visit, j);
+    j->sieve.moment = &j->moment;
     return NULL;
 }
 
@@ -251,6 +294,7 @@ struct resume {
         uint64_t before_pos;
         char who[RULES_AUTHOR_SIZE];
         struct select select;
+        struct moment moment;
     } * list;
     size_t count;
     size_t capacity;
@@ -260,14 +304,11 @@ struct resume {
 static int note_job(void *ctx, const struct store_job *job)
 {
     struct resume *resume = ctx;
-    char error[SELECT_ERROR_SIZE];
     resume->list =
         mem_grow(resume->list, &resume->capacity, resume->count + 1, sizeof *resume->list);
     struct stored *stored = &resume->list[resume->count];
-    json_t *terms = json_loads(job->select, 0, NULL);
-    bool good = terms != NULL && select_parse(terms, &stored->select, error);
-    json_decref(terms);
-    if (!good) {
+    stored->moment = (struct moment){.wall_ms = job->begun_ms};
+    if (!moment_parse(job->select, &stored->moment, &stored->select)) {
         return -EPROTO;
     }
     stored->id = job->id;
@@ -283,6 +324,16 @@ static void resume_run(struct work *work, struct work_tools *tools)
     resume->error = store_jobs_load(tools->store, note_job, resume);
 }
 
+static void resume_drop(struct work *work)
+{
+    struct resume *resume = (struct resume *)work;
+    for (size_t i = 0; i < resume->count; i++) {
+        moment_fini(&resume->list[i].moment);
+    }
+    mem_free(resume->list);
+    mem_free(resume);
+}
+
 static bool resume_done(struct work *work, struct control *c)
 {
     struct resume *resume = (struct resume *)work;
@@ -291,20 +342,15 @@ static bool resume_done(struct work *work, struct control *c)
                     trouble_meaning(resume->error));
     }
     for (size_t i = 0; i < resume->count; i++) {
-        struct admin_request request = {.cmd = "release", .select = resume->list[i].select};
-        memcpy(request.who, resume->list[i].who, sizeof request.who);
-        start_releasing(c, &request, resume->list[i].id, resume->list[i].before_pos);
+        struct stored *stored = &resume->list[i];
+        struct admin_request request = {.cmd = "release", .select = stored->select};
+        memcpy(request.who, stored->who, sizeof request.who);
+        /* A job of a version that kept hop= in its selection. */
+        moment_take_hops(&stored->moment, &request.select, &c->core.routes);
+        start_releasing(c, &request, &stored->moment, stored->id, stored->before_pos);
     }
-    mem_free(resume->list);
-    mem_free(resume);
+    resume_drop(work);
     return true;
-}
-
-static void resume_drop(struct work *work)
-{
-    struct resume *resume = (struct resume *)work;
-    mem_free(resume->list);
-    mem_free(resume);
 }
 
 void resume_jobs(struct control *c)

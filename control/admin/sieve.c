@@ -81,6 +81,9 @@ static void consider(struct sieve *s, struct control *c, struct delivery *d)
     struct life_view view;
     struct rcptset mask;
     life_view_init(&view, &c->core, d);
+    if (s->moment != NULL && !moment_facts(s->moment, &c->core, d, &view.facts)) {
+        return;
+    }
     enum select_verdict verdict = select_match_facts(s->select, &view.facts, &mask);
     if (verdict == SELECT_NO) {
         return;

@@ -12,6 +12,7 @@
 #define HOLDFAST_CONTROL_ADMIN_SIEVE_H
 
 #include "control/admin/job.h"
+#include "control/admin/moment.h"
 
 enum { SIEVE_BATCH = 128 };
 
@@ -33,8 +34,9 @@ struct sieve {
     struct work work;
     struct job *job;
     const struct select *select;
-    bool unreadable_counts; /* an unreadable envelope matches: for a hold */
-    bool acts;              /* a visit does more than count: fewer of them in a step */
+    bool unreadable_counts;      /* an unreadable envelope matches: for a hold */
+    bool acts;                   /* a visit does more than count: fewer of them in a step */
+    const struct moment *moment; /* the selection is asked as of then; NULL: as of each step */
     sieve_visit_fn visit;
     sieve_look_fn look; /* NULL: not wanted */
     void *ctx;

@@ -74,13 +74,13 @@ must_check int store_audit_add(struct store *store, const struct store_audit *au
 /* The newest `limit`, newest first. */
 must_check int store_audit_list(struct store *store, uint32_t limit, json_t *entries);
 
-/* A job that goes on after a restart: it releases the mail that `select` (JSON text) means and that
- * was frozen by state records below `before_pos`. */
+/* A job that goes on after a restart: it releases the mail that `select` (moment_text) meant at
+ * `begun_ms` and that was frozen by state records below `before_pos`. */
 struct store_job {
     uint32_t id;
     const char *select;
     const char *who;
-    uint64_t begun_ms;
+    uint64_t begun_ms; /* the wall time as of which age> and age< are asked */
     uint64_t before_pos;
     uint64_t total; /* deliveries when it was planned */
 };

@@ -224,6 +224,7 @@ Test(operator, acting_needs_a_selection_and_a_reason_and_the_agreed_count)
         "{'cmd':'hold','select':['state=frozen'],'reason':'x'}",
         "{'cmd':'hold','select':['age>5'],'reason':'x'}",
         "{'cmd':'release','select':['all'],'reason':'x','yes_count':7}",
+        "{'cmd':'release','select':['state=frozen','state=waiting'],'reason':'x'}",
         "{'cmd':'destroy','select':['all'],'reason':'x'}",
         "{'cmd':'show','id':'!!'}",
         "{'cmd':'list','limit':0}",
