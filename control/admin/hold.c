@@ -189,6 +189,12 @@ static json_t *check_hold(const struct control *c, const struct admin_request *r
     if (select_has(&request->select, SELECT_STATE) || select_has(&request->select, SELECT_RULE)) {
         return admin_error(ADMIN_EXIT_USAGE, "hold: state= and rule= are no properties of mail");
     }
+    if (select_has(&request->select, SELECT_YOUNGER)) { /* mail grows out of it, and would go */
+        return admin_error(ADMIN_EXIT_USAGE,
+                           "hold: age< (newer=) would not keep mail: it grows older and leaves the "
+                           "rule. Hold by what stays, such as route=, sender= or domain=; to hold "
+                           "mail that is young now, list it and hold each by id=");
+    }
     if (c->core.rules.count >= LIMIT_RULES) {
         return admin_error(ADMIN_EXIT_FAILED, "there are %d rules: end some first", LIMIT_RULES);
     }

@@ -117,6 +117,14 @@ Test(operator, hold_by_age_catches_mail_that_grew_old)
     fake_turn(f, 20000);
     cr_assert_not(fake_was_sent(f, id));
     cr_assert_eq(fake_total(f, "held"), 1);
+    fake_turn(f, 86400 * 1000);
+    cr_assert_eq(fake_reload(f, f->config), 0);
+    fake_turn(f, 1000);
+    fake_restart_control(f, false);
+    fake_attach(f, NULL, 0);
+    fake_turn(f, 3600 * 1000);
+    cr_assert_not(fake_was_sent(f, id));
+    cr_assert_eq(fake_total(f, "held"), 1);
 }
 
 Test(operator, hold_while_detached_is_answered_at_once)
@@ -437,6 +445,17 @@ static void refuse(const char *request, const char *why)
     cr_assert(error != NULL && strstr(error, why) != NULL, "%s: %s", request,
               error == NULL ? "taken" : error);
     json_decref(answer);
+}
+
+/* Mail grows out of such a rule, and would be delivered while the rule is in force. */
+Test(operator, hold_of_young_mail_is_refused)
+{
+    refuse("{'cmd':'hold','select':['route=r1','age<10m'],'reason':'x'}", "hold each by id=");
+    refuse("{'cmd':'hold','select':['age<7d'],'dry_run':true}", "route=, sender= or domain=");
+    json_t *answer = fake_admin(f, "{'cmd':'rules'}");
+    cr_assert_eq(json_array_size(json_object_get(answer, "rules")), 0);
+    json_decref(answer);
+    cr_assert(fake_ok(fake_admin(f, "{'cmd':'list','select':['age<10m']}")));
 }
 
 Test(operator, what_could_be_a_slip_is_refused)
