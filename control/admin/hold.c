@@ -10,7 +10,8 @@
  * envelope is read twice.
  *
  * Promise: nothing that the rule means is sent after the answer. What could not be recalled is
- *          counted.
+ *          counted. Of several requests that end one rule, one does; the others are told that it is
+ *          not there.
  * Trap:    a hold is answered only when no worker has a DELIVER queued that was put there before
  *          it. The fence tells.
  */
@@ -276,15 +277,15 @@ static json_t *ended_answer(uint32_t rule, uint64_t released, uint64_t rcpts)
 static bool end_step(struct job *job, struct control *c)
 {
     struct end_job *j = (struct end_job *)job;
-    if (j->txn.error < 0) {
-        job->answer = act_txn_failed(&j->txn);
-        return true;
-    }
     if (!j->ended) {
         struct rule *rule = rules_find(&c->core.rules, j->rule);
-        if (rule != NULL) {
-            rules_remove(&c->core.rules, rule);
+        assert(rule != NULL && rule->ending); /* nobody else ends it meanwhile */
+        if (j->txn.error < 0) {
+            rule->ending = false;
+            job->answer = act_txn_failed(&j->txn);
+            return true;
         }
+        rules_remove(&c->core.rules, rule);
         j->ended = true;
         control_say(c, 4, "rule %u ended by %s: %s", j->rule, job->request.who,
                     job->request.reason);
@@ -302,8 +303,8 @@ static bool end_step(struct job *job, struct control *c)
 
 json_t *admin_end_rule(struct control *c, struct admin_request *request, uint32_t id)
 {
-    const struct rule *rule = rules_find(&c->core.rules, id);
-    if (rule == NULL || !rule->in_force) {
+    struct rule *rule = rules_find(&c->core.rules, id);
+    if (rule == NULL || !rule->in_force || rule->ending) {
         return admin_error(ADMIN_EXIT_FAILED, "no rule %u is in force", id);
     }
     if (request->dry_run) {
@@ -316,6 +317,7 @@ json_t *admin_end_rule(struct control *c, struct admin_request *request, uint32_
         return refused;
     }
     struct end_job *j = job_create(c, sizeof *j, request, end_step);
+    rule->ending = true;
     j->rule = id;
     j->txn.change = end_in_store;
     act_txn_submit(&j->txn, &j->job, c, rule->matches);

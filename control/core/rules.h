@@ -27,6 +27,7 @@ enum {
 struct rule {
     uint32_t id; /* while it is planned: RULES_PLANNED and above */
     bool in_force;
+    bool ending; /* a request ends it, and the database is being told: it holds on until then */
     bool asks_envelope;
     struct select select;
     char author[RULES_AUTHOR_SIZE];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/unit/control/test_release.c: a release means what it meant when it was answered, however
- * long its job takes. */
+ * long its job takes; and a rule ends once. */
 #include "tests/unit/control/fake.h"
 
 #include "common/config.h"
@@ -117,4 +117,67 @@ Test(release, release_by_hop_means_the_routes_of_when_it_was_answered)
     cr_assert(fake_was_sent(f, first));
     cr_assert_not(fake_was_sent(f, second));
     cr_assert_eq(fake_total(f, "frozen"), 1);
+}
+
+static const struct control_peer tester = {.who = "tester", .may_act = true};
+
+/* Only gives the request to control: no turn follows. Returns the token, 0 when it was refused. */
+static uint64_t ask_to_end(json_int_t rule)
+{
+    json_t *request =
+        json_pack("{sis[o]ssss}", "v", 1, "select", json_sprintf("rule=%d", (int)rule), "cmd",
+                  "release", "reason", "x");
+    json_t *answer = control_admin(f->control, request, &tester, f->time);
+    uint64_t token = (uint64_t)number(answer, "pending");
+    const char *error = json_string_value(json_object_get(answer, "error"));
+    cr_assert(token != 0 || (error != NULL && strstr(error, "is in force") != NULL));
+    json_decref(answer);
+    json_decref(request);
+    return token;
+}
+
+static size_t audit_entries(void)
+{
+    json_t *answer = fake_admin(f, "{'cmd':'audit'}");
+    size_t count = json_array_size(json_object_get(answer, "entries"));
+    json_decref(answer);
+    return count;
+}
+
+Test(release, rule_that_two_people_end_at_once_is_ended_once)
+{
+    control_detach(f->control);
+    json_t *answer = fake_admin(f, "{'cmd':'hold','select':['route=r1'],'reason':'x'}");
+    json_int_t rule = number(answer, "rule");
+    json_decref(answer);
+    uint64_t token = ask_to_end(rule);
+    cr_assert_neq(token, 0);
+    cr_assert_eq(ask_to_end(rule), 0, "it is being ended");
+    fake_turn(f, 0);
+    answer = control_admin_ready(f->control, token, f->time);
+    cr_assert_eq(json_array_size(json_object_get(answer, "rules_ended")), 1);
+    json_decref(answer);
+    cr_assert_eq(ask_to_end(rule), 0, "it has ended");
+    cr_assert_eq(audit_entries(), 2);
+}
+
+/* What the database refused to end is in force, and can be ended later. */
+Test(release, rule_whose_end_failed_can_be_ended_again)
+{
+    control_detach(f->control);
+    json_t *answer = fake_admin(f, "{'cmd':'hold','select':['route=r1'],'reason':'x'}");
+    json_int_t rule = number(answer, "rule");
+    json_decref(answer);
+    cr_assert_eq(sqlite3_exec(f->db, "ALTER TABLE audit RENAME TO away", NULL, NULL, NULL), 0);
+    uint64_t token = ask_to_end(rule);
+    fake_turn(f, 0);
+    answer = control_admin_ready(f->control, token, f->time);
+    cr_assert_eq(number(answer, "exit"), 2);
+    json_decref(answer);
+    cr_assert_eq(sqlite3_exec(f->db, "ALTER TABLE away RENAME TO audit", NULL, NULL, NULL), 0);
+    token = ask_to_end(rule);
+    cr_assert_neq(token, 0);
+    fake_turn(f, 0);
+    answer = control_admin_ready(f->control, token, f->time);
+    cr_assert(fake_ok(answer));
 }
