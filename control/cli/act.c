@@ -51,18 +51,24 @@ static void print_plan(const char *verb, const json_t *request, const json_t *pl
     fprintf(out, "\n");
 }
 
-/* Asks at the terminal. Anything but "yes" or "y", in whatever case, is a no. */
+/* Asks at the terminal. Anything but "yes" or "y" alone, in whatever case, is a no. */
 static bool ask(void)
 {
-    char line[16];
+    static const char blanks[] = " \t\r\n";
+    char line[128];
     fprintf(stderr, "do it? [yes/no] ");
     fflush(stderr);
     if (fgets(line, sizeof line, stdin) == NULL) {
         return false;
     }
-    char *word = line + strspn(line, " \t");
-    word[strcspn(word, " \t\r\n")] = '\0';
-    return strcasecmp(word, "yes") == 0 || strcasecmp(word, "y") == 0;
+    if (strchr(line, '\n') == NULL && !feof(stdin)) {
+        return false; /* what follows is not in the line, and may take it back */
+    }
+    char *word = line + strspn(line, blanks);
+    size_t len = strcspn(word, blanks);
+    bool alone = word[len + strspn(word + len, blanks)] == '\0';
+    word[len] = '\0';
+    return alone && (strcasecmp(word, "yes") == 0 || strcasecmp(word, "y") == 0);
 }
 
 static int confirm(const struct cli *cli, const struct args *args, int64_t count)

@@ -330,7 +330,9 @@ class Cli(unittest.TestCase):
 
     def test_yes_is_yes_however_it_is_written(self):
         for typed, code in ((b"Yes\n", 0), (b"YES\n", 0), (b"y\n", 0), (b" Y \n", 0), (b"n\n", 1),
-                            (b"\n", 1), (b"yess\n", 1), (b"ye\n", 1), (b"no yes\n", 1)):
+                            (b"\n", 1), (b"yess\n", 1), (b"ye\n", 1), (b"no yes\n", 1),
+                            (b"yes please\n", 1), (b"y no\n", 1), (b"yes \t\n", 0),
+                            (b"yes" + b" " * 13 + b"no\n", 1), (b"yes" + b" " * 200 + b"no\n", 1)):
             self.control.asked.clear()
             self.assertEqual(self.at_terminal(typed, "retry", "all", "--reason", "x")[0], code)
             self.assertEqual(len(self.control.asked), 2 if code == 0 else 1, typed)
