@@ -123,11 +123,13 @@ int main(int argc, char **argv)
     const char *name = at < argc ? argv[at] : "";
     const struct command *command = find_command(name);
     int r;
-    if (help || name[0] == '\0') {
+    if (name[0] == '\0') {
         print_usage();
         r = help ? CLI_EXIT_OK : CLI_EXIT_USAGE;
     } else if (command == NULL) {
         r = cli_fail(&cli, CLI_EXIT_USAGE, "unknown command %s (holdfast help)", name);
+    } else if (help) {
+        r = print_help(command);
     } else {
         r = run_command(&cli, command, argc - at - 1, argv + at + 1);
     }

@@ -356,13 +356,18 @@ class Cli(unittest.TestCase):
         verbs = [line.split()[0] for line in whole.split("\n\n")[1].splitlines()]
         self.assertIn("completion", verbs)
         for verb in verbs:
-            for args in ([verb, "-h"], [verb, "--help"], ["help", verb], [verb, "x", "y", "-h"]):
+            for args in ([verb, "-h"], [verb, "--help"], ["help", verb], [verb, "x", "y", "-h"],
+                         ["-h", verb], ["--help", verb, "x"], ["--json", "-h", verb]):
                 code, out, _ = self.run_cli(*args)
                 self.assertEqual(code, 0, args)
                 self.assertTrue(out.startswith(f"usage: holdfast {verb}"), args)
         for args in (["-h"], ["--json", "-h"], ["help"], ["--help"]):
             self.assertEqual(self.run_cli(*args)[:2], (0, whole), args)
         self.assertEqual(self.run_cli("help", "bogus")[0], 64)
+        self.assertEqual(self.run_cli("-h", "bogus")[0], 64)
+        told = self.run_cli("-h", "count")[1]
+        for field in ("route", "state", "class", "hop", "domain", "route,class"):
+            self.assertIn(field, told.split("--by FIELD")[1].splitlines()[0])
         self.assertEqual(self.control.asked, [])
 
     def test_a_person_at_a_terminal_sees_that_control_is_waited_for(self):
