@@ -77,7 +77,8 @@ static json_t *take_reason(const json_t *json, struct admin_request *request)
         return admin_error(ADMIN_EXIT_USAGE, "reason: a text of at most %zu bytes",
                            sizeof request->reason - 1);
     }
-    (void)utf8_clean(text == NULL ? "" : text, request->reason, sizeof request->reason);
+    bool says_nothing = text == NULL || text[strspn(text, " \t\r\n")] == '\0';
+    (void)utf8_clean(says_nothing ? "" : text, request->reason, sizeof request->reason);
     return NULL;
 }
 

@@ -179,12 +179,13 @@ json_t *admin_list(struct control *c, struct admin_request *request)
 {
     const json_t *limit_value = json_object_get(request->json, "limit");
     json_int_t limit = limit_value == NULL ? ADMIN_LIST_DEFAULT : json_integer_value(limit_value);
-    const char *after_text = json_string_value(json_object_get(request->json, "after"));
+    const json_t *after_value = json_object_get(request->json, "after");
+    const char *after_text = json_string_value(after_value);
     uint64_t after = 0;
     if (limit < 1 || limit > LIMIT_ADMIN_LIST) {
         return admin_error(ADMIN_EXIT_USAGE, "limit: 1 to %d", LIMIT_ADMIN_LIST);
     }
-    if (after_text != NULL && !id_parse(after_text, &after)) {
+    if (after_value != NULL && (after_text == NULL || !id_parse(after_text, &after))) {
         return admin_error(ADMIN_EXIT_USAGE, "after: not an id");
     }
     struct list_job *j = job_create(c, sizeof *j, request, step);
