@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/admin/problems.c: see problems.h.
  *
- * Trap: mail that waits is no problem by itself; mail that has waited for longer than its route's
- *       objective is. */
+ * Promise: a command in what there is to do works as it is typed: it has its selection, and its
+ *          reason where it acts.
+ * Trap:    mail that waits is no problem by itself; mail that has waited for longer than its
+ *          route's objective is. */
 #include "control/admin/problems.h"
 
 #include "common/counters.h"
@@ -124,7 +126,8 @@ static void check_hops(struct problems *p, const struct control *c)
         const struct hop *h = routes_hop_at(&c->core.routes, i);
         uint64_t begun_ns = flight_oldest_ns(&c->core.flights, h);
         uint64_t since_ns = h->heard_ns > begun_ns ? h->heard_ns : begun_ns;
-        snprintf(act, sizeof act, "mend it, then holdfast retry hop=%s", h->name);
+        snprintf(act, sizeof act, "mend it; then: holdfast retry hop=%s --reason 'it is mended'",
+                 h->name);
         if (h->known && h->breaker.state != BREAKER_CLOSED) {
             add(p, "breaker", 1, act, "hop %s is down since %" PRIu64 " failures: %s", h->name,
                 (uint64_t)h->breaker.failures, outcome_meaning((enum outcome)h->last_outcome));
@@ -147,7 +150,8 @@ static void check_routes(struct problems *p, const struct control *c)
                               : 0;
         if (r->tally[DELIVERY_ORPHAN].deliveries > 0) {
             snprintf(act, sizeof act,
-                     "give route %s back to the configuration, then holdfast-control reload",
+                     "give route %s back to the configuration; then: systemctl reload "
+                     "holdfast-control",
                      r->name);
             add(p, "orphans", 1, act,
                 "%" PRIu64 " deliveries are orphans: the configuration has no route %s",
@@ -164,14 +168,17 @@ static void check_routes(struct problems *p, const struct control *c)
 
 static void check_rules(struct problems *p, const struct control *c)
 {
-    char act[96];
+    char act[160];
     uint64_t wall_ms = c->core.now.wall_ms;
     for (size_t i = 0; i < c->core.rules.count; i++) {
         const struct rule *rule = c->core.rules.rule[i];
         if (!rule->in_force) {
             continue;
         }
-        snprintf(act, sizeof act, "holdfast rules; holdfast release rule=%u", rule->id);
+        snprintf(act, sizeof act,
+                 "look at it: holdfast rules; to end it: holdfast release rule=%u --reason 'it is "
+                 "not needed'",
+                 rule->id);
         if (rule->review_ms != 0 && wall_ms > rule->review_ms) {
             add(p, "overdue_rule", 1, act,
                 "rule %u by %s was to be reviewed %" PRIu64 " hours ago; it holds %" PRIu64
@@ -187,13 +194,37 @@ static void check_rules(struct problems *p, const struct control *c)
     }
 }
 
-static void check_aside(struct problems *p, const struct problems_sums *s)
+/* The route and the class with the most frozen recipients. NULL: none is frozen. */
+static const struct route *most_frozen(const struct control *c, enum outcome *class_out)
 {
-    if (s->frozen_rcpts > 0) {
-        add(p, "frozen", 1,
-            "see why: holdfast count --by route,class state=frozen; then "
-            "holdfast release",
-            "%" PRIu64 " recipients are frozen", s->frozen_rcpts);
+    const struct route *most = NULL;
+    *class_out = OUTCOME_NONE;
+    for (size_t at = 1; at <= c->core.routes.route_count; at++) {
+        const struct route *r = routes_at(&c->core.routes, at);
+        for (int i = 0; i < OUTCOME_COUNT; i++) {
+            uint64_t rcpts = r->frozen_rcpts[i];
+            if (rcpts > 0 && (most == NULL || rcpts > most->frozen_rcpts[*class_out])) {
+                most = r;
+                *class_out = (enum outcome)i;
+            }
+        }
+    }
+    return most;
+}
+
+static void check_aside(struct problems *p, const struct control *c, const struct problems_sums *s)
+{
+    char act[240];
+    enum outcome class;
+    const struct route *most = most_frozen(c, &class);
+    assert((most != NULL) == (s->frozen_rcpts > 0));
+    if (most != NULL) {
+        snprintf(act, sizeof act,
+                 "see why: holdfast count --by route,class state=frozen; once the cause is gone: "
+                 "holdfast release state=frozen route=%s class=%s --reason 'the cause is gone'",
+                 most->name, outcome_text(class));
+        add(p, "frozen", 1, act, "%" PRIu64 " recipients are frozen, most of them on route %s: %s",
+            s->frozen_rcpts, most->name, outcome_meaning(class));
     }
     if (s->state[DELIVERY_HELD].deliveries > 0) {
         add(p, "held", 1, "see by what: holdfast rules", "%" PRIu64 " deliveries are held by rules",
@@ -214,7 +245,7 @@ json_t *problems_list(const struct control *c, const struct problems_sums *s, in
     check_hops(&p, c);
     check_routes(&p, c);
     check_rules(&p, c);
-    check_aside(&p, s);
+    check_aside(&p, c, s);
     *level_out = p.level;
     return p.list;
 }
