@@ -344,6 +344,10 @@ int spool_writer_open(struct spool_io *io, const struct spool_settings *settings
         spool_writer_close(w);
         return err;
     }
+    /* No segment is in use yet: without a free one the first record is refused, and it is said
+     * before a sender has to find out. */
+    assert(w->log[LOG_MESSAGE].active == NULL);
+    w->full = spool_writer_free_segments(w) == 0;
     *writer_out = w;
     return 0;
 }

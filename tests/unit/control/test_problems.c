@@ -157,6 +157,18 @@ Test(problems, nothing_is_wrong)
     json_decref(answer);
 }
 
+Test(problems, what_the_spool_is_in_is_told)
+{
+    atomic_store(&f->region->spool_state, ABI_SPOOL_FULL);
+    cr_assert(is_said("spool_full", 2));
+    cr_assert_eq(follow("spool_full"), 1);
+    atomic_store(&f->region->spool_state, ABI_SPOOL_FENCED);
+    cr_assert(is_said("spool_fenced", 2));
+    cr_assert_not(is_told("spool_full"));
+    control_detach(f->control);
+    cr_assert(is_said("detached", 2));
+}
+
 /* A person at three in the morning copies the line. */
 Test(problems, advice_about_frozen_mail_works_as_it_is_typed)
 {

@@ -269,6 +269,21 @@ Test(promise, recycled_segments_that_nobody_asks_for)
     cr_assert_not(spool_writer_take_recycled(writer, &seq));
 }
 
+/* After a restart nobody has been refused yet, and still it is full. */
+Test(promise, a_full_spool_is_full_after_a_restart)
+{
+    uint64_t id = 16;
+    while (helper_message(writer, id, 1, 200000, NULL) == SPOOL_RESULT_OK) {
+        id += 16;
+    }
+    spool_writer_close(writer);
+    cr_assert_eq(spool_writer_open(io, &helper_settings, &writer), 0);
+    cr_assert_eq(spool_writer_free_segments(writer), 0);
+    cr_assert_eq(spool_writer_state(writer), ABI_SPOOL_FULL);
+    helper_simple(writer, SPOOL_SUBMIT_RECYCLE, 1, spool_writer_message_pos(writer));
+    cr_assert_eq(spool_writer_state(writer), ABI_SPOOL_OK);
+}
+
 /* Full is what the spool is now, not what it was once. */
 Test(promise, a_spool_with_room_again_is_not_full)
 {
