@@ -108,10 +108,13 @@ static void check_spool(struct problems *p, const struct control *c)
 
 static void check_damage(struct problems *p, const struct control *c)
 {
-    if (c->core.journal.damaged > 0) {
-        add(p, "damage", 2, "find it with holdfast spool verify; see OPERATING, damage",
-            "%" PRIu64 " places in the spool that should be good are damaged",
-            c->core.journal.damaged);
+    /* What an earlier run of control found is known by the segments that are kept for it. */
+    size_t kept = liveness_pinned_count(&c->core.journal.liveness);
+    if (c->core.journal.damaged > 0 || kept > 0) {
+        add(p, "damage", 2, "find it: holdfast spool verify; see OPERATING, Damage",
+            "the spool is damaged: %" PRIu64 " places were found since control was started, %zu "
+            "segments are kept because of damage",
+            c->core.journal.damaged, kept);
     }
     if (c->saver.error < 0) {
         add(p, "checkpoint", 1, "see the log of holdfast-control; is the disk full?",
@@ -194,7 +197,16 @@ static void check_rules(struct problems *p, const struct control *c)
     }
 }
 
-/* The route and the class with the most frozen recipients. NULL: none is frozen. */
+static uint64_t damaged_rcpts(const struct control *c)
+{
+    uint64_t rcpts = 0;
+    for (size_t at = 1; at <= c->core.routes.route_count; at++) {
+        rcpts += routes_at(&c->core.routes, at)->frozen_rcpts[OUTCOME_DAMAGED];
+    }
+    return rcpts;
+}
+
+/* The route and the class with the most frozen recipients, but the damaged. NULL: none is. */
 static const struct route *most_frozen(const struct control *c, enum outcome *class_out)
 {
     const struct route *most = NULL;
@@ -203,7 +215,8 @@ static const struct route *most_frozen(const struct control *c, enum outcome *cl
         const struct route *r = routes_at(&c->core.routes, at);
         for (int i = 0; i < OUTCOME_COUNT; i++) {
             uint64_t rcpts = r->frozen_rcpts[i];
-            if (rcpts > 0 && (most == NULL || rcpts > most->frozen_rcpts[*class_out])) {
+            if (i != OUTCOME_DAMAGED && rcpts > 0 &&
+                (most == NULL || rcpts > most->frozen_rcpts[*class_out])) {
                 most = r;
                 *class_out = (enum outcome)i;
             }
@@ -216,8 +229,17 @@ static void check_aside(struct problems *p, const struct control *c, const struc
 {
     char act[240];
     enum outcome class;
+    uint64_t damaged = damaged_rcpts(c);
     const struct route *most = most_frozen(c, &class);
-    assert((most != NULL) == (s->frozen_rcpts > 0));
+    assert(damaged <= s->frozen_rcpts && (most != NULL) == (s->frozen_rcpts > damaged));
+    if (damaged > 0) {
+        add(p, "damaged", 2,
+            "see which: holdfast list class=damaged; once the disk gives the true bytes again: "
+            "holdfast release class=damaged --reason 'its bytes are back'; see OPERATING, Damage",
+            "%" PRIu64 " recipients are frozen because the bytes of their mail in the spool are "
+            "damaged",
+            damaged);
+    }
     if (most != NULL) {
         snprintf(act, sizeof act,
                  "see why: holdfast count --by route,class state=frozen; once the cause is gone: "

@@ -100,6 +100,16 @@ bool liveness_pin(struct liveness *live, uint64_t seq)
     return news;
 }
 
+size_t liveness_pinned_count(const struct liveness *live)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < live->count; i++) {
+        count += live->segment[i].pinned;
+    }
+    assert(count <= live->count);
+    return count;
+}
+
 void liveness_advance(struct liveness *live, uint64_t pos)
 {
     uint64_t seq = (pos >> 32);

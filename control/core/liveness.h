@@ -43,6 +43,8 @@ void liveness_message_add(struct liveness *live, uint64_t first_pos, uint64_t la
 void liveness_message_remove(struct liveness *live, uint64_t first_pos, uint64_t last_pos);
 /* false: it was pinned before. */
 bool liveness_pin(struct liveness *live, uint64_t seq);
+/* How many segments are kept because of damage. */
+size_t liveness_pinned_count(const struct liveness *live);
 /* The log reaches `pos` now: every segment before its own is sealed. */
 void liveness_advance(struct liveness *live, uint64_t pos);
 void liveness_segment_exists(struct liveness *live, uint64_t seq);

@@ -74,17 +74,36 @@ static uint64_t damage_one(void)
     return seq;
 }
 
+/* True when status says so, at level 2. */
+static bool is_said(const char *what)
+{
+    bool said = false;
+    json_t *answer = fake_admin(f, "{'cmd':'status'}");
+    size_t i;
+    const json_t *problem;
+    json_array_foreach(json_object_get(answer, "problems"), i, problem)
+    {
+        said |= strcmp(json_string_value(json_object_get(problem, "what")), what) == 0 &&
+                json_integer_value(json_object_get(problem, "level")) == 2;
+    }
+    said &= json_integer_value(json_object_get(answer, "level")) == 2;
+    json_decref(answer);
+    return said;
+}
+
 /* The segment of accepted mail that cannot be read is not free space. */
 Test(damage, segment_of_an_unreadable_record_is_kept)
 {
     uint64_t seq = damage_one();
     cr_assert_gt(fake_total(f, "damaged"), 0);
+    cr_assert(is_said("damage"));
     cr_assert_eq(fake_total(f, "waiting") + fake_total(f, "in_flight"), 0);
     cr_assert_not(was_offered(seq));
     cr_assert(was_offered(seq + 1)); /* and only that one */
     for (int i = 0; i < 2; i++) {
         fake_restart_control(f, true); /* the log is not read again: the checkpoint has it */
         cr_assert_eq(fake_total(f, "damaged"), 0);
+        cr_assert(is_said("damage"), "as long as its segment is kept");
         fake_forget_sent(f);
         fake_attach(f, NULL, 0);
         fake_turn(f, 10000);

@@ -184,6 +184,25 @@ Test(problems, advice_about_frozen_mail_works_as_it_is_typed)
     cr_assert_not(is_told("frozen"));
 }
 
+/* To release it without mending the disk would be of no use. */
+Test(problems, mail_whose_bytes_are_damaged_is_told_apart)
+{
+    f->echo = true;
+    freeze(1, OUTCOME_DAMAGED);
+    freeze(1, OUTCOME_DAMAGED);
+    cr_assert(is_said("damaged", 2));
+    cr_assert_not(is_told("frozen"));
+    freeze(1, OUTCOME_POLICY);
+    cr_assert(is_said("frozen", 1));
+    cr_assert_eq(follow("frozen"), 2);
+    fake_turn(f, 0);
+    cr_assert_not(is_told("frozen"));
+    cr_assert(is_told("damaged"));
+    cr_assert_eq(follow("damaged"), 2);
+    fake_turn(f, 0);
+    cr_assert_not(is_told("damaged"));
+}
+
 Test(problems, advice_about_a_hop_that_is_down_works_as_it_is_typed)
 {
     for (int i = 0; i < 4; i++) {
