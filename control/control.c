@@ -6,8 +6,9 @@
  *     └──────────────────────────┴──────── works_finish ◀──────────────────┘
  *   operators' requests ─▶ jobs (admin/job.h), a slice of each in every turn
  *
- * Timers: the core's (core_next_ns), checkpoints (save.c), republishing (publish.c), listing of
- * segments (catchup.c), envelopes asked again (judge.c), forgotten replies (here).
+ * Timers: the core's (core_next_ns), checkpoints (save.c), republishing (publish.c), looking at the
+ * database (verify.c), listing of segments (catchup.c), envelopes asked again (judge.c), forgotten
+ * replies (here).
  */
 #include "control/admin/job.h"
 #include "control/admin/select_json.h"
@@ -130,6 +131,8 @@ int control_create(struct config *config, sqlite3 *db, struct spool_io *io,
     works_init(&c->works, io, NULL);
     c->saver.due_ns = time.now_ns + (uint64_t)config->control.checkpoint_interval_ms * 1000000;
     c->catchup.relist_ns = time.now_ns + UINT64_C(60000000000);
+    const char *file = sqlite3_db_filename(db, "main");
+    c->verifier.in_memory = file == NULL || file[0] == '\0';
     int r = open_parts(c, db, error);
     if (r < 0) {
         control_destroy(c);
@@ -287,6 +290,7 @@ bool control_turn(struct control *c, struct control_time time)
         worked = judge_turn(c) || worked;
         worked = save_turn(c) || worked;
         publish_turn(c);
+        verify_turn(c);
         forget_replies(c);
     }
     worked = jobs_turn(c) || worked;
@@ -307,6 +311,7 @@ uint64_t control_next_ns(const struct control *c)
     }
     uint64_t next_ns = earlier(core_next_ns(&c->core), publish_next_ns(c));
     next_ns = earlier(next_ns, save_next_ns(c));
+    next_ns = earlier(next_ns, verify_next_ns(c));
     next_ns = earlier(next_ns, judge_next_ns(c));
     if (c->core.wishes.done_reply_count > 0 && !c->flushing) {
         next_ns = earlier(next_ns, c->flush_ns);

@@ -2,8 +2,8 @@
 /* control/admin/admin.c: takes one operator's request apart, and gives it to the function that
  * answers it. docs/ADMIN.md.
  *
- * Promise: an acting command changes nothing when it has no selection or no reason, or when its
- *          count is not the count of now.
+ * Promise: an acting command changes nothing when it has no selection or no reason, when its count
+ *          is not the count of now, or when the policy database is lost.
  */
 #include "control/admin/admin.h"
 #include "control/admin/select_json.h"
@@ -176,6 +176,9 @@ static json_t *start(struct control *c, const struct command *command,
                              c->core.index.count);
     }
     answer = answer == NULL ? parse(c, peer, command, &request) : answer;
+    if (answer == NULL && c->core.rules_lost && does_act(command, json) && !request.dry_run) {
+        answer = admin_error(ADMIN_EXIT_CRITICAL, "%s; nothing was changed", c->verifier.why);
+    }
     if (answer == NULL) {
         answer = command->fn(c, &request);
     }

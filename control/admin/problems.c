@@ -106,6 +106,19 @@ static void check_spool(struct problems *p, const struct control *c)
     }
 }
 
+static void check_policy_db(struct problems *p, const struct control *c)
+{
+    bool lost = c->core.rules_lost;
+    if (c->verifier.why[0] != '\0') {
+        add(p, "policy_db", 2,
+            lost ? "restore policy.db, then: systemctl restart holdfast-control; see OPERATING, "
+                   "Damage"
+                 : "see whether the disk of state_dir is full, and who else uses policy.db",
+            "%s: %s", lost ? "nothing is delivered" : "commands that act are refused",
+            c->verifier.why);
+    }
+}
+
 static void check_damage(struct problems *p, const struct control *c)
 {
     /* What an earlier run of control found is known by the segments that are kept for it. */
@@ -263,6 +276,7 @@ json_t *problems_list(const struct control *c, const struct problems_sums *s, in
         add(&p, "recovering", 2, "wait; if it does not end, see the log of holdfast-control",
             "control reads its spool: %zu deliveries so far", c->core.index.count);
     }
+    check_policy_db(&p, c);
     check_damage(&p, c);
     check_hops(&p, c);
     check_routes(&p, c);

@@ -43,6 +43,7 @@ struct core {
     uint32_t retry_first_ms;
     uint32_t retry_max_ms;
     uint64_t policy_generation; /* the newest published */
+    bool rules_lost;            /* the shell lost the operators' rules: nothing new is sent */
 
     struct index index;
     struct routes routes;

@@ -164,6 +164,9 @@ static bool run_suspects(struct core *c, bool *worked)
 static bool may_send(const struct core *c)
 {
     const struct attach *a = &c->attach;
+    if (c->rules_lost) {
+        return false; /* a hold that was answered may not be known at the next start */
+    }
     if (a->phase != ATTACH_RUNNING || a->reading ||
         !attach_policy_adopted(a, c->policy_generation)) {
         return false; /* a worker with an older policy does not know a new hop */

@@ -35,6 +35,15 @@ struct publisher {
     uint64_t told_ns; /* when to say that it is not adopted; 0: it is */
 };
 
+struct verifier {
+    bool in_memory; /* the database has no file that could be lost */
+    bool under_way;
+    uint64_t due_ns;
+    uint64_t all_due_ns; /* when to read and write it, not just to look for it */
+    uint64_t stamp;      /* what was written last; 0: nothing yet */
+    char why[240];       /* what is wrong with it; empty: nothing */
+};
+
 struct judging {
     uint32_t under_way; /* batches in the lane */
     uint64_t again_ns;  /* not before */
@@ -48,6 +57,7 @@ struct control {
     struct catchup catchup;
     struct saver saver;
     struct publisher publisher;
+    struct verifier verifier;
     struct judging judging;
     struct list jobs; /* admin/job.h */
     uint64_t job_token;
@@ -78,6 +88,10 @@ must_check int publish_first(struct control *control, char error_out[CONFIG_ERRO
 void publish_reload(struct control *control, const struct control_reload *reload);
 void publish_turn(struct control *control);
 uint64_t publish_next_ns(const struct control *control);
+
+/* verify.c: is the policy database still there? */
+void verify_turn(struct control *control);
+uint64_t verify_next_ns(const struct control *control);
 
 /* judge.c: envelopes for the rules. */
 bool judge_turn(struct control *control);

@@ -17,6 +17,7 @@ enum { SCHEMA_VERSION = 2 };
 
 struct store {
     sqlite3 *db;
+    bool moved; /* at the last look: the file that is open lies no longer at its path */
 };
 
 static const char schema[] =
@@ -42,9 +43,18 @@ sqlite3 *store_db(const struct store *store)
     return store->db;
 }
 
+bool store_has_moved(struct store *store)
+{
+    int moved = 0; /* stays 0 for a database in memory */
+    (void)sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    store->moved = moved != 0;
+    return store->moved;
+}
+
 const char *store_error(const struct store *store)
 {
-    return sqlite3_errmsg(store->db);
+    return store->moved ? "its file was removed or replaced while control ran"
+                        : sqlite3_errmsg(store->db);
 }
 
 static int errno_of(int rc)
@@ -129,6 +139,11 @@ static int execute(struct store *store, const char *sql)
 
 int store_begin(struct store *store)
 {
+    if (store_has_moved(store)) {
+        return -ESTALE;
+    }
+    /* What was kept of its pages is read again: somebody may have written over the file. */
+    (void)sqlite3_db_release_memory(store->db);
     return execute(store, "BEGIN IMMEDIATE");
 }
 

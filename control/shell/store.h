@@ -27,6 +27,17 @@ struct store *store_borrow(sqlite3 *db);
 void store_close(struct store *store);
 const char *store_error(const struct store *store);
 
+/* The file that is open lies no longer at its path. */
+must_check bool store_has_moved(struct store *store);
+/* Reads all of it anew and checks it, sees that it has what was written last time, and writes to
+ * it. *stamp is 0 the first time. 0, or -errno: see store_is_lost. store_error has the system's
+ * words, *what_out says what was done. */
+must_check int store_verify(struct store *store, uint64_t *stamp, const char **what_out);
+/* After that error of store_verify nobody knows what the file says of the operators' rules. Else
+ * they are in it, but it cannot be written to now. */
+must_check bool store_is_lost(int error);
+
+/* -ESTALE: see store_has_moved. */
 must_check int store_begin(struct store *store);
 must_check int store_commit(struct store *store);
 void store_rollback(struct store *store);
@@ -96,7 +107,7 @@ must_check bool store_reply_find(struct store *store, uint64_t pos, char *out, s
 /* Removes replies that nobody needs any more. */
 must_check int store_replies_done(struct store *store, const uint64_t *pos, size_t count);
 
-/* Between store.c and store_rules.c. */
+/* Between store.c, store_rules.c and store_verify.c. */
 sqlite3 *store_db(const struct store *store);
 /* Prepares a statement and binds values by letters: i uint32, l uint64, s text. NULL: it failed,
  * see store_error. */

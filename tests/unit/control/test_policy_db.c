@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tests/unit/control/test_policy_db.c: somebody loses the policy database while control runs. */
+#include "tests/unit/control/fake.h"
+
+#include "control/shell/parts.h"
+#include "control/shell/store.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct fake *f;
+static char path[128];
+static char copy[128];
+
+static void set_up(void)
+{
+    f = fake_create();
+    f->echo = true;
+    snprintf(path, sizeof path, "%s/policy.db", f->dir);
+    snprintf(copy, sizeof copy, "%s/policy.copy", f->dir);
+    sqlite3 *memory = f->db;
+    cr_assert_eq(sqlite3_open(path, &f->db), SQLITE_OK);
+    fake_restart_control(f, false);
+    sqlite3_close(memory);
+    fake_attach(f, NULL, 0);
+    fake_turn(f, 0);
+}
+
+static void tear_down(void)
+{
+    fake_destroy(f);
+}
+
+TestSuite(policy_db, .init = set_up, .fini = tear_down);
+
+static bool is_said(void)
+{
+    bool said = false;
+    json_t *answer = fake_admin(f, "{'cmd':'status'}");
+    size_t i;
+    const json_t *problem;
+    json_array_foreach(json_object_get(answer, "problems"), i, problem)
+    {
+        said |= strcmp(json_string_value(json_object_get(problem, "what")), "policy_db") == 0 &&
+                json_integer_value(json_object_get(problem, "level")) == 2;
+    }
+    json_decref(answer);
+    return said;
+}
+
+static bool is_sent(uint64_t id)
+{
+    fake_turn(f, 0);
+    return fake_was_sent(f, id);
+}
+
+/* Mail that comes is taken, and waits; a hold is refused, and its plan is not. */
+static void assert_stopped(void)
+{
+    cr_assert(is_said());
+    cr_assert_not(is_sent(fake_simple(f, 1)));
+    cr_assert_gt(fake_total(f, "waiting"), 0);
+    json_t *answer = fake_admin(f, "{'cmd':'hold','select':['route=r1'],'reason':'x'}");
+    const char *error = json_string_value(json_object_get(answer, "error"));
+    cr_assert(error != NULL && strstr(error, "policy database: ") == error &&
+                  strstr(error, "nothing was changed") != NULL,
+              "%s", error);
+    cr_assert_eq(json_integer_value(json_object_get(answer, "exit")), 2);
+    json_decref(answer);
+    cr_assert(fake_ok(fake_admin(f, "{'cmd':'hold','select':['route=r1'],'dry_run':true}")));
+}
+
+static void assert_goes(void)
+{
+    cr_assert_not(is_said());
+    uint64_t id = fake_simple(f, 2);
+    cr_assert(is_sent(id));
+    fake_state(f, id, ABI_STATE_OUTCOME, OUTCOME_DELIVERED, 1, ABI_FLAG_LAST, "ok");
+    json_t *answer = fake_admin(f, "{'cmd':'hold','select':['sender=n@o.test'],'reason':'x'}");
+    cr_assert_null(json_object_get(answer, "error"));
+    json_decref(answer);
+}
+
+static void write_over(void)
+{
+    struct stat st;
+    cr_assert_eq(stat(path, &st), 0);
+    int fd = open(path, O_WRONLY);
+    for (off_t at = 0; at < st.st_size; at += 8) {
+        cr_assert_eq(pwrite(fd, "\x5a\xa5 noise", 8, at), 8);
+    }
+    close(fd);
+}
+
+static void copy_file(const char *from, const char *to, int flags)
+{
+    static char bytes[1 << 20];
+    int in = open(from, O_RDONLY);
+    int out = open(to, flags, 0600);
+    ssize_t len = read(in, bytes, sizeof bytes);
+    cr_assert(len > 0 && len < (ssize_t)sizeof bytes);
+    cr_assert_eq(write(out, bytes, (size_t)len), len);
+    close(in);
+    close(out);
+}
+
+Test(policy_db, a_good_one_is_no_problem)
+{
+    for (int i = 0; i < 30; i++) {
+        fake_turn(f, 1000);
+        assert_goes();
+    }
+    fake_restart_control(f, true);
+    fake_attach(f, NULL, 0);
+    fake_turn(f, 20000);
+    assert_goes();
+}
+
+Test(policy_db, removed_one_stops_delivery_until_it_is_back)
+{
+    cr_assert_eq(rename(path, copy), 0);
+    fake_turn(f, 1000);
+    assert_stopped();
+    fake_turn(f, 3600 * 1000);
+    assert_stopped();
+    cr_assert_eq(rename(copy, path), 0);
+    fake_turn(f, 1000);
+    assert_goes();
+}
+
+/* Between two looks nothing is answered that the file will not have. */
+Test(policy_db, hold_into_a_removed_one_is_refused_at_once)
+{
+    fake_turn(f, 20000);
+    cr_assert_eq(unlink(path), 0);
+    json_t *answer = fake_admin(f, "{'cmd':'hold','select':['route=r1'],'reason':'x'}");
+    const char *error = json_string_value(json_object_get(answer, "error"));
+    cr_assert(error != NULL && strstr(error, "removed or replaced") != NULL, "%s", error);
+    json_decref(answer);
+}
+
+Test(policy_db, one_that_was_written_over_stops_delivery)
+{
+    fake_turn(f, 20000);
+    write_over();
+    fake_turn(f, 10000);
+    assert_stopped();
+    fake_turn(f, 1000);
+    assert_stopped();
+}
+
+Test(policy_db, hold_into_one_that_was_written_over_is_refused_at_once)
+{
+    fake_turn(f, 20000);
+    write_over();
+    json_t *answer = fake_admin(f, "{'cmd':'hold','select':['route=r1'],'reason':'x'}");
+    cr_assert_not_null(json_object_get(answer, "error"));
+    json_decref(answer);
+}
+
+/* The hold that was answered after the copy was made is not in it. */
+Test(policy_db, older_copy_is_not_taken_for_the_file)
+{
+    fake_turn(f, 20000);
+    copy_file(path, copy, O_WRONLY | O_CREAT);
+    assert_goes();
+    fake_turn(f, 20000);
+    assert_goes();
+    copy_file(copy, path, O_WRONLY | O_TRUNC);
+    fake_turn(f, 10000);
+    assert_stopped();
+}
+
+/* A full disk has not lost the rules. */
+Test(policy_db, full_disk_is_said_and_mail_goes_on)
+{
+    fake_turn(f, 20000);
+    cr_assert_eq(sqlite3_exec(f->db, "PRAGMA query_only = ON", NULL, NULL, NULL), SQLITE_OK);
+    fake_turn(f, 10000);
+    cr_assert(is_said());
+    cr_assert(is_sent(fake_simple(f, 1)));
+    cr_assert_eq(sqlite3_exec(f->db, "PRAGMA query_only = OFF", NULL, NULL, NULL), SQLITE_OK);
+    fake_turn(f, 10000);
+    assert_goes();
+    cr_assert_not(store_is_lost(-ENOSPC));
+    cr_assert(store_is_lost(-EBADMSG) && store_is_lost(-EIO) && store_is_lost(-ESTALE));
+}
