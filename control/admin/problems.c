@@ -16,6 +16,8 @@
 /* A hop is mute when it has mail under way and has said nothing for longer than any command may
  * take by RFC 5321 section 4.5.3.2.6. */
 #define MUTE_NS (UINT64_C(600) * 1000000000)
+/* Ages are differences of the wall clock. This much is no matter to any of them. */
+#define CLOCK_MS (UINT64_C(60) * 1000)
 /* A rule that has held nothing for this long after it was made counts as one that matches
  * nothing. */
 #define IDLE_MS (UINT64_C(3600) * 1000)
@@ -132,6 +134,21 @@ static void check_damage(struct problems *p, const struct control *c)
     if (c->saver.error < 0) {
         add(p, "checkpoint", 1, "see the log of holdfast-control; is the disk full?",
             "the last checkpoint could not be saved: a restart takes longer");
+    }
+}
+
+/* A clock that was set back makes mail young again: what is told by age would vanish unseen. */
+static void check_clock(struct problems *p, const struct control *c)
+{
+    uint64_t wall_ms = c->core.now.wall_ms;
+    uint64_t newest_ms = c->core.newest_wall_ms;
+    if (newest_ms > wall_ms + CLOCK_MS) {
+        add(p, "clock", 1,
+            "see whether the clock is right: timedatectl; if it is, it was ahead before: systemctl "
+            "restart holdfast-control, once the mail of that time is delivered",
+            "the clock was set back by %" PRIu64
+            " minutes: ages may be wrong, and problems by age may not be told",
+            (newest_ms - wall_ms) / 60000);
     }
 }
 
@@ -278,6 +295,7 @@ json_t *problems_list(const struct control *c, const struct problems_sums *s, in
     }
     check_policy_db(&p, c);
     check_damage(&p, c);
+    check_clock(&p, c);
     check_hops(&p, c);
     check_routes(&p, c);
     check_rules(&p, c);

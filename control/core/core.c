@@ -44,6 +44,7 @@ void core_configure(struct core *c, const struct config *config)
 
 bool core_turn(struct core *c)
 {
+    c->newest_wall_ms = c->newest_wall_ms > c->now.wall_ms ? c->newest_wall_ms : c->now.wall_ms;
     assert(c->attach.phase == ATTACH_NONE || c->attach.region != NULL);
     struct attach *a = &c->attach;
     bool worked = a->phase != ATTACH_NONE && up_turn(c);

@@ -35,11 +35,12 @@
 
 struct control_time {
     uint64_t now_ns;  /* monotonic */
-    uint64_t wall_ms; /* since 1970 */
+    uint64_t wall_ms; /* since 1970; it may be set back */
 };
 
 struct core {
     struct control_time now;
+    uint64_t newest_wall_ms; /* the newest that this run saw, or when mail was received */
     uint32_t retry_first_ms;
     uint32_t retry_max_ms;
     uint64_t policy_generation; /* the newest published */

@@ -17,6 +17,7 @@ struct delivery *life_begin(struct core *c, const struct life_facts *f)
     image_touch(c, index_next_slot(&c->index));
     struct delivery *d = index_add(&c->index, f->id, f->first_pos, f->commit_pos, f->rcpt_count);
     d->received_ms = f->received_ms;
+    c->newest_wall_ms = c->newest_wall_ms > d->received_ms ? c->newest_wall_ms : d->received_ms;
     d->body_bytes = f->body_bytes;
     d->route = routes_take(&c->routes, f->route_id)->index;
     struct live *l = schedule_take(&c->schedule, d);

@@ -243,6 +243,34 @@ Test(problems, mail_that_meets_4xx_beyond_its_objective_is_told)
     cr_assert_eq(follow("tempfail"), 1);
 }
 
+/* Mail beyond its objective is young again, and status must not be silent about it. */
+Test(problems, clock_that_was_set_back_is_told)
+{
+    struct config *other = f->config;
+    other->route[0].objective_ms = 60 * 1000;
+    cr_assert_eq(fake_reload(f, other), 0);
+    uint64_t id = fake_simple(f, 1);
+    fake_turn(f, 0);
+    fake_state(f, id, ABI_STATE_OUTCOME, OUTCOME_REPLY_4XX, 1, ABI_FLAG_LAST, "later");
+    fake_turn(f, 120 * 1000);
+    fake_turn(f, 2000);
+    cr_assert(is_told("tempfail"));
+    cr_assert_not(is_told("clock"));
+    f->time.wall_ms -= 60 * 1000;
+    fake_turn(f, 0);
+    cr_assert_not(is_told("clock"));
+    f->time.wall_ms -= 86400 * 1000 - 60 * 1000;
+    fake_turn(f, 2000);
+    cr_assert_not(is_told("tempfail"));
+    cr_assert(is_said("clock", 1));
+    fake_restart_control(f, true);
+    cr_assert(is_said("clock", 1), "the mail was received after now");
+    fake_attach(f, NULL, 0);
+    fake_turn(f, 86400 * 1000);
+    fake_turn(f, 2000);
+    cr_assert_not(is_told("clock"));
+}
+
 Test(problems, orphans_are_told_with_a_way_back)
 {
     struct config fewer = *f->config;
