@@ -193,8 +193,11 @@ static int compare_files(const void *a, const void *b)
 int reader_refresh(struct spool_reader *r)
 {
     for (unsigned i = 0; i < LOG_COUNT; i++) {
-        r->table[i].count = 0;
-        r->table[i].damaged_count = 0;
+        struct segment_table *t = &r->table[i];
+        uint64_t newest = t->count > 0 ? t->file[t->count - 1].seq : 0;
+        t->settled_seq = newest > t->settled_seq ? newest : t->settled_seq;
+        t->count = 0;
+        t->damaged_count = 0;
     }
     if (!r->has_meta) {
         int err = load_meta(r);
@@ -204,6 +207,7 @@ int reader_refresh(struct spool_reader *r)
     }
     int err = r->io->ops->list(r->io, add_name, r);
     for (unsigned i = 0; i < LOG_COUNT; i++) {
+        r->table[i].settled_seq = err == 0 ? r->table[i].settled_seq : 0; /* some are not listed */
         if (r->table[i].count > 0) {
             qsort(r->table[i].file, r->table[i].count, sizeof *r->table[i].file, compare_files);
         }
@@ -255,6 +259,13 @@ static void forget_last(struct spool_reader *r)
     r->last.file = -1;
 }
 
+/* The segment is not there, and looking at the directory again would not find it. A header of the
+ * message log that could not be read may be readable the next time, and mail needs it. */
+static bool is_gone(const struct segment_table *t, enum log_kind kind, uint64_t seq)
+{
+    return seq <= t->settled_seq && (kind == LOG_STATE || t->damaged_count == 0);
+}
+
 /* Gives the file of a segment, and keeps it open for the next read of the same one. The file may
  * have another sequence by now: only the record itself tells. */
 static int segment_for_read(struct spool_reader *r, enum log_kind kind, uint64_t seq)
@@ -278,6 +289,8 @@ static int segment_for_read(struct spool_reader *r, enum log_kind kind, uint64_t
             if (file != -ENOENT) {
                 return file;
             }
+        } else if (is_gone(t, kind, seq)) {
+            return -ENOENT; /* asked for again and again, by each row whose reply is in the store */
         }
         int err = tries == 0 ? reader_refresh(r) : 0;
         if (err != 0) {

@@ -42,6 +42,9 @@ struct segment_table {
     size_t cap;
     uint32_t damaged_count; /* files whose header is damaged: nobody knows what they hold */
     uint32_t damaged_file_number;
+    /* The newest sequence before the directory was last looked at. A segment up to it that was not
+     * found then is gone for good: sequences only grow. Behind it, one may have begun meanwhile. */
+    uint64_t settled_seq;
 };
 
 struct spool_reader {

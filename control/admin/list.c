@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/admin/list.c: list: a page of deliveries by selection, ordered by id.
  *
- *   sieve ─▶ the lowest `limit` ids behind `after`, and how many match ─▶ rows ─▶ lane: JSON
+ *   sieve ─▶ the lowest `limit` ids behind `after`, and how many match
+ *        ─▶ some rows ─▶ lane: JSON ─▶ some rows ─▶ lane: JSON ─▶ ...
  *
+ * Promise: the lane has few rows of one list at once, so that others' works come between.
  * Trap: a selection by sender, recipient or domain reads each envelope from the spool. That stops
  *       nothing else, but takes long where there is much mail: narrow it with route=.
  */
@@ -15,7 +17,7 @@
 
 #include <stdlib.h>
 
-enum { ROWS_PER_STEP = 64 };
+enum { ROWS_PER_WORK = 32 };
 
 struct list_job {
     struct job job;
@@ -29,11 +31,11 @@ struct list_job {
     uint64_t beyond; /* how many of them lie behind `after` */
     uint64_t *id;    /* a heap with the largest id first; sorted at the end */
     size_t id_count;
-    size_t next;
-    struct row *row;
+    size_t next; /* of the ids: the first that is in no row yet */
+    struct row row[ROWS_PER_WORK];
     size_t row_count;
-    json_t *list; /* the lane makes it */
-    bool more;
+    json_t *list; /* the lane fills it */
+    size_t bytes; /* of it, approximately */
 };
 
 /* --- the lowest ids -------------------------------------------------------------------------- */
@@ -114,29 +116,38 @@ static size_t weight(const json_t *delivery)
 static void rows_run(struct work *work, struct work_tools *tools)
 {
     struct list_job *j = (struct list_job *)((char *)work - offsetof(struct list_job, work));
-    size_t bytes = 0;
-    size_t i = 0;
-    j->list = json_array();
-    for (; i < j->row_count && bytes < LIMIT_ADMIN_LIST_BYTES; i++) {
+    for (size_t i = 0; i < j->row_count; i++) {
         json_t *o = row_json(&j->row[i], tools);
-        bytes += weight(o);
+        j->bytes += weight(o);
         json_array_append_new(j->list, o);
     }
-    j->more = i < j->row_count || j->beyond > j->id_count;
+}
+
+static void drop_rows(struct list_job *j)
+{
+    for (size_t i = 0; i < j->row_count; i++) {
+        row_fini(&j->row[i]);
+    }
+    j->row_count = 0;
 }
 
 static bool rows_done(struct work *work, struct control *c)
 {
     struct list_job *j = (struct list_job *)((char *)work - offsetof(struct list_job, work));
     (void)c;
+    drop_rows(j);
+    j->job.under_way = false;
+    return true;
+}
+
+static void finish(struct list_job *j)
+{
     json_t *o = admin_ok();
     json_object_set_new(o, "deliveries", j->list);
     j->list = NULL;
     admin_set_number(o, "total", j->total);
-    json_object_set_new(o, "more", json_boolean(j->more));
-    j->job.under_way = false;
+    json_object_set_new(o, "more", json_boolean(j->next < j->id_count || j->beyond > j->id_count));
     j->job.answer = o;
-    return true;
 }
 
 static bool step(struct job *job, struct control *c)
@@ -148,18 +159,21 @@ static bool step(struct job *job, struct control *c)
         }
         j->sieved = true;
         qsort(j->id, j->id_count, sizeof *j->id, by_id);
-        j->row = mem_zalloc((j->id_count + 1) * sizeof *j->row);
         return true;
     }
-    for (int n = 0; n < ROWS_PER_STEP && j->next < j->id_count; n++) {
+    bool room = j->bytes < LIMIT_ADMIN_LIST_BYTES;
+    assert(j->row_count == 0);
+    for (int n = 0; room && n < ROWS_PER_WORK && j->next < j->id_count; n++) {
         const struct delivery *d = index_find(&c->core.index, j->id[j->next++]);
         if (d != NULL) { /* else it was done meanwhile */
             row_init(&j->row[j->row_count++], c, d);
         }
     }
-    if (j->next == j->id_count) {
+    if (j->row_count > 0) {
         j->work = (struct work){.lane = WORK_LOOK, .run = rows_run, .done = rows_done};
         job_submit(job, c, &j->work);
+    } else if (!room || j->next == j->id_count) {
+        finish(j);
     }
     return true;
 }
@@ -167,10 +181,7 @@ static bool step(struct job *job, struct control *c)
 static void fini(struct job *job)
 {
     struct list_job *j = (struct list_job *)job;
-    for (size_t i = 0; i < j->row_count; i++) {
-        row_fini(&j->row[i]);
-    }
-    mem_free(j->row);
+    drop_rows(j);
     mem_free(j->id);
     json_decref(j->list);
 }
@@ -195,6 +206,7 @@ json_t *admin_list(struct control *c, struct admin_request *request)
     j->has_after = after_text != NULL;
     j->limit = (size_t)limit;
     j->id = mem_zalloc(j->limit * sizeof *j->id);
+    j->list = json_array();
     sieve_init(&j->sieve, &j->job, &j->job.request.select, visit, j);
     return NULL;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/admin/status.c: answers status from sums that are always kept, so that nothing is counted
- * here. problems.c says what is wrong. A lane reads the texts of replies. */
+ * here. problems.c says what is wrong. A lane reads the texts of replies, before
+ * it goes on with a long list: a person who asks how it stands does not wait for others. */
 #include "control/admin/admin.h"
 #include "control/admin/problems.h"
 #include "control/core/mem.h"
@@ -231,7 +232,7 @@ static bool step(struct job *job, struct control *c)
         j->made = NULL;
         return true;
     }
-    j->work = (struct work){.lane = WORK_LOOK, .run = fill_run, .done = fill_done};
+    j->work = (struct work){.lane = WORK_LOOK, .quick = true, .run = fill_run, .done = fill_done};
     job_submit(job, c, &j->work);
     return true;
 }

@@ -225,8 +225,8 @@ static void naming_drop(struct work *work)
 static void ask_name(struct conn *conn, struct control *control)
 {
     struct naming *naming = mem_zalloc(sizeof *naming);
-    naming->work =
-        (struct work){.lane = WORK_LOOK, .run = name_run, .done = name_done, .drop = naming_drop};
+    naming->work = (struct work){
+        .lane = WORK_LOOK, .quick = true, .run = name_run, .done = name_done, .drop = naming_drop};
     naming->conn = conn;
     naming->peer = conn->peer;
     works_submit(control_works(control), &naming->work);

@@ -61,8 +61,8 @@ static struct work *take(struct work_list *list)
     return work;
 }
 
-/* What was pushed since goes to the end of the list, the oldest first. */
-static void collect(_Atomic(struct work *) *stack, struct work_list *list)
+/* What was pushed since goes to the end of a list, the oldest first: quick works to their own. */
+static void collect(_Atomic(struct work *) *stack, struct work_list *list, struct work_list *quick)
 {
     struct work *newest = atomic_exchange_explicit(stack, NULL, memory_order_acquire);
     struct work *oldest = NULL;
@@ -74,7 +74,7 @@ static void collect(_Atomic(struct work *) *stack, struct work_list *list)
     }
     while (oldest != NULL) {
         struct work *newer = oldest->next;
-        append(list, oldest);
+        append(oldest->quick ? quick : list, oldest);
         oldest = newer;
     }
 }
@@ -91,11 +91,12 @@ static void drop_all(struct work_list *list)
 
 void works_fini(struct works *w)
 {
-    collect(&w->returned, &w->finished);
+    collect(&w->returned, &w->finished, &w->finished);
     drop_all(&w->finished);
     for (int i = 0; i < WORK_LANES; i++) {
-        collect(&w->submitted[i], &w->queued[i]);
+        collect(&w->submitted[i], &w->queued[i], &w->hurried[i]);
         drop_all(&w->queued[i]);
+        drop_all(&w->hurried[i]);
         if (w->tools[i].reader != NULL) {
             spool_reader_close(w->tools[i].reader);
         }
@@ -108,10 +109,9 @@ void works_fini(struct works *w)
 
 static struct work *next_of(struct works *w, enum work_lane lane)
 {
-    if (w->queued[lane].first == NULL) {
-        collect(&w->submitted[lane], &w->queued[lane]);
-    }
-    return take(&w->queued[lane]);
+    collect(&w->submitted[lane], &w->queued[lane], &w->hurried[lane]);
+    struct work *quick = take(&w->hurried[lane]);
+    return quick != NULL ? quick : take(&w->queued[lane]);
 }
 
 static void give_back(struct works *w, struct work *work)
@@ -179,6 +179,7 @@ static void post(sem_t *sem)
 void works_submit(struct works *w, struct work *work)
 {
     assert(work->run != NULL && work->done != NULL && work->lane < WORK_LANES);
+    assert(!work->quick || work->lane == WORK_LOOK);
     enum work_lane lane = work->lane; /* the work is the lane's once it is pushed */
     w->unfinished++;
     push(&w->submitted[lane], work);
@@ -199,7 +200,7 @@ void works_stop(struct works *w)
 
 bool works_finish(struct works *w, struct control *control, uint32_t max)
 {
-    collect(&w->returned, &w->finished);
+    collect(&w->returned, &w->finished, &w->finished);
     for (uint32_t i = 0; i < max && w->finished.first != NULL; i++) {
         struct work *work = w->finished.first;
         struct work *following = work->next; /* done may free the work */

@@ -7,10 +7,11 @@
  *
  * Without threads (tests, the simulator) somebody calls works_run in place of each thread.
  *
- * Promise: works of one lane run one after the other, in order. run touches the work and the lane's
- *          tools, and nothing of the loop's. The loop waits for no lock: a lane that loses its
- *          processor at any point stops nobody else.
- * Trap:    a work that was submitted is not touched by the loop until its done.
+ * Promise: works of one lane run one after the other, in order, but quick ones before those that
+ *          are not. run touches the work and the lane's tools, and nothing of the loop's. The loop
+ *          waits for no lock: a lane that loses its processor at any point stops nobody else.
+ * Trap:    a work that was submitted is not touched by the loop until its done. What takes long
+ *          because of what was asked comes in several works: a quick one waits for one at most.
  */
 #ifndef HOLDFAST_CONTROL_SHELL_WORKS_H
 #define HOLDFAST_CONTROL_SHELL_WORKS_H
@@ -47,6 +48,7 @@ struct work_tools {
 struct work {
     struct work *next;
     enum work_lane lane;
+    bool quick; /* short whatever was asked, and a person waits: only in WORK_LOOK */
     void (*run)(struct work *work, struct work_tools *tools);
     /* Called by the loop. false: call it again in the next turn. true: the work is over, and done
      * has freed it. */
@@ -70,11 +72,12 @@ struct works {
     sem_t room;              /* for parts on their way */
     atomic_bool stopping;
 
-    struct work_list queued[WORK_LANES]; /* the lane's own */
-    struct work_list finished;           /* the loop's own */
-    uint32_t unfinished;                 /* the loop's own: submitted and not yet done */
-    bool threaded;                       /* set before the threads start */
-    void (*wake)(void *ctx);             /* the loop, from another thread; may be NULL */
+    struct work_list queued[WORK_LANES];  /* the lane's own */
+    struct work_list hurried[WORK_LANES]; /* the lane's own: quick ones */
+    struct work_list finished;            /* the loop's own */
+    uint32_t unfinished;                  /* the loop's own: submitted and not yet done */
+    bool threaded;                        /* set before the threads start */
+    void (*wake)(void *ctx);              /* the loop, from another thread; may be NULL */
     void *wake_ctx;
     struct work_tools tools[WORK_LANES];
 };

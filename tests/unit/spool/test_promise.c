@@ -212,6 +212,59 @@ Test(promise, state_segments_are_kept_from_the_named_one_on)
     free(state);
 }
 
+static uint32_t looks;
+static const struct spool_io_ops *real;
+
+static int counted_list(struct spool_io *of, int (*fn)(void *ctx, const char *name), void *ctx)
+{
+    looks++;
+    return real->list(of, fn, ctx);
+}
+
+/* Thousands of rows of a list may ask for replies whose segments are gone: the directory is not
+ * looked at for each of them. What begins later is found all the same. */
+Test(promise, a_segment_that_is_gone_is_looked_for_once)
+{
+    enum { COUNT = 9000, ROWS = 500 };
+    struct spool_submit *state = calloc(COUNT, sizeof *state);
+    uint64_t pos[ROWS];
+    struct spool_io_ops ops = *io->ops;
+    struct spool_reader *r;
+    struct spool_state_entry entry;
+    cr_assert_not_null(state);
+    cr_assert_eq(spool_reader_open(io, &r), 0);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        state[i].kind = SPOOL_SUBMIT_STATE;
+        state[i].state.id = i + 1;
+        state[i].state.kind = ABI_STATE_OUTCOME;
+        state[i].state.text_len = LIMIT_REPLY_TEXT_BYTES;
+        spool_writer_submit(writer, &state[i]);
+    }
+    helper_run(writer);
+    for (uint64_t i = 0; i < ROWS; i++) {
+        pos[i] = state[i].pos;
+        cr_assert_eq(spool_pos_seq(pos[i]), 1);
+        cr_assert_eq(spool_read_state(r, pos[i], &entry), 0);
+    }
+    helper_simple(writer, SPOOL_SUBMIT_STATE_RECYCLE, 2, 0);
+    for (uint64_t i = 0; i < COUNT; i++) { /* into whatever is free now */
+        spool_writer_submit(writer, &state[i]);
+    }
+    helper_run(writer);
+    real = io->ops;
+    ops.list = counted_list;
+    io->ops = &ops;
+    for (uint64_t i = 0; i < ROWS; i++) {
+        cr_assert_eq(spool_read_state(r, pos[i], &entry), -ENOENT);
+    }
+    cr_assert_leq(looks, 2, "%u", looks);
+    cr_assert_eq(spool_read_state(r, state[COUNT - 1].pos, &entry), 0);
+    cr_assert_eq(entry.id, COUNT);
+    io->ops = real;
+    spool_reader_close(r);
+    free(state);
+}
+
 /* A long message keeps all of its segments while it comes in, not only the first. */
 Test(promise, every_segment_of_a_long_message_is_kept)
 {
