@@ -36,7 +36,7 @@ struct naming {
 struct conn {
     struct list node;
     struct server *server;
-    int fd; /* -1: the client is gone, but its answer or its name is still to come */
+    int fd; /* -1: the client is gone, but its name is still to come */
     struct peer peer;
     char who[PEER_WHO_SIZE];
     bool named;
@@ -73,14 +73,19 @@ static void watch(struct server *s, struct conn *conn)
     assert(r == 0);
 }
 
-static void hang_up(struct server *s, struct conn *conn)
+/* The client is gone, and nobody works for it any more, unless it asked to change something. */
+static void hang_up(struct server *s, struct conn *conn, struct control *control)
 {
     if (conn->fd >= 0) {
         close(conn->fd); /* this removes it from the epoll set, too */
         conn->fd = -1;
     }
-    if (conn->pending || !conn->named) {
-        return; /* server_turn first takes its answer, or name_done its name */
+    if (conn->pending) {
+        control_admin_forget(control, conn->token);
+        conn->pending = false;
+    }
+    if (!conn->named) {
+        return; /* name_done first takes its name */
     }
     list_remove(&conn->node);
     s->conn_count--;
@@ -211,7 +216,7 @@ static bool name_done(struct work *work, struct control *control)
     if (conn->fd >= 0 && flush(conn) && run(conn, control)) {
         watch(conn->server, conn);
     } else {
-        hang_up(conn->server, conn);
+        hang_up(conn->server, conn, control);
     }
     return true;
 }
@@ -354,7 +359,7 @@ void server_event(struct server *s, struct control *control, const struct epoll_
     if (good && run(conn, control)) {
         watch(s, conn);
     } else {
-        hang_up(s, conn);
+        hang_up(s, conn, control);
     }
 }
 
@@ -370,16 +375,11 @@ void server_turn(struct server *s, struct control *control)
             continue;
         }
         conn->pending = false;
-        if (conn->fd < 0) {
-            json_decref(answer);
-            hang_up(s, conn);
-            continue;
-        }
         put_answer(conn, answer);
         if (flush(conn) && run(conn, control)) {
             watch(s, conn);
         } else {
-            hang_up(s, conn);
+            hang_up(s, conn, control);
         }
     }
 }
@@ -418,7 +418,7 @@ void server_destroy(struct server *s)
         struct conn *conn = list_entry(s->conns.next, struct conn, node);
         conn->pending = false;
         conn->named = true; /* no lane runs any more */
-        hang_up(s, conn);
+        hang_up(s, conn, NULL);
     }
     close(s->fd);
     free(s);

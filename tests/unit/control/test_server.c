@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tests/unit/control/test_server.c: clients at the admin socket: who left, who floods, who sends
+ * what is none, and the person at a prompt beside them.
+ *
+ * The loop is pump(): what control/shell/main.c does, with the lanes run in between.
+ */
+#include "tests/unit/control/fake.h"
+
+#include "control/admin/job.h"
+#include "control/shell/shell.h"
+
+#include "common/bytes.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { MAIL = 200, HEADER_BYTES = 4, EVENTS_MAX = 32, ROUNDS_MAX = 5000 };
+
+static struct fake *f;
+static struct server *server;
+static struct place place;
+static struct sockaddr_un address = {.sun_family = AF_UNIX};
+static int epoll_fd;
+
+static void set_up(void)
+{
+    f = fake_create();
+    f->time = shell_time();
+    fake_attach(f, NULL, 0);
+    place = (struct place){.uid = geteuid(), .look_gid = (gid_t)-1, .admin_gid = (gid_t)-1};
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    (void)snprintf(address.sun_path, sizeof address.sun_path, "%s/admin.sock", f->dir);
+    cr_assert_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    cr_assert_eq(listen(fd, 128), 0);
+    cr_assert_eq(server_create(fd, epoll_fd, &place, &server), 0);
+}
+
+static void tear_down(void)
+{
+    server_destroy(server);
+    close(epoll_fd);
+    fake_destroy(f);
+}
+
+TestSuite(server, .init = set_up, .fini = tear_down);
+
+static void make_frozen(void)
+{
+    for (int i = 0; i < MAIL; i++) {
+        uint64_t id = fake_simple(f, 1);
+        fake_turn(f, 0);
+        fake_state(f, id, ABI_STATE_OUTCOME, OUTCOME_POLICY, 1, ABI_FLAG_LAST, "go away");
+    }
+    fake_turn(f, 0);
+}
+
+/* --- the loop -------------------------------------------------------------------------------- */
+
+static void pump(void)
+{
+    struct epoll_event event[EVENTS_MAX];
+    f->time = shell_time();
+    (void)control_turn(f->control, f->time);
+    server_turn(server, f->control);
+    int count = epoll_wait(epoll_fd, event, EVENTS_MAX, 0);
+    for (int i = 0; i < count; i++) {
+        server_event(server, f->control, &event[i]);
+    }
+}
+
+/* Also the lanes: until nothing is to do. */
+static void pump_all(void)
+{
+    int idle = 0;
+    for (int i = 0; i < ROUNDS_MAX && idle < 3; i++) {
+        pump();
+        bool worked = control_work(f->control) || works_busy(control_works(f->control)) ||
+                      jobs_count(f->control, false) > 0;
+        idle = worked ? 0 : idle + 1;
+    }
+}
+
+/* --- clients --------------------------------------------------------------------------------- */
+
+static int client(void)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+static void send_bytes(int fd, const char *text, size_t len)
+{
+    uint8_t header[HEADER_BYTES];
+    put_be32(header, (uint32_t)len);
+    cr_assert_eq(send(fd, header, sizeof header, MSG_NOSIGNAL), HEADER_BYTES);
+    for (size_t done = 0; done < len;) {
+        ssize_t sent = send(fd, text + done, len - done, MSG_NOSIGNAL);
+        cr_assert(sent > 0 || errno == EAGAIN);
+        done += sent > 0 ? (size_t)sent : 0;
+        pump();
+    }
+}
+
+static void say(int fd, const char *text)
+{
+    send_bytes(fd, text, strlen(text));
+}
+
+static size_t take(int fd, uint8_t *out, size_t len)
+{
+    size_t done = 0;
+    for (int i = 0; done < len && i < ROUNDS_MAX; i++) {
+        ssize_t got = recv(fd, out + done, len - done, 0);
+        if (got == 0) {
+            break;
+        }
+        done += got > 0 ? (size_t)got : 0;
+        if (got < 0) {
+            cr_assert_eq(errno, EAGAIN);
+            pump();
+            (void)control_work(f->control);
+        }
+    }
+    return done;
+}
+
+/* The next answer, or NULL when the connection is over. */
+static json_t *hear(int fd)
+{
+    uint8_t header[HEADER_BYTES];
+    if (take(fd, header, sizeof header) < sizeof header) {
+        return NULL;
+    }
+    size_t len = get_be32(header);
+    char *text = calloc(1, len + 1);
+    cr_assert_eq(take(fd, (uint8_t *)text, len), len);
+    json_t *answer = json_loadb(text, len, 0, NULL);
+    cr_assert_not_null(answer, "%.80s", text);
+    free(text);
+    return answer;
+}
+
+static const char status[] = "{\"v\":1,\"cmd\":\"status\"}";
+
+static bool status_answers(int fd)
+{
+    if (send(fd, "", 0, MSG_NOSIGNAL) < 0) {
+        return false;
+    }
+    say(fd, status);
+    json_t *answer = hear(fd);
+    bool good = json_is_true(json_object_get(answer, "ok"));
+    json_decref(answer);
+    return good;
+}
+
+/* --- who left -------------------------------------------------------------------------------- */
+
+/* Lists that nobody reads any more keep nobody waiting. */
+Test(server, what_only_looks_ends_with_its_client)
+{
+    make_frozen();
+    int fd = client();
+    say(fd, "{\"v\":1,\"cmd\":\"list\",\"limit\":1000}");
+    for (int i = 0; i < ROUNDS_MAX && jobs_count(f->control, false) == 0; i++) {
+        pump();
+        (void)control_work(f->control);
+    }
+    cr_assert_eq(jobs_count(f->control, false), 1);
+    close(fd);
+    int works = 0;
+    for (int i = 0; i < ROUNDS_MAX && jobs_count(f->control, false) > 0; i++) {
+        pump();
+        works += control_work(f->control);
+    }
+    cr_assert_eq(jobs_count(f->control, false), 0);
+    cr_assert_leq(works, 2, "%d works for nobody", works);
+    cr_assert_not(server_is_waiting(server));
+}
+
+Test(server, what_changes_something_is_completed_without_its_client)
+{
+    make_frozen();
+    fake_forget_sent(f);
+    int fd = client();
+    say(fd, "{\"v\":1,\"cmd\":\"release\",\"select\":[\"state=frozen\"],\"reason\":\"mended\"}");
+    for (int i = 0; i < ROUNDS_MAX && jobs_count(f->control, false) == 0; i++) {
+        pump();
+        (void)control_work(f->control);
+    }
+    close(fd);
+    pump_all();
+    fake_turn(f, 0);
+    cr_assert_gt(f->state_count, 0);
+    cr_assert(status_answers(client()));
+}
