@@ -4,7 +4,9 @@
 #define HOLDFAST_COMMON_LIMITS_ADMIN_H
 
 /* Connections of operators and their scripts; each may hold a frame in memory. */
-#define LIMIT_ADMIN_CONNS         32
+#define LIMIT_ADMIN_CONNS 32
+/* Of one user: so that there is room for another. */
+#define LIMIT_ADMIN_CONNS_USER    (LIMIT_ADMIN_CONNS / 2)
 #define LIMIT_ADMIN_REQUEST_BYTES (1 << 20)
 #define LIMIT_ADMIN_ANSWER_BYTES  (16 << 20)
 /* Deliveries in one answer; escaped, text takes twice the bytes: within the frame. */

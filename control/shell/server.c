@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/shell/server.c: the admin socket: frames of JSON in, frames of JSON out. docs/ADMIN.md.
  *
- * Promise: a client that is slow, silent or talks nonsense costs one connection and no more.
+ * Promise: a client that is slow, silent or talks nonsense costs one connection and no more. Who
+ *          asked something is not pushed out by other connections of the same user.
  * Trap:    one request at a time per connection: the next is read when the answer is out.
  */
 #include "common/config.h"
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,7 +42,8 @@ struct conn {
     struct peer peer;
     char who[PEER_WHO_SIZE];
     bool named;
-    bool asked; /* it has sent a request */
+    bool asked;      /* it has sent a request */
+    uint64_t number; /* the newest has the highest */
     uint8_t *in;
     size_t in_len;
     size_t in_capacity;
@@ -58,7 +61,8 @@ struct server {
     int epoll_fd;
     const struct place *place;
     struct list conns;
-    uint32_t conn_count;
+    uint32_t conn_count; /* also those that are gone, while a lane looks up their names */
+    uint64_t newest;
 };
 
 static void watch(struct server *s, struct conn *conn)
@@ -237,71 +241,117 @@ static void ask_name(struct conn *conn, struct control *control)
     works_submit(control_works(control), &naming->work);
 }
 
-static uint32_t count_of(const struct server *s, uid_t uid)
+/* --- room ------------------------------------------------------------------------------------ */
+
+static bool is_live(const struct conn *conn)
+{
+    return conn->fd >= 0 && !conn->dismissed;
+}
+
+/* It has asked something, or its first request waits until its name is known. */
+static bool has_spoken(const struct conn *conn)
+{
+    int waiting = 0;
+    return conn->asked || (!conn->named && ioctl(conn->fd, FIONREAD, &waiting) == 0 && waiting > 0);
+}
+
+static uint32_t count_all(const struct server *s)
 {
     uint32_t count = 0;
     for (const struct list *l = s->conns.next; l != &s->conns; l = l->next) {
-        count += list_entry(l, struct conn, node)->peer.uid == uid;
+        count += is_live(list_entry(l, struct conn, node));
     }
     return count;
 }
 
-/* The number of connections of the user that has the most. */
-static uint32_t most_of_one(const struct server *s)
+static uint32_t count_of(const struct server *s, uid_t uid)
 {
-    uint32_t most = 0;
+    uint32_t count = 0;
     for (const struct list *l = s->conns.next; l != &s->conns; l = l->next) {
-        uint32_t count = count_of(s, list_entry(l, struct conn, node)->peer.uid);
-        most = count > most ? count : most;
+        const struct conn *conn = list_entry(l, struct conn, node);
+        count += is_live(conn) && conn->peer.uid == uid;
     }
-    return most;
+    return count;
 }
 
-/* Makes room. Whoever opens many connections must not keep others out, and a person at a prompt
- * must not lose the connection to make room for them. So one idle connection of a user with the
- * most is chosen: first one that has never asked anything, else the one that was silent for
- * longest, which comes first in the list. It is shut down here, and closed when epoll reports it:
- * its event may be in the batch that is being handled. */
-static void dismiss_idle(struct server *s)
+/* The newest connection of that user that has asked nothing. NULL: all have spoken. */
+static struct conn *newcomer_of(const struct server *s, uid_t uid)
 {
-    struct conn *goes = NULL;
-    uint32_t most = most_of_one(s);
-    for (struct list *l = s->conns.next; l != &s->conns; l = l->next) {
+    struct conn *newest = NULL;
+    for (const struct list *l = s->conns.next; l != &s->conns; l = l->next) {
         struct conn *conn = list_entry(l, struct conn, node);
-        bool idle = conn->fd >= 0 && conn->named && !conn->pending && !conn->dismissed;
-        if (idle && count_of(s, conn->peer.uid) == most &&
-            (goes == NULL || (goes->asked && !conn->asked))) {
-            goes = conn;
+        if (is_live(conn) && conn->peer.uid == uid && !has_spoken(conn) &&
+            (newest == NULL || conn->number > newest->number)) {
+            newest = conn;
         }
     }
+    return newest;
+}
+
+/* Who goes for a connection of a user that has `own`, when all places are taken: a newcomer of the
+ * user that has the most, among those that have one; else the idle one that was silent for longest,
+ * which comes first in the list, of a user that has the most, and more than the other will have.
+ * NULL: nobody. */
+static struct conn *who_goes(const struct server *s, uint32_t own)
+{
+    struct conn *newcomer = NULL;
+    struct conn *silent = NULL;
+    uint32_t newcomers = 0; /* how many their user has */
+    uint32_t silents = own + 1;
+    for (const struct list *l = s->conns.next; l != &s->conns; l = l->next) {
+        struct conn *conn = list_entry(l, struct conn, node);
+        uint32_t count = count_of(s, conn->peer.uid);
+        struct conn *newest = count > newcomers ? newcomer_of(s, conn->peer.uid) : NULL;
+        if (newest != NULL) {
+            newcomer = newest;
+            newcomers = count;
+        }
+        if (count > silents && is_live(conn) && conn->asked && !conn->pending) {
+            silent = conn;
+            silents = count;
+        }
+    }
+    return newcomer != NULL ? newcomer : silent;
+}
+
+/* Returns whether there is room for a connection of this user, and makes some: whoever opens many
+ * must not keep others out, and a person at a prompt must not lose the connection to them. Who goes
+ * is shut down here, and closed when epoll reports it: its event may be in the batch that is being
+ * handled. */
+static bool make_room(struct server *s, uid_t uid)
+{
+    enum { GONE_MAX = 4 * LIMIT_ADMIN_CONNS };
+    uint32_t own = count_of(s, uid);
+    bool user_full = own >= LIMIT_ADMIN_CONNS_USER;
+    if (s->conn_count >= GONE_MAX) {
+        return false;
+    }
+    if (!user_full && count_all(s) < LIMIT_ADMIN_CONNS) {
+        return true;
+    }
+    struct conn *goes = user_full ? newcomer_of(s, uid) : who_goes(s, own);
     if (goes != NULL) {
         goes->dismissed = true;
         (void)shutdown(goes->fd, SHUT_RDWR);
     }
+    return goes != NULL;
 }
 
-/* Tells a client that may do nothing here so, and closes. */
-static void turn_away(int fd)
+/* --- clients come ---------------------------------------------------------------------------- */
+
+/* Tells a client why it is not served, and closes. */
+static void turn_away(int fd, const char *why)
 {
-    static const char answer[] = "{\"v\":1,\"ok\":false,\"error\":\"you are in neither group that "
-                                 "may use this socket\",\"exit\":1}";
+    char answer[256];
     uint8_t frame[HEADER_BYTES + sizeof answer];
-    put_be32(frame, sizeof answer - 1);
-    memcpy(frame + HEADER_BYTES, answer, sizeof answer - 1);
-    ssize_t sent = send(fd, frame, HEADER_BYTES + sizeof answer - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    int len =
+        snprintf(answer, sizeof answer, "{\"v\":1,\"ok\":false,\"error\":\"%s\",\"exit\":1}", why);
+    assert(len > 0 && (size_t)len < sizeof answer);
+    put_be32(frame, (uint32_t)len);
+    memcpy(frame + HEADER_BYTES, answer, (size_t)len);
+    ssize_t sent = send(fd, frame, HEADER_BYTES + (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)sent; /* a fresh socket has room; if not, it is closed without an answer */
     close(fd);
-}
-
-/* Returns whether there is room for a connection of this user. A user has at most half of all
- * places, so that there is room for another. */
-static bool make_room(struct server *s, uid_t uid)
-{
-    uint32_t own = count_of(s, uid);
-    if (s->conn_count >= LIMIT_ADMIN_CONNS || own >= LIMIT_ADMIN_CONNS / 2) {
-        dismiss_idle(s);
-    }
-    return s->conn_count < 2 * LIMIT_ADMIN_CONNS && own < LIMIT_ADMIN_CONNS;
 }
 
 /* Accepts one client. false: nobody waits. */
@@ -317,17 +367,18 @@ static bool welcome(struct server *s, struct control *control)
         return true;
     }
     if (!peer.may_look) {
-        turn_away(fd);
+        turn_away(fd, "you are in neither group that may use this socket");
         return true;
     }
     if (!make_room(s, peer.uid)) {
-        close(fd);
+        turn_away(fd, "too many connections are open, and each has asked something: close one");
         return true;
     }
     struct conn *conn = mem_zalloc(sizeof *conn);
     conn->fd = fd;
     conn->server = s;
     conn->peer = peer;
+    conn->number = ++s->newest;
     struct epoll_event event = {.data.ptr = conn}; /* nothing is read before the name is known */
     if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
         close(fd);

@@ -10,6 +10,7 @@
 #include "control/shell/shell.h"
 
 #include "common/bytes.h"
+#include "common/limits/admin.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -201,4 +203,92 @@ Test(server, what_changes_something_is_completed_without_its_client)
     fake_turn(f, 0);
     cr_assert_gt(f->state_count, 0);
     cr_assert(status_answers(client()));
+}
+
+/* --- who floods ------------------------------------------------------------------------------ */
+
+static void flood(int *fd, int count)
+{
+    for (int i = 0; i < count; i++) {
+        fd[i] = client();
+    }
+    pump_all();
+}
+
+Test(server, quick_connections_of_the_same_user_push_out_nobody_who_asked)
+{
+    int crowd[3 * LIMIT_ADMIN_CONNS];
+    int person = client();
+    cr_assert(status_answers(person));
+    flood(crowd, 3 * LIMIT_ADMIN_CONNS);
+    cr_assert(status_answers(person));
+    cr_assert(status_answers(client()), "nor keep a further one out");
+}
+
+/* Nobody has read it yet when the crowd comes. */
+Test(server, a_first_request_that_is_on_its_way_counts_as_asked)
+{
+    int crowd[LIMIT_ADMIN_CONNS_USER + 1];
+    int person = client();
+    uint8_t header[HEADER_BYTES];
+    put_be32(header, sizeof status - 1);
+    cr_assert_eq(send(person, header, sizeof header, MSG_NOSIGNAL), HEADER_BYTES);
+    cr_assert_eq(send(person, status, sizeof status - 1, MSG_NOSIGNAL), sizeof status - 1);
+    flood(crowd, LIMIT_ADMIN_CONNS_USER + 1);
+    json_t *answer = hear(person);
+    cr_assert(json_is_true(json_object_get(answer, "ok")));
+    json_decref(answer);
+}
+
+Test(server, one_more_is_refused_when_all_of_a_user_have_asked)
+{
+    int spoken[LIMIT_ADMIN_CONNS_USER];
+    for (int i = 0; i < LIMIT_ADMIN_CONNS_USER; i++) {
+        spoken[i] = client();
+        cr_assert(status_answers(spoken[i]));
+    }
+    json_t *answer = hear(client());
+    const char *error = json_string_value(json_object_get(answer, "error"));
+    cr_assert(error != NULL && strstr(error, "too many connections") != NULL);
+    json_decref(answer);
+    for (int i = 0; i < LIMIT_ADMIN_CONNS_USER; i++) {
+        cr_assert(status_answers(spoken[i]));
+    }
+    close(spoken[0]);
+    pump_all();
+    cr_assert(status_answers(client()), "there is room again");
+}
+
+static int client_of(uid_t uid)
+{
+    cr_assert_eq(seteuid(uid), 0);
+    int fd = client();
+    cr_assert_eq(seteuid(0), 0);
+    return fd;
+}
+
+/* Two users take all places and keep them. */
+Test(server, crowds_of_others_push_out_no_single_person)
+{
+    enum { ONE = 65501, OTHER = 65502, THIRD = 65503 };
+    if (geteuid() != 0) {
+        cr_skip("only root can be several users");
+    }
+    cr_assert_eq(chmod(f->dir, 0755), 0);
+    cr_assert_eq(chmod(address.sun_path, 0777), 0);
+    int crowd[LIMIT_ADMIN_CONNS];
+    for (int i = 0; i < LIMIT_ADMIN_CONNS; i++) {
+        crowd[i] = client_of(i % 2 == 0 ? ONE : OTHER);
+        cr_assert(status_answers(crowd[i]));
+    }
+    int person = client();
+    cr_assert(status_answers(person), "the one silent for longest of the most makes room");
+    int third = client_of(THIRD);
+    cr_assert(status_answers(third));
+    for (int i = 0; i < LIMIT_ADMIN_CONNS_USER; i++) {
+        (void)client_of(ONE);
+        (void)client_of(OTHER);
+        pump_all();
+    }
+    cr_assert(status_answers(person) && status_answers(third));
 }
