@@ -96,8 +96,9 @@ json_t *control_admin_ready(struct control *c, uint64_t token, struct control_ti
     if (job->answer == NULL) {
         return NULL;
     }
-    json_t *answer = json_incref(job->answer);
-    job->forgotten = true;
+    json_t *answer = job->answer; /* the caller alone has it now: it may be for a lane */
+    job->answer = NULL;
+    job->over = true;
     return answer;
 }
 

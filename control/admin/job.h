@@ -36,7 +36,7 @@ struct job {
     bool background;               /* no client waits for an answer */
     bool forgotten;
     bool under_way; /* a lane has it */
-    bool over;      /* a background job: it is done */
+    bool over;      /* a background job is done, or the answer was taken */
 };
 
 /* Makes a job of `size` bytes that begins with a struct job, and takes the request over. */

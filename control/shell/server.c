@@ -3,11 +3,14 @@
  *
  * Promise: a client that is slow, silent or talks nonsense costs one connection and no more. Who
  *          asked something is not pushed out by other connections of the same user.
+ *          A turn does a bounded piece for it: a long request is parsed in a lane, a long answer is
+ *          written as text there and sent in pieces.
  * Trap:    one request at a time per connection: the next is read when the answer is out.
  */
 #include "common/config.h"
 #include "common/limits/admin.h"
 #include "control/core/mem.h"
+#include "control/shell/frame.h"
 #include "control/shell/peer.h"
 #include "control/shell/shell.h"
 
@@ -23,8 +26,10 @@
 #include <unistd.h>
 
 enum {
-    HEADER_BYTES = 4,
-    WELCOMES = 16, /* new connections in one turn */
+    WELCOMES = 16,           /* new connections in one turn */
+    ANSWERS = 8,             /* short requests of one connection in one turn */
+    PIECE_BYTES = 64 * 1024, /* received in one turn */
+    SEND_BYTES = 256 * 1024, /* sent in one turn */
 };
 
 /* The name of a peer is being looked up. */
@@ -38,7 +43,7 @@ struct naming {
 struct conn {
     struct list node;
     struct server *server;
-    int fd; /* -1: the client is gone, but its name is still to come */
+    int fd; /* -1: the client is gone, but something of it is still in a lane */
     struct peer peer;
     char who[PEER_WHO_SIZE];
     bool named;
@@ -51,6 +56,7 @@ struct conn {
     size_t out_len;
     size_t out_done;
     bool pending;
+    bool in_lane;   /* its name is looked up, its request parsed, or its answer written */
     bool ending;    /* hang up when the answer is sent */
     bool dismissed; /* shut down to make room for another client */
     uint64_t token;
@@ -70,7 +76,7 @@ static void watch(struct server *s, struct conn *conn)
     struct epoll_event event = {.data.ptr = conn};
     if (conn->out != NULL) {
         event.events = EPOLLOUT;
-    } else if (!conn->pending && conn->named) {
+    } else if (!conn->pending && !conn->in_lane) {
         event.events = EPOLLIN;
     }
     int r = epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, conn->fd, &event);
@@ -88,8 +94,8 @@ static void hang_up(struct server *s, struct conn *conn, struct control *control
         control_admin_forget(control, conn->token);
         conn->pending = false;
     }
-    if (!conn->named) {
-        return; /* name_done first takes its name */
+    if (conn->in_lane) {
+        return; /* till it comes back: name_done, read_done, write_done */
     }
     list_remove(&conn->node);
     s->conn_count--;
@@ -98,57 +104,82 @@ static void hang_up(struct server *s, struct conn *conn, struct control *control
     free(conn);
 }
 
-static void put_answer(struct conn *conn, json_t *answer)
-{
-    char *text = json_dumps(answer, JSON_COMPACT);
-    size_t len = text == NULL ? 0 : strlen(text);
-    json_decref(answer);
-    if (text == NULL || len > LIMIT_ADMIN_ANSWER_BYTES) {
-        static const char refused[] =
-            "{\"v\":1,\"ok\":false,\"error\":\"the answer is too large: ask for less\",\"exit\":1}";
-        free(text);
-        text = mem_copy_str(refused);
-        len = strlen(text);
-    }
-    conn->out = mem_zalloc(HEADER_BYTES + len);
-    put_be32(conn->out, (uint32_t)len);
-    memcpy(conn->out + HEADER_BYTES, text, len);
-    conn->out_len = HEADER_BYTES + len;
-    conn->out_done = 0;
-    free(text);
-}
-
-/* Sends what is in the buffer. false: the connection is over. */
+/* Sends of what is in the buffer as much as a turn may. false: the connection is over. */
 static bool flush(struct conn *conn)
 {
-    while (conn->out != NULL) {
-        ssize_t sent = send(conn->fd, conn->out + conn->out_done, conn->out_len - conn->out_done,
-                            MSG_NOSIGNAL | MSG_DONTWAIT);
+    for (size_t turn = 0; conn->out != NULL && turn < SEND_BYTES;) {
+        size_t left = conn->out_len - conn->out_done;
+        ssize_t sent = send(conn->fd, conn->out + conn->out_done,
+                            left < SEND_BYTES ? left : SEND_BYTES, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (sent < 0) {
             return errno == EAGAIN || errno == EINTR;
         }
         conn->out_done += (size_t)sent;
+        turn += (size_t)sent;
         if (conn->out_done == conn->out_len) {
             free(conn->out);
             conn->out = NULL;
         }
     }
-    return !conn->ending;
+    return conn->out != NULL || !conn->ending;
+}
+
+/* --- requests and answers -------------------------------------------------------------------- */
+
+static void go_on(struct conn *conn, struct control *control);
+
+static void submit(struct conn *conn, struct control *control, struct work *work)
+{
+    assert(!conn->in_lane && !conn->pending);
+    conn->in_lane = true;
+    works_submit(control_works(control), work);
+}
+
+static void put_frame(struct conn *conn, uint8_t *frame, size_t len)
+{
+    assert(conn->out == NULL);
+    conn->out = frame;
+    conn->out_len = len;
+    conn->out_done = 0;
+}
+
+static bool write_done(struct work *work, struct control *control)
+{
+    struct frame_writing *writing = (struct frame_writing *)work;
+    struct conn *conn = writing->conn;
+    conn->in_lane = false;
+    put_frame(conn, writing->frame, writing->len);
+    writing->frame = NULL;
+    frame_writing_destroy(writing);
+    go_on(conn, control);
+    return true;
+}
+
+/* Takes the answer. */
+static void put_answer(struct conn *conn, struct control *control, json_t *answer)
+{
+    if (frame_is_short(answer)) {
+        size_t len;
+        uint8_t *frame = frame_encode_take(answer, &len);
+        put_frame(conn, frame, len);
+        return;
+    }
+    submit(conn, control, &frame_writing_create_take(conn, answer, write_done)->work);
 }
 
 /* Answers a client that does not speak our protocol. Nothing more is read from it. */
-static void refuse(struct conn *conn, const char *why)
+static void refuse(struct conn *conn, struct control *control, const char *why)
 {
     conn->ending = true;
-    put_answer(conn, json_pack("{sisbsssi}", "v", 1, "ok", 0, "error", why, "exit", 64));
+    put_answer(conn, control, json_pack("{sisbsssi}", "v", 1, "ok", 0, "error", why, "exit", 64));
 }
 
-static void answer_frame(struct conn *conn, struct control *control, struct bytes frame)
+/* Takes the request. NULL: it is none, and `why` says so. */
+static void take_request(struct conn *conn, struct control *control, json_t *request,
+                         const char *why)
 {
-    json_t *request = json_loadb((const char *)frame.data, frame.len, JSON_REJECT_DUPLICATES, NULL);
-    if (!json_is_object(request)) {
-        json_decref(request);
-        refuse(conn, "not a JSON object");
+    if (request == NULL) {
+        refuse(conn, control, why);
         return;
     }
     char who[PEER_WHO_SIZE];
@@ -166,24 +197,59 @@ static void answer_frame(struct conn *conn, struct control *control, struct byte
         json_decref(answer);
         return;
     }
-    put_answer(conn, answer);
+    put_answer(conn, control, answer);
 }
 
-/* Answers the complete frames, one after the other. false: the connection is over. */
+static bool read_done(struct work *work, struct control *control)
+{
+    struct frame_reading *reading = (struct frame_reading *)work;
+    struct conn *conn = reading->conn;
+    conn->in_lane = false;
+    if (conn->fd >= 0) {
+        take_request(conn, control, reading->request, reading->why);
+        reading->request = NULL;
+    }
+    frame_reading_destroy(reading);
+    go_on(conn, control);
+    return true;
+}
+
+static void answer_frame(struct conn *conn, struct control *control, struct bytes frame)
+{
+    if (frame.len <= FRAME_SHORT_BYTES) {
+        char why[FRAME_WHY_SIZE];
+        json_t *request = frame_parse(frame, why);
+        take_request(conn, control, request, why);
+        return;
+    }
+    conn->asked = true; /* it waits */
+    submit(conn, control, &frame_reading_create(conn, frame, read_done)->work);
+}
+
+/* Its next request can be answered, or refused, without waiting for anything. */
+static bool is_ready(const struct conn *conn)
+{
+    if (conn->fd < 0 || conn->out != NULL || conn->pending || conn->in_lane ||
+        conn->in_len < FRAME_HEADER_BYTES) {
+        return false;
+    }
+    size_t len = get_be32(conn->in);
+    return len > LIMIT_ADMIN_REQUEST_BYTES || conn->in_len >= FRAME_HEADER_BYTES + len;
+}
+
+/* Answers complete frames, one after the other; server_turn goes on with what is left. false: the
+ * connection is over. */
 static bool run(struct conn *conn, struct control *control)
 {
-    while (conn->out == NULL && !conn->pending && conn->named && conn->in_len >= HEADER_BYTES) {
+    for (int n = 0; n < ANSWERS && is_ready(conn); n++) {
         size_t len = get_be32(conn->in);
         if (len > LIMIT_ADMIN_REQUEST_BYTES) {
-            refuse(conn, "the frame is too long");
+            refuse(conn, control, "the frame is too long");
             return flush(conn);
         }
-        if (conn->in_len < HEADER_BYTES + len) {
-            break;
-        }
-        answer_frame(conn, control, bytes_of(conn->in + HEADER_BYTES, len));
-        conn->in_len -= HEADER_BYTES + len;
-        memmove(conn->in, conn->in + HEADER_BYTES + len, conn->in_len);
+        answer_frame(conn, control, bytes_of(conn->in + FRAME_HEADER_BYTES, len));
+        conn->in_len -= FRAME_HEADER_BYTES + len;
+        memmove(conn->in, conn->in + FRAME_HEADER_BYTES + len, conn->in_len);
         if (!flush(conn)) {
             return false;
         }
@@ -191,11 +257,20 @@ static bool run(struct conn *conn, struct control *control)
     return true;
 }
 
+/* Sends, answers, and waits for more; closes a connection that is over. */
+static void go_on(struct conn *conn, struct control *control)
+{
+    if (conn->fd >= 0 && flush(conn) && run(conn, control)) {
+        watch(conn->server, conn);
+    } else {
+        hang_up(conn->server, conn, control);
+    }
+}
+
 static bool receive(struct conn *conn)
 {
-    enum { PIECE = 64 * 1024 };
-    conn->in = mem_grow(conn->in, &conn->in_capacity, conn->in_len + PIECE, 1);
-    ssize_t got = recv(conn->fd, conn->in + conn->in_len, PIECE, MSG_DONTWAIT);
+    conn->in = mem_grow(conn->in, &conn->in_capacity, conn->in_len + PIECE_BYTES, 1);
+    ssize_t got = recv(conn->fd, conn->in + conn->in_len, PIECE_BYTES, MSG_DONTWAIT);
     if (got < 0) {
         return errno == EAGAIN || errno == EINTR;
     }
@@ -216,12 +291,9 @@ static bool name_done(struct work *work, struct control *control)
     struct conn *conn = naming->conn;
     memcpy(conn->who, naming->who, sizeof conn->who);
     conn->named = true;
+    conn->in_lane = false;
     mem_free(naming);
-    if (conn->fd >= 0 && flush(conn) && run(conn, control)) {
-        watch(conn->server, conn);
-    } else {
-        hang_up(conn->server, conn, control);
-    }
+    go_on(conn, control);
     return true;
 }
 
@@ -238,7 +310,7 @@ static void ask_name(struct conn *conn, struct control *control)
         .lane = WORK_LOOK, .quick = true, .run = name_run, .done = name_done, .drop = naming_drop};
     naming->conn = conn;
     naming->peer = conn->peer;
-    works_submit(control_works(control), &naming->work);
+    submit(conn, control, &naming->work);
 }
 
 /* --- room ------------------------------------------------------------------------------------ */
@@ -343,13 +415,13 @@ static bool make_room(struct server *s, uid_t uid)
 static void turn_away(int fd, const char *why)
 {
     char answer[256];
-    uint8_t frame[HEADER_BYTES + sizeof answer];
+    uint8_t frame[FRAME_HEADER_BYTES + sizeof answer];
     int len =
         snprintf(answer, sizeof answer, "{\"v\":1,\"ok\":false,\"error\":\"%s\",\"exit\":1}", why);
     assert(len > 0 && (size_t)len < sizeof answer);
     put_be32(frame, (uint32_t)len);
-    memcpy(frame + HEADER_BYTES, answer, (size_t)len);
-    ssize_t sent = send(fd, frame, HEADER_BYTES + (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    memcpy(frame + FRAME_HEADER_BYTES, answer, (size_t)len);
+    ssize_t sent = send(fd, frame, FRAME_HEADER_BYTES + (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)sent; /* a fresh socket has room; if not, it is closed without an answer */
     close(fd);
 }
@@ -407,8 +479,8 @@ void server_event(struct server *s, struct control *control, const struct epoll_
     } else if (good && (event->events & EPOLLIN) != 0) {
         good = receive(conn);
     }
-    if (good && run(conn, control)) {
-        watch(s, conn);
+    if (good) {
+        go_on(conn, control);
     } else {
         hang_up(s, conn, control);
     }
@@ -422,15 +494,12 @@ void server_turn(struct server *s, struct control *control)
         struct conn *conn = list_entry(l, struct conn, node);
         json_t *answer =
             conn->pending ? control_admin_ready(control, conn->token, shell_time()) : NULL;
-        if (answer == NULL) {
-            continue;
-        }
-        conn->pending = false;
-        put_answer(conn, answer);
-        if (flush(conn) && run(conn, control)) {
-            watch(s, conn);
-        } else {
-            hang_up(s, conn, control);
+        if (answer != NULL) {
+            conn->pending = false;
+            put_answer(conn, control, answer);
+            go_on(conn, control);
+        } else if (is_ready(conn)) {
+            go_on(conn, control); /* it sent several requests at once */
         }
     }
 }
@@ -438,7 +507,8 @@ void server_turn(struct server *s, struct control *control)
 bool server_is_waiting(const struct server *s)
 {
     for (const struct list *l = s->conns.next; l != &s->conns; l = l->next) {
-        if (list_entry(l, struct conn, node)->pending) {
+        const struct conn *conn = list_entry(l, struct conn, node);
+        if (conn->pending || is_ready(conn)) {
             return true;
         }
     }
@@ -468,7 +538,7 @@ void server_destroy(struct server *s)
     while (!list_is_empty(&s->conns)) {
         struct conn *conn = list_entry(s->conns.next, struct conn, node);
         conn->pending = false;
-        conn->named = true; /* no lane runs any more */
+        conn->in_lane = false; /* its work comes back to nobody */
         hang_up(s, conn, NULL);
     }
     close(s->fd);

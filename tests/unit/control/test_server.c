@@ -7,10 +7,12 @@
 #include "tests/unit/control/fake.h"
 
 #include "control/admin/job.h"
+#include "control/shell/frame.h"
 #include "control/shell/shell.h"
 
 #include "common/bytes.h"
 #include "common/limits/admin.h"
+#include "common/limits/rules.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -291,4 +293,153 @@ Test(server, crowds_of_others_push_out_no_single_person)
         pump_all();
     }
     cr_assert(status_answers(person) && status_answers(third));
+}
+
+/* --- who asks for much ----------------------------------------------------------------------- */
+
+/* A request of not quite so many bytes, full of values. */
+static char *many_values(size_t bytes)
+{
+    char *memory = calloc(1, bytes);
+    struct text text = text_of(memory, bytes - sizeof "]}");
+    text_append(&text, "{\"v\":1,\"cmd\":\"jobs\",\"x\":[{}");
+    for (size_t i = 0; i < bytes / sizeof ",{}" - sizeof "{'v':1,'cmd':'jobs','x':[{}]}"; i++) {
+        text_append(&text, ",{}");
+    }
+    memcpy(memory + strlen(memory), "]}", sizeof "]}");
+    return memory;
+}
+
+static void expect_refusal(int fd, const char *why)
+{
+    json_t *answer = hear(fd);
+    const char *error = json_string_value(json_object_get(answer, "error"));
+    cr_assert(error != NULL && strstr(error, why) != NULL, "%s: %s", why,
+              error == NULL ? "taken" : error);
+    cr_assert_eq(json_integer_value(json_object_get(answer, "exit")), 64);
+    json_decref(answer);
+    cr_assert_null(hear(fd), "the connection is over");
+    close(fd);
+}
+
+/* Only the lane parses it; others are answered meanwhile. */
+Test(server, a_long_request_does_not_stop_the_loop)
+{
+    char *text = many_values(LIMIT_ADMIN_REQUEST_BYTES);
+    int person = client();
+    int other = client();
+    cr_assert(status_answers(person) && status_answers(other));
+    say(other, text);
+    for (int i = 0; i < 100; i++) {
+        pump();
+    }
+    cr_assert(works_busy(control_works(f->control)), "it waits for the lane");
+    say(person, status);
+    for (int i = 0; i < 100; i++) {
+        pump();
+    }
+    char byte;
+    cr_assert_eq(recv(person, &byte, 1, MSG_PEEK), 1, "and nobody waits for it");
+    expect_refusal(other, "values");
+    int gone = client();
+    cr_assert(status_answers(gone));
+    say(gone, text);
+    close(gone);
+    pump_all();
+    cr_assert(status_answers(client()));
+    free(text);
+}
+
+Test(server, a_frame_beyond_the_longest_request_is_refused)
+{
+    uint8_t header[HEADER_BYTES];
+    int fd = client();
+    put_be32(header, LIMIT_ADMIN_REQUEST_BYTES + 1);
+    cr_assert_eq(send(fd, header, sizeof header, MSG_NOSIGNAL), HEADER_BYTES);
+    expect_refusal(fd, "too long");
+}
+
+/* Every term as long as it may be, and every byte of it as six. */
+Test(server, the_longest_request_that_makes_sense_is_taken)
+{
+    enum { ADDRESS = 240 };
+    char *memory = calloc(1, LIMIT_ADMIN_REQUEST_BYTES);
+    struct text text = text_of(memory, LIMIT_ADMIN_REQUEST_BYTES);
+    text_append(&text, "{\"v\":1,\"cmd\":\"count\",\"select\":[");
+    for (int i = 0; i < LIMIT_SELECT_TERMS; i++) {
+        text_append(&text, i == 0 ? "\"sender=" : ",\"sender=");
+        for (int k = 0; k < ADDRESS; k++) {
+            text_append(&text, "\\u0061");
+        }
+        text_append(&text, "\"");
+    }
+    text_append(&text, "]}");
+    int fd = client();
+    say(fd, memory);
+    json_t *answer = hear(fd);
+    cr_assert(json_is_true(json_object_get(answer, "ok")), "%s",
+              json_string_value(json_object_get(answer, "error")));
+    json_decref(answer);
+    free(memory);
+}
+
+Test(server, a_long_answer_is_written_in_the_lane_and_is_whole)
+{
+    make_frozen();
+    static const char list[] = "{\"v\":1,\"cmd\":\"list\",\"limit\":1000}";
+    int fd = client();
+    say(fd, list);
+    json_t *answer = hear(fd);
+    cr_assert_eq(json_array_size(json_object_get(answer, "deliveries")), MAIL);
+    cr_assert_not(frame_is_short(answer));
+    json_decref(answer);
+    say(fd, list);
+    while (jobs_count(f->control, false) == 0) {
+        pump();
+    }
+    while (jobs_count(f->control, false) > 0) { /* answered, as far as the job knows */
+        pump();
+        (void)works_run(control_works(f->control), WORK_LOOK);
+    }
+    close(fd);
+    pump_all();
+    cr_assert(status_answers(client()));
+}
+
+Test(server, several_requests_at_once_are_all_answered)
+{
+    enum { COUNT = 100 };
+    int fd = client();
+    for (int i = 0; i < COUNT; i++) {
+        uint8_t header[HEADER_BYTES];
+        put_be32(header, sizeof status - 1);
+        cr_assert_eq(send(fd, header, sizeof header, MSG_NOSIGNAL), HEADER_BYTES);
+        cr_assert_eq(send(fd, status, sizeof status - 1, MSG_NOSIGNAL), sizeof status - 1);
+    }
+    for (int i = 0; i < COUNT; i++) {
+        json_t *answer = hear(fd);
+        cr_assert(json_is_true(json_object_get(answer, "ok")), "answer %d", i);
+        json_decref(answer);
+    }
+}
+
+Test(server, what_is_no_request_is_called_what_it_is)
+{
+    static const struct {
+        const char *text;
+        const char *why;
+    } bad[] = {
+        {"{\"v\":1,\"cmd\":\"jobs\",\"v\":1}", "twice"},
+        {"{\"v\":1,\"cmd\":\"jobs\",\"x\":\"\xff\"}", "not UTF-8"},
+        {"{\"v\":1,\"cmd\":\"jobs\",\"x\":\"\\u0000\"}", "NUL"},
+        {"{\"v\":1,\"cmd\"", "not JSON at byte"},
+        {"[]", "not a JSON object"},
+        {"7", "not a JSON object"},
+        {"", "not JSON"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        int fd = client();
+        say(fd, bad[i].text);
+        expect_refusal(fd, bad[i].why);
+    }
 }
