@@ -71,12 +71,24 @@ struct server {
     uint64_t newest;
 };
 
+/* Its next request can be answered, or refused, without waiting for anything. */
+static bool is_ready(const struct conn *conn)
+{
+    if (conn->fd < 0 || conn->out != NULL || conn->pending || conn->in_lane ||
+        conn->in_len < FRAME_HEADER_BYTES) {
+        return false;
+    }
+    size_t len = get_be32(conn->in);
+    return len > LIMIT_ADMIN_REQUEST_BYTES || conn->in_len >= FRAME_HEADER_BYTES + len;
+}
+
+/* Nothing is read while a request waits in the buffer: so it stays small. */
 static void watch(struct server *s, struct conn *conn)
 {
     struct epoll_event event = {.data.ptr = conn};
     if (conn->out != NULL) {
         event.events = EPOLLOUT;
-    } else if (!conn->pending && !conn->in_lane) {
+    } else if (!conn->pending && !conn->in_lane && !is_ready(conn)) {
         event.events = EPOLLIN;
     }
     int r = epoll_ctl(s->epoll_fd, EPOLL_CTL_MOD, conn->fd, &event);
@@ -224,17 +236,6 @@ static void answer_frame(struct conn *conn, struct control *control, struct byte
     }
     conn->asked = true; /* it waits */
     submit(conn, control, &frame_reading_create(conn, frame, read_done)->work);
-}
-
-/* Its next request can be answered, or refused, without waiting for anything. */
-static bool is_ready(const struct conn *conn)
-{
-    if (conn->fd < 0 || conn->out != NULL || conn->pending || conn->in_lane ||
-        conn->in_len < FRAME_HEADER_BYTES) {
-        return false;
-    }
-    size_t len = get_be32(conn->in);
-    return len > LIMIT_ADMIN_REQUEST_BYTES || conn->in_len >= FRAME_HEADER_BYTES + len;
 }
 
 /* Answers complete frames, one after the other; server_turn goes on with what is left. false: the

@@ -423,6 +423,31 @@ Test(server, several_requests_at_once_are_all_answered)
     }
 }
 
+/* Short answers, read at once: so nothing but the pace of the loop holds the client up. */
+Test(server, requests_that_wait_stay_with_the_client)
+{
+    static const char nonsense[] = "\0\0\0\15{\"v\":1,\"a\":1}"; /* a frame */
+    enum { FRAMES = 4000, FRAME = sizeof nonsense - 1 };
+    uint8_t *many = calloc(FRAMES, FRAME);
+    uint8_t *answers = calloc(1, 1 << 20);
+    size_t sent = 0;
+    int fd = client();
+    cr_assert(status_answers(fd));
+    for (int i = 0; i < FRAMES; i++) {
+        memcpy(many + i * FRAME, nonsense, FRAME);
+    }
+    for (int i = 0; i < 100; i++) {
+        ssize_t put = send(fd, many, FRAMES * FRAME, MSG_NOSIGNAL);
+        sent += put > 0 ? (size_t)put : 0;
+        pump();
+        while (recv(fd, answers, 1 << 20, 0) > 0) {
+        }
+    }
+    cr_assert_lt(sent, 1 << 20, "%zu bytes are in memory", sent);
+    free(answers);
+    free(many);
+}
+
 Test(server, what_is_no_request_is_called_what_it_is)
 {
     static const struct {
