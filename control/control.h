@@ -76,7 +76,7 @@ struct control_peer {
 };
 json_t *control_admin(struct control *control, const json_t *request,
                       const struct control_peer *peer, struct control_time time);
-/* The answer for a pending token, or NULL while it is not complete. */
+/* The answer for a pending token, to be taken once, or NULL while it is not complete. */
 json_t *control_admin_ready(struct control *control, uint64_t token, struct control_time time);
 /* Nobody waits for that answer any more: what was begun goes on, what only looks ends. */
 void control_admin_forget(struct control *control, uint64_t token);

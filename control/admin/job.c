@@ -20,17 +20,63 @@ void *job_create(struct control *c, size_t size, struct admin_request *request,
     return job;
 }
 
-static void end(struct job *job)
+/* --- the end of a job ------------------------------------------------------------------------ */
+
+/* An answer that nobody took may be 10 000 rows: a lane frees it. */
+struct discard {
+    struct work work;
+    json_t *answer;
+};
+
+static void discard_run(struct work *work, struct work_tools *tools)
+{
+    struct discard *discard = (struct discard *)work;
+    (void)tools;
+    json_decref(discard->answer);
+    discard->answer = NULL;
+}
+
+static void discard_drop(struct work *work)
+{
+    struct discard *discard = (struct discard *)work;
+    json_decref(discard->answer);
+    mem_free(discard);
+}
+
+static bool discard_done(struct work *work, struct control *c)
+{
+    (void)c;
+    discard_drop(work);
+    return true;
+}
+
+static void discard_answer(struct control *c, json_t *answer)
+{
+    struct discard *discard = mem_zalloc(sizeof *discard);
+    discard->work = (struct work){
+        .lane = WORK_LOOK, .run = discard_run, .done = discard_done, .drop = discard_drop};
+    discard->answer = answer;
+    works_submit(&c->works, &discard->work);
+}
+
+/* `c` is NULL when there are no lanes any more. */
+static void end(struct job *job, struct control *c)
 {
     if (job->fini != NULL) {
         job->fini(job);
     }
     list_remove(&job->node);
     json_decref(job->request.json);
-    json_decref(job->answer);
+    if (job->answer != NULL && c != NULL) {
+        discard_answer(c, job->answer);
+    } else {
+        json_decref(job->answer);
+    }
     free(job->request.select_text);
     mem_free(job);
 }
+
+/* --- its life -------------------------------------------------------------------------------- */
 
 void job_submit(struct job *job, struct control *c, struct work *work)
 {
@@ -50,7 +96,7 @@ bool jobs_turn(struct control *c)
             continue;
         }
         if (job->over || (job->forgotten && (job->looks || job->answer != NULL))) {
-            end(job);
+            end(job, c);
         } else if (job->answer == NULL) {
             worked = job->step(job, c) || worked;
         }
@@ -61,7 +107,7 @@ bool jobs_turn(struct control *c)
 void jobs_fini(struct control *c)
 {
     while (!list_is_empty(&c->jobs)) {
-        end(list_entry(c->jobs.next, struct job, node));
+        end(list_entry(c->jobs.next, struct job, node), NULL);
     }
 }
 

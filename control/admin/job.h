@@ -30,10 +30,11 @@ struct job {
     struct admin_request request;
     /* Takes one step. true: it did something, or has more to do at once. */
     bool (*step)(struct job *job, struct control *control);
-    void (*fini)(struct job *job); /* frees what lies behind the struct job; may be NULL */
-    json_t *answer;                /* not NULL: the answer is complete */
-    bool looks;                    /* changes nothing: ends when nobody waits for it */
-    bool background;               /* no client waits for an answer */
+    /* Frees what lies behind the struct job; may be NULL. What is large it leaves in `answer`. */
+    void (*fini)(struct job *job);
+    json_t *answer;  /* not NULL: the answer is complete */
+    bool looks;      /* changes nothing: ends when nobody waits for it */
+    bool background; /* no client waits for an answer */
     bool forgotten;
     bool under_way; /* a lane has it */
     bool over;      /* a background job is done, or the answer was taken */

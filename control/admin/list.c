@@ -183,7 +183,9 @@ static void fini(struct job *job)
     struct list_job *j = (struct list_job *)job;
     drop_rows(j);
     mem_free(j->id);
-    json_decref(j->list);
+    if (j->list != NULL) { /* nobody waits for it any more: it goes as an answer goes */
+        j->job.answer = j->list;
+    }
 }
 
 json_t *admin_list(struct control *c, struct admin_request *request)

@@ -3,6 +3,8 @@
  * come in pieces, status goes before them, and who left is not worked for. */
 #include "tests/unit/control/fake.h"
 
+#include "control/admin/job.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,4 +96,21 @@ Test(look, a_long_list_comes_in_pieces_and_is_whole)
         before = id;
     }
     json_decref(answer);
+}
+
+/* What was read of a list that nobody wants any more may be thousands of rows. */
+Test(look, a_forgotten_list_is_freed_in_the_lane)
+{
+    uint64_t token = begin_list();
+    int works = 0;
+    while (works < 3) {
+        (void)control_turn(f->control, f->time);
+        works += works_run(control_works(f->control), WORK_LOOK);
+    }
+    control_admin_forget(f->control, token);
+    (void)control_turn(f->control, f->time);
+    cr_assert_eq(jobs_count(f->control, false), 0);
+    cr_assert(works_run(control_works(f->control), WORK_LOOK));
+    (void)control_turn(f->control, f->time);
+    cr_assert_not(works_busy(control_works(f->control)));
 }
