@@ -121,6 +121,16 @@ static void check_policy_db(struct problems *p, const struct control *c)
     }
 }
 
+static void check_config(struct problems *p, const struct control *c)
+{
+    if (c->publisher.refused[0] != '\0') {
+        add(p, "config", 1,
+            "mend it; then: holdfast config check; then: systemctl reload holdfast-control",
+            "the configuration was refused at the reload, the old one is in force: %s",
+            c->publisher.refused);
+    }
+}
+
 static void check_damage(struct problems *p, const struct control *c)
 {
     /* What an earlier run of control found is known by the segments that are kept for it. */
@@ -294,6 +304,7 @@ json_t *problems_list(const struct control *c, const struct problems_sums *s, in
             "control reads its spool: %zu deliveries so far", c->core.index.count);
     }
     check_policy_db(&p, c);
+    check_config(&p, c);
     check_damage(&p, c);
     check_clock(&p, c);
     check_hops(&p, c);

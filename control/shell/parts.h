@@ -32,7 +32,8 @@ struct publisher {
     size_t len;
     bool under_way;
     uint64_t republish_ns;
-    uint64_t told_ns; /* when to say that it is not adopted; 0: it is */
+    uint64_t told_ns;  /* when to say that it is not adopted; 0: it is */
+    char refused[240]; /* why the last reload was refused; empty: it was not */
 };
 
 struct verifier {

@@ -41,6 +41,16 @@ struct edition {
     char text[CONFIG_ERROR_SIZE];
 };
 
+/* Says what failed in the database; passes the error on. */
+static int of_store(struct edition *e, const struct store *store, int error, const char *what)
+{
+    if (error < 0 && e->text[0] == '\0') {
+        snprintf(e->text, sizeof e->text, "policy database %.300s/policy.db: %s: %s",
+                 e->config->state_dir, what, store_error(store));
+    }
+    return error;
+}
+
 /* --- names ----------------------------------------------------------------------------------- */
 
 /* Notes that the domains of the configuration are present at that time. */
@@ -195,6 +205,7 @@ static int build(struct edition *e, struct store *store, const struct grace *gra
     free(e->data);
     e->data = NULL;
     r = find_generation(store, e->config, content, &e->generation, &same);
+    r = of_store(e, store, r, "reading the policy's generation");
     if (r < 0 || (same && e->generation_now == e->generation)) {
         return r;
     }
@@ -203,7 +214,11 @@ static int build(struct edition *e, struct store *store, const struct grace *gra
         return r;
     }
     r = save(e->config, e->generation, e->data, e->len);
-    return r == 0 && !same ? note_generation(store, content, e->generation) : r;
+    if (r < 0 || same) {
+        return r;
+    }
+    r = note_generation(store, content, e->generation);
+    return of_store(e, store, r, "storing the policy's generation");
 }
 
 static int make_snapshot(struct edition *e, struct store *store)
@@ -214,6 +229,7 @@ static int make_snapshot(struct edition *e, struct store *store)
     list_present(e->config, &grace);
     int r = note_present(store, e->config, e->wall_ms);
     r = r == 0 ? store_domains_since(store, since_ms, add_grace, &grace) : r;
+    r = of_store(e, store, r, "noting the domains of the configuration");
     r = r == 0 ? build(e, store, &grace) : r;
     for (size_t i = 0; i < grace.count; i++) {
         free((char *)grace.list[i].domain);
@@ -231,15 +247,15 @@ static int make(struct edition *e, struct store *store)
     }
     r = r == 0 ? assign_ids(store, e->config) : r;
     if (r < 0) {
-        snprintf(e->text, sizeof e->text, "policy database: giving names their ids: %s",
-                 store_error(store));
-        return r;
+        return of_store(e, store, r, "giving names their ids");
     }
     r = make_snapshot(e, store);
-    if (r < 0) {
+    if (r < 0 && e->text[0] == '\0') {
         snprintf(e->text, sizeof e->text, "policy snapshot: making it in %.300s: %s",
                  e->config->state_dir[0] == '\0' ? "memory" : e->config->state_dir,
                  trouble_meaning(r));
+    }
+    if (r < 0) {
         free(e->data);
         e->data = NULL;
     }
@@ -339,6 +355,10 @@ static bool edition_done(struct work *work, struct control *c)
         c->core.now.now_ns + (e->error == 0 ? REPUBLISH_NS : REPUBLISH_AGAIN_NS);
     if (e->error == 0) {
         old = take_over(c, e);
+    }
+    if (e->reload.load != NULL) {
+        snprintf(c->publisher.refused, sizeof c->publisher.refused, "%.239s",
+                 e->error == 0 ? "" : e->text);
     }
     if (e->reload.load == NULL && e->error < 0) {
         control_say(c, 3, "%s", e->text);

@@ -17,7 +17,8 @@ enum { SCHEMA_VERSION = 2 };
 
 struct store {
     sqlite3 *db;
-    bool moved; /* at the last look: the file that is open lies no longer at its path */
+    bool moved;    /* at the last look: the file that is open lies no longer at its path */
+    char why[160]; /* what failed before the last rollback; empty: nothing since */
 };
 
 static const char schema[] =
@@ -53,8 +54,10 @@ bool store_has_moved(struct store *store)
 
 const char *store_error(const struct store *store)
 {
-    return store->moved ? "its file was removed or replaced while control ran"
-                        : sqlite3_errmsg(store->db);
+    if (store->moved) {
+        return "its file was removed or replaced while control ran";
+    }
+    return store->why[0] != '\0' ? store->why : sqlite3_errmsg(store->db);
 }
 
 static int errno_of(int rc)
@@ -86,6 +89,7 @@ static int errno_of(int rc)
 sqlite3_stmt *store_query(struct store *store, const char *sql, const char *types, ...)
 {
     sqlite3_stmt *statement = NULL;
+    store->why[0] = '\0';
     int rc = sqlite3_prepare_v2(store->db, sql, -1, &statement, NULL);
     va_list args;
     va_start(args, types);
@@ -142,6 +146,7 @@ int store_begin(struct store *store)
     if (store_has_moved(store)) {
         return -ESTALE;
     }
+    store->why[0] = '\0';
     /* What was kept of its pages is read again: somebody may have written over the file. */
     (void)sqlite3_db_release_memory(store->db);
     return execute(store, "BEGIN IMMEDIATE");
@@ -154,6 +159,9 @@ int store_commit(struct store *store)
 
 void store_rollback(struct store *store)
 {
+    if (sqlite3_errcode(store->db) != SQLITE_OK) {
+        snprintf(store->why, sizeof store->why, "%s", sqlite3_errmsg(store->db));
+    }
     (void)execute(store, "ROLLBACK"); /* fails when SQLite has rolled back by itself */
 }
 

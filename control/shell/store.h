@@ -25,6 +25,7 @@ must_check int store_open(sqlite3 *db, struct store **store_out, char error_out[
 /* For reading, on an open handle of a database that store_open has checked. */
 struct store *store_borrow(sqlite3 *db);
 void store_close(struct store *store);
+/* What the system said of the last failure, also behind a rollback. */
 const char *store_error(const struct store *store);
 
 /* The file that is open lies no longer at its path. */

@@ -41,7 +41,7 @@ int store_verify(struct store *store, uint64_t *stamp, const char **what_out)
         r = check_pages(store);
     }
     if (r == 0) {
-        *what_out = "it has not what control wrote last: an older copy?";
+        *what_out = "looking for what control wrote last";
         r = check_stamp(store, *stamp, &found);
     }
     if (r == 0) {

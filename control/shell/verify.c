@@ -11,6 +11,7 @@
 #include "control/core/mem.h"
 #include "control/shell/parts.h"
 #include "control/shell/store.h"
+#include "common/trouble.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -40,8 +41,9 @@ static void verify_run(struct work *work, struct work_tools *tools)
         v->error = -ESTALE;
     }
     if (v->error < 0) {
+        bool damaged = v->error == -EBADMSG; /* a check that finds it is no error to SQLite */
         (void)snprintf(v->text, sizeof v->text, "policy database: %s: %s", what,
-                       store_error(tools->store));
+                       damaged ? trouble_meaning(v->error) : store_error(tools->store));
     }
 }
 

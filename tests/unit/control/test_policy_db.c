@@ -54,6 +54,15 @@ static bool is_said(void)
     return said;
 }
 
+static void assert_status_has(const char *words)
+{
+    json_t *answer = fake_admin(f, "{'cmd':'status'}");
+    char *text = json_dumps(json_object_get(answer, "problems"), 0);
+    cr_assert(strstr(text, words) != NULL, "no '%s' in %s", words, text);
+    free(text);
+    json_decref(answer);
+}
+
 static bool is_sent(uint64_t id)
 {
     fake_turn(f, 0);
@@ -151,6 +160,7 @@ Test(policy_db, one_that_was_written_over_stops_delivery)
     write_over();
     fake_turn(f, 10000);
     assert_stopped();
+    assert_status_has("policy database: ");
     fake_turn(f, 1000);
     assert_stopped();
 }
@@ -175,6 +185,24 @@ Test(policy_db, older_copy_is_not_taken_for_the_file)
     copy_file(copy, path, O_WRONLY | O_TRUNC);
     fake_turn(f, 10000);
     assert_stopped();
+}
+
+/* A reload is refused in the words of the database, and status says so until one is taken. */
+Test(policy_db, refused_reload_is_told_until_one_is_taken)
+{
+    struct config other = *f->config;
+    other.route_count = 2;
+    cr_assert_eq(sqlite3_exec(f->db, "PRAGMA query_only = ON", NULL, NULL, NULL), SQLITE_OK);
+    cr_assert_lt(fake_reload(f, &other), 0);
+    assert_status_has("/policy.db: giving names their ids: attempt to write a readonly database");
+    assert_status_has("\"config\"");
+    cr_assert_eq(sqlite3_exec(f->db, "PRAGMA query_only = OFF", NULL, NULL, NULL), SQLITE_OK);
+    cr_assert_eq(fake_reload(f, &other), 0);
+    fake_turn(f, 20000);
+    json_t *answer = fake_admin(f, "{'cmd':'status'}");
+    cr_assert_eq(json_array_size(json_object_get(answer, "problems")), 0);
+    json_decref(answer);
+    cr_assert_eq(fake_reload(f, f->config), 0);
 }
 
 /* A full disk has not lost the rules. */
