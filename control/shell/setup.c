@@ -3,6 +3,7 @@
 #include "control/shell/setup.h"
 
 #include "common/config.h"
+#include "common/trouble.h"
 #include "spool/spool.h"
 
 #include <errno.h>
@@ -81,7 +82,10 @@ int setup_database(const struct config *config, struct spool_io *io, bool new_po
     int rc = sqlite3_open_v2(path, db_out, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, NULL);
     umask(mask);
     if (rc != SQLITE_OK) {
-        snprintf(error, CONFIG_ERROR_SIZE, "%s: %s", path, sqlite3_errmsg(*db_out));
+        int system = *db_out == NULL ? 0 : sqlite3_system_errno(*db_out);
+        snprintf(error, CONFIG_ERROR_SIZE, "%s: opening the policy database: %s%s%s", path,
+                 sqlite3_errmsg(*db_out), system == 0 ? "" : ": ",
+                 system == 0 ? "" : trouble_meaning(-system));
         r = -EIO;
     } else if (!missing && !new_policy && has_no_tables(*db_out)) {
         r = check_unused(io, path, "is empty", error);

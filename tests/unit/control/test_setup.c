@@ -81,6 +81,16 @@ static void expect_refusal(const char *why)
     sqlite3_close(db);
 }
 
+Test(setup, database_that_cannot_be_opened_is_refused_in_the_words_of_the_system)
+{
+    sqlite3 *db;
+    cr_assert_eq(mkdir(in_state("policy.db"), 0700), 0);
+    cr_assert_lt(setup_database(&config, io, false, &db, error), 0);
+    cr_assert(strstr(error, "policy.db: opening the policy database: ") != NULL &&
+                  strstr(error, strerror(EISDIR)) != NULL,
+              "%s", error);
+}
+
 Test(setup, database_missing_on_a_used_spool_is_refused)
 {
     make_database();
