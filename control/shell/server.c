@@ -30,6 +30,8 @@ enum {
     ANSWERS = 8,             /* short requests of one connection in one turn */
     PIECE_BYTES = 64 * 1024, /* received in one turn */
     SEND_BYTES = 256 * 1024, /* sent in one turn */
+    GONE_MAX =
+        4 * LIMIT_ADMIN_CONNS, /* connections, with those that are shut down and not yet gone */
 };
 
 /* The name of a peer is being looked up. */
@@ -393,12 +395,8 @@ static struct conn *who_goes(const struct server *s, uint32_t own)
  * handled. */
 static bool make_room(struct server *s, uid_t uid)
 {
-    enum { GONE_MAX = 4 * LIMIT_ADMIN_CONNS };
     uint32_t own = count_of(s, uid);
     bool user_full = own >= LIMIT_ADMIN_CONNS_USER;
-    if (s->conn_count >= GONE_MAX) {
-        return false;
-    }
     if (!user_full && count_all(s) < LIMIT_ADMIN_CONNS) {
         return true;
     }
@@ -467,7 +465,9 @@ static bool welcome(struct server *s, struct control *control)
 void server_event(struct server *s, struct control *control, const struct epoll_event *event)
 {
     if (event->data.ptr == s) {
-        for (int n = 0; n < WELCOMES && welcome(s, control); n++) {
+        /* Who was shut down goes once the lane has its name. Until then the next one waits in the
+         * backlog: refused, a person would pay for a crowd. */
+        for (int n = 0; n < WELCOMES && s->conn_count < GONE_MAX && welcome(s, control); n++) {
         }
         return;
     }
