@@ -123,7 +123,7 @@ void bench_pauses_end(struct bench_pauses *p)
 
 static uint64_t oldest_of(uint64_t count)
 {
-    return count > KEPT / 2 ? count - KEPT / 2 : 0; /* far from where the thread writes */
+    return count > KEPT / 2 ? count - KEPT / 2 : 0; /* far from where the thread writes now */
 }
 
 uint64_t bench_pauses_within(const struct bench_pauses *p, int cpu, uint64_t begin_ns,
