@@ -87,6 +87,7 @@ struct subject *subject_start(const char *dir, const char *name, struct dataplan
     char path[CONFIG_PATH_SIZE + 32];
     snprintf(path, sizeof path, "%s/policy.db", s->config->state_dir);
     threads_favour_loop();
+    threads_leave_cpu(s->config->dataplane.lcore);
     r = threads_create(s->control, s->config->spool.dir, path, &s->threads);
     need(r == 0, "threads", strerror(-r));
     control_recover(s->control, now());

@@ -418,6 +418,7 @@ int main(int argc, char **argv)
         return code;
     }
     threads_favour_loop(); /* while we may */
+    threads_leave_cpu(s.config->dataplane.lcore);
     int r = open_outside(&s, error);
     r = r == 0 ? open_inside(&s, options.new_policy, error) : r;
     if (r < 0) {

@@ -53,6 +53,9 @@ void threads_destroy(struct threads *threads);
 /* The calling thread, which will run the loop, goes before the lanes that are made later. Without
  * the right to it (CAP_SYS_NICE), only the lanes step back. */
 void threads_favour_loop(void);
+/* Keeps the calling thread, and the threads that it makes from now on, off the CPU of the
+ * dataplane's worker, which is the worker's alone. Does nothing where there is no other CPU. */
+void threads_leave_cpu(uint32_t cpu);
 /* Readable when a lane has finished something; drained by threads_drain. */
 int threads_wake_fd(const struct threads *threads);
 void threads_drain(const struct threads *threads);

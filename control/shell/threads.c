@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -47,6 +48,18 @@ static const int lane_nice[WORK_LANES] = {
 void threads_favour_loop(void)
 {
     (void)setpriority(PRIO_PROCESS, 0, LOOP_NICE); /* on Linux: of this thread alone */
+}
+
+void threads_leave_cpu(uint32_t cpu)
+{
+    cpu_set_t set;
+    if (cpu >= CPU_SETSIZE || sched_getaffinity(0, sizeof set, &set) < 0) {
+        return;
+    }
+    CPU_CLR(cpu, &set);
+    if (CPU_COUNT(&set) > 0) {
+        (void)sched_setaffinity(0, sizeof set, &set);
+    }
 }
 
 static void *serve(void *ctx)

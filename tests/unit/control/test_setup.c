@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/unit/control/test_setup.c: control does not start when its database is missing or
- * damaged. */
+ * damaged, and it leaves the worker's CPU alone. */
 #include "common/place.h"
 #include "control/shell/setup.h"
+#include "control/shell/shell.h"
 #include "control/shell/store.h"
 #include "spool/spool.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <ftw.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,4 +149,24 @@ Test(setup, database_file_is_whole_after_each_commit)
     cr_assert_eq(value, 4711);
     store_close(store);
     sqlite3_close(db);
+}
+
+/* Starts with the CPUs that this process may use, and takes them away one after the other. */
+Test(threads, the_cpu_of_the_worker_is_left_alone_unless_it_is_the_only_one)
+{
+    cpu_set_t before;
+    cpu_set_t after;
+    cr_assert_eq(sched_getaffinity(0, sizeof before, &before), 0);
+    threads_leave_cpu(CPU_SETSIZE);
+    cr_assert_eq(sched_getaffinity(0, sizeof after, &after), 0);
+    cr_assert(CPU_EQUAL(&before, &after));
+    for (uint32_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (CPU_ISSET(cpu, &before) && CPU_COUNT(&before) > 1) {
+            CPU_CLR(cpu, &before);
+        }
+        threads_leave_cpu(cpu);
+        cr_assert_eq(sched_getaffinity(0, sizeof after, &after), 0);
+        cr_assert(CPU_EQUAL(&before, &after), "CPU %u", cpu);
+    }
+    cr_assert_eq(CPU_COUNT(&after), 1);
 }
