@@ -3,7 +3,7 @@
  * one: the envelope ring was full, or no rule asked for envelopes then and one does now.
  *
  * Promise: a delivery that the rules have not judged is not sent. One whose envelope cannot be read
- *          counts as matched.
+ *          counts as matched. Such mail waits for no operator's list: it is read in another lane.
  */
 #include "control/core/feed.h"
 #include "control/core/mem.h"
@@ -83,7 +83,7 @@ bool judge_turn(struct control *c)
     struct feed_ask ask[BATCH];
     struct batch *batch = mem_zalloc(sizeof *batch);
     batch->work =
-        (struct work){.lane = WORK_LOOK, .run = batch_run, .done = batch_done, .drop = batch_drop};
+        (struct work){.lane = WORK_LOGS, .run = batch_run, .done = batch_done, .drop = batch_drop};
     batch->count = feed_take_unjudged(&c->core, ask, BATCH);
     for (size_t i = 0; i < batch->count; i++) {
         batch->item[i].ask = ask[i];

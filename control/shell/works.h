@@ -30,8 +30,8 @@ struct store;
 struct works;
 
 enum work_lane {
-    WORK_LOGS,  /* reads the logs and the checkpoint into the table; mail waits for it */
-    WORK_LOOK,  /* reads envelopes, replies, bodies, for operators and rules */
+    WORK_LOGS,  /* reads logs and checkpoint into the table, envelopes for rules; mail waits */
+    WORK_LOOK,  /* reads envelopes, replies, bodies, for operators */
     WORK_SAVE,  /* writes checkpoints */
     WORK_STORE, /* the policy database and the policy snapshot */
     WORK_LANES,

@@ -114,3 +114,27 @@ Test(look, a_forgotten_list_is_freed_in_the_lane)
     (void)control_turn(f->control, f->time);
     cr_assert_not(works_busy(control_works(f->control)));
 }
+
+/* The envelopes of these lists are read in another lane: mail does not wait for operators. */
+Test(look, mail_that_a_rule_has_to_judge_goes_before_lists)
+{
+    struct abi_down down;
+    f->echo = true; /* the fence of the hold */
+    (void)begin("{\"v\":1,\"cmd\":\"hold\",\"select\":[\"sender=nobody@else.test\"],"
+                "\"reason\":\"test\"}");
+    fake_turn(f, 0);
+    for (int i = 0; i < LISTS; i++) {
+        (void)begin_list();
+    }
+    fake_forget_sent(f);
+    uint64_t id = fake_simple(f, 2);
+    for (int i = 0; i < 3 * LISTS; i++) {
+        (void)control_turn(f->control, f->time);
+    }
+    cr_assert_not(ring_take(&f->down, &down), "it was sent before a rule had seen its envelope");
+    cr_assert(works_run(control_works(f->control), WORK_LOGS));
+    (void)control_turn(f->control, f->time);
+    cr_assert(ring_take(&f->down, &down), "it waits for lists");
+    cr_assert_eq(down.type, ABI_DOWN_DELIVER);
+    cr_assert_eq(down.deliver.id, id);
+}
