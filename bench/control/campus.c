@@ -42,6 +42,7 @@ static const char head[] = "hostname = \"mx.campus.example\";\n"
                            "listen = ( { address = \"198.51.100.10\"; port = 25; } );\n"
                            "spool: { dir = \"%s/spool\"; segment = \"%uMiB\"; segments_max = %d; "
                            "state_segment = \"%uMiB\"; };\n"
+                           "dataplane: { lcore = %d; };\n"
                            "control: { checkpoint_interval = \"1h\"; };\n";
 
 static void write_hops(FILE *f)
@@ -87,7 +88,7 @@ int campus_write(const char *dir, const char *name, uint32_t recipients, uint32_
     if (f == NULL) {
         return -errno;
     }
-    fprintf(f, head, dir, dir, dir, segment_mib, CAMPUS_SEGMENTS_MAX, segment_mib);
+    fprintf(f, head, dir, dir, dir, segment_mib, CAMPUS_SEGMENTS_MAX, segment_mib, CAMPUS_LCORE);
     write_hops(f);
     fprintf(f, "routes = (\n");
     for (uint32_t i = 0; i < CAMPUS_ROUTES; i++) {

@@ -20,6 +20,7 @@ enum {
     CAMPUS_DOMAINS = 4,                       /* domains of each route of a group */
     CAMPUS_SENDERS = 1000,
     CAMPUS_SEGMENTS_MAX = 4096,
+    CAMPUS_LCORE = 1, /* the CPU of the dataplane's thread; control stays off it, as in the relay */
     CAMPUS_PATH_SIZE = 160,
 };
 

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,12 @@ struct slot {
     uint64_t live; /* number of a live message */
 };
 
+/* Of a live message. */
+struct live_clock {
+    uint64_t made_ns; /* 0: seen already */
+    uint64_t durable_ns;
+};
+
 struct dataplane {
     struct spool_io *io;
     struct spool_writer *spool;
@@ -69,14 +76,15 @@ struct dataplane {
     uint64_t live_made;
     uint64_t live_next_ns;
     uint64_t filled[CAMPUS_GROUP_COUNT];
-    uint64_t *put_ns; /* when each live message was put; 0: not put, or seen already */
+    uint64_t turn_ns;         /* when the newest turn of the writer began */
+    struct live_clock *clock; /* of each live message */
 
     /* What the other thread asks for. */
     _Atomic(struct abi_attach *) region_wanted;
     _Atomic uint64_t fill_wanted[CAMPUS_GROUP_COUNT];
     _Atomic uint32_t share;
     _Atomic uint32_t live_rate;
-    _Atomic(struct bench_histogram *) latency;
+    _Atomic(struct dataplane_latency *) latency;
     _Atomic bool stop;
 
     /* What the other thread may read. */
@@ -141,7 +149,6 @@ static void note(struct dataplane *dp, const struct abi_up *up)
 static bool take_results(struct dataplane *dp)
 {
     struct ring_slot message;
-    uint64_t now_ns = bench_now_ns(); /* writer_turn put the COMMITs a moment ago */
     bool worked = false;
     while (ring_take(&dp->port->done, &message)) {
         struct submission *submission;
@@ -157,7 +164,9 @@ static bool take_results(struct dataplane *dp)
         case FOR_MAIL:
             dp->mail_taken--;
             if (s->group == CAMPUS_LIVE) {
-                dp->put_ns[s->live] = now_ns;
+                /* The turn of the writer that saw it durable also put its COMMIT: control may
+                 * have answered since. */
+                dp->clock[s->live].durable_ns = dp->turn_ns;
             }
             add(&dp->committed[s->group], 1);
             break;
@@ -230,12 +239,16 @@ static uint64_t see_live(struct dataplane *dp, uint64_t id)
     uint64_t counter = id >> ID_INDEX_BITS & ((UINT64_C(1) << ID_COUNTER_BITS) - 1);
     uint64_t live = counter - dp->live_base - 1;
     assert(counter > dp->live_base && live < dp->live_made);
-    uint64_t put_ns = dp->put_ns[live];
-    if (put_ns == 0) {
+    struct live_clock *clock = &dp->clock[live];
+    struct dataplane_latency *latency = atomic_load(&dp->latency);
+    if (clock->made_ns == 0) {
         return 0;
     }
-    dp->put_ns[live] = 0;
-    bench_histogram_add(atomic_load(&dp->latency), bench_now_ns() - put_ns);
+    uint64_t now_ns = bench_now_ns();
+    assert(clock->made_ns <= clock->durable_ns && clock->durable_ns <= now_ns);
+    bench_histogram_add(&latency->whole, now_ns - clock->made_ns);
+    bench_histogram_add(&latency->control, now_ns - clock->durable_ns);
+    clock->made_ns = 0;
     return 1;
 }
 
@@ -315,8 +328,10 @@ static void make_message(struct dataplane *dp, enum campus_group group, uint32_t
     dp->mail_taken++;
     assert(group != CAMPUS_LIVE || dp->counter == dp->live_base + dp->live_made);
     s->group = group;
-    s->live = dp->live_made;
-    dp->live_made += group == CAMPUS_LIVE;
+    if (group == CAMPUS_LIVE) {
+        s->live = dp->live_made++;
+        dp->clock[s->live].made_ns = bench_now_ns();
+    }
     s->txn.id = id_make(spool_writer_start(dp->spool), dp->counter + 1, 0);
     record_lay(&dp->campus, group, dp->counter++, share, s->buffer, s->envelope, &s->txn,
                &s->submission);
@@ -377,6 +392,7 @@ static bool make_live(struct dataplane *dp)
 static bool step(struct dataplane *dp)
 {
     take_region(dp);
+    dp->turn_ns = bench_now_ns();
     bool worked = writer_turn(dp->writer, false);
     worked = take_results(dp) || worked;
     worked = take_commands(dp) || worked;
@@ -391,7 +407,11 @@ static void *run(void *arg)
 {
     struct dataplane *dp = arg;
     uint32_t idle = 0;
+    cpu_set_t own;
+    CPU_ZERO(&own);
+    CPU_SET(CAMPUS_LCORE, &own);
     (void)prctl(PR_SET_TIMERSLACK, 1000);
+    (void)pthread_setaffinity_np(pthread_self(), sizeof own, &own);
     while (!atomic_load_explicit(&dp->stop, memory_order_relaxed) || dp->slots_taken > 0) {
         idle = step(dp) ? 0 : idle + 1;
         if (idle > SPINS) {
@@ -406,8 +426,8 @@ static int make_slots(struct dataplane *dp)
     dp->slot = calloc(SLOTS, sizeof *dp->slot);
     dp->buffers = aligned_alloc(4096, (size_t)SLOTS * RECORD_BYTES);
     dp->envelopes = malloc(SLOTS * sizeof *dp->envelopes);
-    dp->put_ns = calloc(LIVE_MAX, sizeof *dp->put_ns);
-    if (dp->slot == NULL || dp->buffers == NULL || dp->envelopes == NULL || dp->put_ns == NULL) {
+    dp->clock = calloc(LIVE_MAX, sizeof *dp->clock);
+    if (dp->slot == NULL || dp->buffers == NULL || dp->envelopes == NULL || dp->clock == NULL) {
         return -ENOMEM;
     }
     /* Touched now, so that the memory is not counted as control's later. */
@@ -458,7 +478,7 @@ void dataplane_destroy(struct dataplane *dp)
     spool_writer_close(dp->spool);
     dp->io->ops->destroy(dp->io);
     dataplane_forget_older(dp, NULL);
-    free(dp->put_ns);
+    free(dp->clock);
     free(dp->buffers);
     free(dp->envelopes);
     free(dp->slot);
@@ -524,7 +544,7 @@ void dataplane_fill(struct dataplane *dp, enum campus_group group, uint64_t mess
     add(&dp->fill_wanted[group], messages);
 }
 
-void dataplane_live(struct dataplane *dp, uint32_t rate, struct bench_histogram *latency)
+void dataplane_live(struct dataplane *dp, uint32_t rate, struct dataplane_latency *latency)
 {
     assert(rate == 0 || latency != NULL);
     if (latency != NULL) {

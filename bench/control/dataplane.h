@@ -18,6 +18,12 @@
 
 struct dataplane;
 
+/* Of live mail, until its DELIVER is seen. */
+struct dataplane_latency {
+    struct bench_histogram whole;   /* since the message was there: the disk's time is in it */
+    struct bench_histogram control; /* since its record was durable */
+};
+
 /* Opens the spool in `dir` and starts the thread. `doorbell_fd`: an eventfd that wakes control.
  * 0 or -errno. */
 must_check int dataplane_create(const char *dir, uint32_t segment_mib, int doorbell_fd,
@@ -36,10 +42,9 @@ void dataplane_forget_older(struct dataplane *dp, const struct abi_attach *regio
  * recipient to as many routes, as fast as control takes them. */
 void dataplane_fill(struct dataplane *dp, enum campus_group group, uint64_t messages,
                     uint32_t share);
-/* From now on, makes so many live messages a second. Their latency (COMMIT put to DELIVER seen)
- * goes into the histogram. rate 0: makes no more; those under way are still delivered, before the
- * next call. */
-void dataplane_live(struct dataplane *dp, uint32_t rate, struct bench_histogram *latency);
+/* From now on, makes so many live messages a second. Their latency goes into the histograms.
+ * rate 0: makes no more; those under way are still delivered, before the next call. */
+void dataplane_live(struct dataplane *dp, uint32_t rate, struct dataplane_latency *latency);
 
 /* Durable so far. */
 uint64_t dataplane_committed(const struct dataplane *dp, enum campus_group group); /* messages */
