@@ -4,10 +4,19 @@
 
 #include "control/core/mem.h"
 
+void image_keep_free(struct image_keep *keep)
+{
+    while (keep != NULL) {
+        struct image_keep *next = keep->next;
+        mem_free(keep);
+        keep = next;
+    }
+}
+
 void image_fini(struct image *image)
 {
     mem_free(image->saved);
-    mem_free(image->keep);
+    image_keep_free(image->keep);
     mem_free(image->out);
     *image = (struct image){0};
 }
@@ -68,7 +77,7 @@ static void put_head(struct core *c)
 void image_begin(struct core *c, uint64_t keep_below_seq)
 {
     struct image *image = &c->image;
-    assert(!image->active && image->out_len == 0);
+    assert(!image->active && image->out_len == 0 && image->keep == NULL);
     image->chunk_count = index_slots(&c->index) / IMAGE_CHUNK_SLOTS;
     image->saved = mem_grow(image->saved, &image->saved_capacity, image->chunk_count + 1,
                             sizeof *image->saved);
@@ -83,7 +92,6 @@ void image_begin(struct core *c, uint64_t keep_below_seq)
     image->message_pos = c->journal.messages.floor;
     image->state_pos = c->journal.states.floor;
     image->keep_below_seq = keep_below_seq;
-    image->keep_count = 0;
     c->journal.dirty = false;
     put_head(c);
 }
@@ -97,9 +105,13 @@ static void keep_reply(struct core *c, const struct rcpt *rcpt)
         seq < c->journal.told_seq) {
         return;
     }
-    image->keep =
-        mem_grow(image->keep, &image->keep_capacity, image->keep_count + 1, sizeof *image->keep);
-    image->keep[image->keep_count++] = rcpt->state_pos;
+    struct image_keep *page = image->keep;
+    if (page == NULL || page->count == IMAGE_KEEP_POSITIONS) {
+        page = mem_zalloc(sizeof *page);
+        page->next = image->keep;
+        image->keep = page;
+    }
+    page->pos[page->count++] = rcpt->state_pos;
 }
 
 static uint64_t due_wall_ms(const struct core *c, const struct delivery *d)
@@ -218,9 +230,9 @@ uint8_t *image_take(struct image *image, size_t *len_out)
     return out;
 }
 
-void image_abandon(struct image *image)
+struct image_keep *image_take_keep(struct image *image)
 {
-    image->active = false;
-    image->out_len = 0;
-    image->keep_count = 0;
+    struct image_keep *keep = image->keep;
+    image->keep = NULL;
+    return keep;
 }

@@ -25,6 +25,14 @@ struct core;
 enum {
     IMAGE_CHUNK_SLOTS = 64,
     IMAGE_PIECE_BYTES = 128 * 1024, /* a piece goes out when it is so long */
+    IMAGE_KEEP_POSITIONS = 1022,
+};
+
+/* Positions of replies, in pages: a list of millions grows without a copy. */
+struct image_keep {
+    struct image_keep *next;
+    uint32_t count;
+    uint64_t pos[IMAGE_KEEP_POSITIONS];
 };
 
 struct image {
@@ -39,9 +47,7 @@ struct image {
     uint64_t message_pos; /* the floors of that moment */
     uint64_t state_pos;
     uint64_t keep_below_seq; /* replies of frozen mail below are to be kept elsewhere; 0: none */
-    uint64_t *keep;          /* positions of such replies */
-    size_t keep_count;
-    size_t keep_capacity;
+    struct image_keep *keep; /* such replies, the newest page first */
     uint8_t *out;
     size_t out_len;
     size_t out_capacity;
@@ -64,7 +70,8 @@ bool image_step(struct core *core, uint32_t chunks);
 void image_touch(struct core *core, uint32_t slot);
 /* The bytes gathered so far, for the caller to free; NULL and 0 when there are none. */
 uint8_t *image_take(struct image *image, size_t *len_out);
-/* It will not be finished. */
-void image_abandon(struct image *image);
+/* The replies to keep, for the caller to free with image_keep_free. NULL: none. */
+struct image_keep *image_take_keep(struct image *image);
+void image_keep_free(struct image_keep *keep);
 
 #endif

@@ -7,7 +7,7 @@
 
 #include "control/core/mem.h"
 
-enum { SLAB_LIVES = 1024 };
+enum { SLAB_LIVES = 1024, PAGE_PLACES = 1024 };
 
 void schedule_init(struct schedule *s)
 {
@@ -24,7 +24,10 @@ void schedule_fini(struct schedule *s)
         mem_free(s->slab[i]);
     }
     mem_free(s->slab);
-    mem_free(s->heap);
+    for (size_t i = 0; i < s->page_count; i++) {
+        mem_free(s->heap_page[i]);
+    }
+    mem_free(s->heap_page);
 }
 
 static void add_slab(struct schedule *s)
@@ -76,17 +79,32 @@ void schedule_give(struct schedule *s, struct delivery *d)
     s->live_count--;
 }
 
+/* The heap lies in pages: it grows without a copy of what is in it. */
+static struct live **heap_at(const struct schedule *s, size_t i)
+{
+    assert(i / PAGE_PLACES < s->page_count);
+    return &s->heap_page[i / PAGE_PLACES][i % PAGE_PLACES];
+}
+
+static void add_page(struct schedule *s)
+{
+    assert(s->heap_count == s->page_count * PAGE_PLACES);
+    s->heap_page =
+        mem_grow(s->heap_page, &s->page_capacity, s->page_count + 1, sizeof(struct live **));
+    s->heap_page[s->page_count++] = mem_zalloc(PAGE_PLACES * sizeof(struct live *));
+}
+
 static void place(struct schedule *s, size_t i, struct live *l)
 {
     assert(i < s->heap_count);
-    s->heap[i] = l;
+    *heap_at(s, i) = l;
     l->heap_place = (uint32_t)(i + 1);
 }
 
 static void rise(struct schedule *s, size_t i, struct live *l)
 {
-    while (i > 0 && s->heap[(i - 1) / 2]->due_ns > l->due_ns) {
-        place(s, i, s->heap[(i - 1) / 2]);
+    while (i > 0 && (*heap_at(s, (i - 1) / 2))->due_ns > l->due_ns) {
+        place(s, i, *heap_at(s, (i - 1) / 2));
         i = (i - 1) / 2;
     }
     place(s, i, l);
@@ -99,13 +117,14 @@ static void sink(struct schedule *s, size_t i, struct live *l)
         if (child >= s->heap_count) {
             break;
         }
-        if (child + 1 < s->heap_count && s->heap[child + 1]->due_ns < s->heap[child]->due_ns) {
-            child++;
+        struct live *earlier = *heap_at(s, child);
+        if (child + 1 < s->heap_count && (*heap_at(s, child + 1))->due_ns < earlier->due_ns) {
+            earlier = *heap_at(s, ++child);
         }
-        if (s->heap[child]->due_ns >= l->due_ns) {
+        if (earlier->due_ns >= l->due_ns) {
             break;
         }
-        place(s, i, s->heap[child]);
+        place(s, i, earlier);
         i = child;
     }
     place(s, i, l);
@@ -114,27 +133,29 @@ static void sink(struct schedule *s, size_t i, struct live *l)
 static void heap_put(struct schedule *s, struct live *l)
 {
     assert(l->heap_place == 0 && s->heap_count < UINT32_MAX - 1);
-    s->heap = mem_grow(s->heap, &s->heap_capacity, s->heap_count + 1, sizeof(struct live *));
+    if (s->heap_count == s->page_count * PAGE_PLACES) {
+        add_page(s);
+    }
     s->heap_count++;
     rise(s, s->heap_count - 1, l);
-    assert(l->heap_place != 0 && s->heap[l->heap_place - 1] == l);
+    assert(l->heap_place != 0 && *heap_at(s, l->heap_place - 1) == l);
 }
 
 static void heap_take(struct schedule *s, struct live *l)
 {
     size_t i = l->heap_place - 1;
-    assert(l->heap_place != 0 && i < s->heap_count && s->heap[i] == l);
+    assert(l->heap_place != 0 && i < s->heap_count && *heap_at(s, i) == l);
     l->heap_place = 0;
-    struct live *last = s->heap[--s->heap_count];
+    struct live *last = *heap_at(s, --s->heap_count);
     if (last == l) {
         return;
     }
-    if (i > 0 && s->heap[(i - 1) / 2]->due_ns > last->due_ns) {
+    if (i > 0 && (*heap_at(s, (i - 1) / 2))->due_ns > last->due_ns) {
         rise(s, i, last);
     } else {
         sink(s, i, last);
     }
-    assert(s->heap[last->heap_place - 1] == last);
+    assert(*heap_at(s, last->heap_place - 1) == last);
 }
 
 static void make_ready(struct schedule *s, struct live *l, struct route *route)
@@ -184,10 +205,10 @@ void schedule_drop(struct schedule *s, struct live *l, struct route *route)
 
 struct live *schedule_take_due(struct schedule *s, uint64_t now_ns)
 {
-    if (s->heap_count == 0 || s->heap[0]->due_ns > now_ns) {
+    if (s->heap_count == 0 || (*heap_at(s, 0))->due_ns > now_ns) {
         return NULL;
     }
-    struct live *l = s->heap[0];
+    struct live *l = *heap_at(s, 0);
     assert(l->due_ns <= now_ns && l->flight == NULL);
     heap_take(s, l);
     return l;
@@ -195,5 +216,5 @@ struct live *schedule_take_due(struct schedule *s, uint64_t now_ns)
 
 uint64_t schedule_next_ns(const struct schedule *s)
 {
-    return s->heap_count == 0 ? UINT64_MAX : s->heap[0]->due_ns;
+    return s->heap_count == 0 ? UINT64_MAX : (*heap_at(s, 0))->due_ns;
 }

@@ -35,9 +35,10 @@ struct schedule {
     size_t slab_capacity;
     struct list free;
     size_t live_count;
-    struct live **heap;
+    struct live ***heap_page;
+    size_t page_count;
+    size_t page_capacity;
     size_t heap_count;
-    size_t heap_capacity;
     struct list active;   /* routes with something ready, in turn */
     struct list suspects; /* struct live: the dataplane faulted over them */
     struct list unjudged; /* struct live: the rules have to see their envelope first */

@@ -113,8 +113,7 @@ static void finish_run(struct work *work, struct work_tools *tools)
 struct keep {
     struct work work;
     uint64_t below_seq;
-    uint64_t *pos;
-    size_t count;
+    struct image_keep *page;
     int error;
     char text[128];
 };
@@ -123,9 +122,11 @@ static int keep_all(struct keep *keep, struct work_tools *tools)
 {
     char text[LIMIT_REPLY_TEXT_BYTES + 1];
     int r = store_begin(tools->store);
-    for (size_t i = 0; i < keep->count && r == 0; i++) {
-        if (look_reply(tools, keep->pos[i], text, sizeof text) > 0) {
-            r = store_reply_add(tools->store, keep->pos[i], text);
+    for (const struct image_keep *page = keep->page; page != NULL; page = page->next) {
+        for (uint32_t i = 0; i < page->count && r == 0; i++) {
+            if (look_reply(tools, page->pos[i], text, sizeof text) > 0) {
+                r = store_reply_add(tools->store, page->pos[i], text);
+            }
         }
     }
     r = r == 0 ? store_commit(tools->store) : r;
@@ -140,6 +141,8 @@ static void keep_run(struct work *work, struct work_tools *tools)
 {
     struct keep *keep = (struct keep *)work;
     keep->error = keep_all(keep, tools);
+    image_keep_free(keep->page); /* here, because there may be millions */
+    keep->page = NULL;
 }
 
 static bool keep_done(struct work *work, struct control *c)
@@ -152,7 +155,6 @@ static bool keep_done(struct work *work, struct control *c)
         c->core.outbox.recycle_seq = keep->below_seq;
     }
     c->saver.under_way = false;
-    mem_free(keep->pos);
     mem_free(keep);
     return true;
 }
@@ -160,22 +162,18 @@ static bool keep_done(struct work *work, struct control *c)
 static void keep_drop(struct work *work)
 {
     struct keep *keep = (struct keep *)work;
-    mem_free(keep->pos);
+    image_keep_free(keep->page);
     mem_free(keep);
 }
 
 /* Copies the replies of frozen mail out of the state segments below, which will be recycled. */
 static void keep_replies(struct control *c, uint64_t below_seq)
 {
-    struct image *image = &c->core.image;
     struct keep *keep = mem_zalloc(sizeof *keep);
     keep->work =
         (struct work){.lane = WORK_STORE, .run = keep_run, .done = keep_done, .drop = keep_drop};
     keep->below_seq = below_seq;
-    keep->pos = image->keep;
-    keep->count = image->keep_count;
-    image->keep = NULL;
-    image->keep_count = image->keep_capacity = 0;
+    keep->page = image_take_keep(&c->core.image);
     works_submit(&c->works, &keep->work);
 }
 
@@ -197,6 +195,7 @@ static bool finish_done(struct work *work, struct control *c)
             keep_replies(c, below_seq);
         }
     }
+    image_keep_free(image_take_keep(&c->core.image)); /* after an error, or with nothing to keep */
     mem_free(finish);
     return true;
 }
