@@ -46,7 +46,7 @@ struct slot {
     uint64_t live; /* number of a live message */
 };
 
-/* Of a live message. */
+/* When a live message came, and when it was durable. */
 struct live_clock {
     uint64_t made_ns; /* 0: seen already */
     uint64_t durable_ns;

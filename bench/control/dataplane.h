@@ -5,8 +5,8 @@
  *
  * Promise: a COMMIT is put when its record is durable, in the log's order, as in the relay: the
  *          same writer does it (dataplane/writer.h).
- * Trap:    one thread plays worker and writer. With a disk behind pwritev2 instead of io_uring, a
- *          DELIVER is seen only when a sync is done. */
+ * Trap:    one thread plays worker and writer, on the CPU CAMPUS_LCORE where there is one. With a
+ *          disk behind pwritev2 instead of io_uring, a DELIVER is seen only when a sync is done. */
 #ifndef HOLDFAST_BENCH_CONTROL_DATAPLANE_H
 #define HOLDFAST_BENCH_CONTROL_DATAPLANE_H
 

@@ -380,7 +380,7 @@ static void live_at_rest(struct bench *b)
 }
 
 /* Begins a reload and a checkpoint, at the start of the mix and again some seconds after the
- * last. Each is done in the time of the other: the one that was due first goes first. */
+ * last. When both are due, the one that was due first goes first. */
 static bool housekeeping(struct bench *b, bool ending)
 {
     uint64_t now_ns = bench_now_ns();
@@ -530,7 +530,8 @@ static void print_table(const struct bench *b)
     print_restart("after a clean end", &b->clean);
 }
 
-/* Means: a second in which nothing moves weighs as much as the mail of that second. */
+/* The ratio is that of the means: a stall of control or the disk raises it by the time that each
+ * delayed message waited. A median would not show a stall. */
 static void print_live(const struct bench *b)
 {
     double rest_us = bench_histogram_mean_us(&b->live_rest.whole);

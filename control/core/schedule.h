@@ -35,7 +35,7 @@ struct schedule {
     size_t slab_capacity;
     struct list free;
     size_t live_count;
-    struct live ***heap_page;
+    struct live ***heap_page; /* by the heap's places, in pages of equal length */
     size_t page_count;
     size_t page_capacity;
     size_t heap_count;

@@ -274,3 +274,34 @@ Test(image, what_cannot_be_is_refused)
     bytes_len = sizeof bytes;
     cr_assert_not(is_good(), "more recipients than there can be");
 }
+
+/* More replies than a page has places: each is told once. */
+Test(image, replies_of_frozen_mail_are_told_once_each)
+{
+    enum { FROZEN = 2 * IMAGE_KEEP_POSITIONS + 5 };
+    static bool told[FROZEN];
+    size_t len;
+    size_t count = 0;
+    for (int i = 0; i < FROZEN; i++) {
+        uint64_t one = lab_commit(lab, 1, 1);
+        lab_turn(lab, 0);
+        lab_log(lab, one, ABI_STATE_OUTCOME, OUTCOME_POLICY, 1);
+    }
+    uint64_t first = lab->state_count - FROZEN + 1;
+    image_begin(&lab->core, 2);
+    while (!image_step(&lab->core, 8)) {
+    }
+    mem_free(image_take(&lab->core.image, &len));
+    struct image_keep *keep = image_take_keep(&lab->core.image);
+    cr_assert_null(image_take_keep(&lab->core.image));
+    for (const struct image_keep *page = keep; page != NULL; page = page->next) {
+        for (uint32_t i = 0; i < page->count; i++, count++) {
+            uint64_t number = (page->pos[i] - (UINT64_C(1) << 32)) / 1024 - first;
+            cr_assert_lt(number, FROZEN);
+            cr_assert_not(told[number]);
+            told[number] = true;
+        }
+    }
+    cr_assert_eq(count, FROZEN);
+    image_keep_free(keep);
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/unit/control/test_look.c: what one operator asks does not keep others waiting: long lists
- * come in pieces, status goes before them, and who left is not worked for. */
+ * come in pieces, status and mail go before them, and who left is not worked for. */
 #include "tests/unit/control/fake.h"
 
 #include "control/admin/job.h"
@@ -115,7 +115,7 @@ Test(look, a_forgotten_list_is_freed_in_the_lane)
     cr_assert_not(works_busy(control_works(f->control)));
 }
 
-/* The envelopes of these lists are read in another lane: mail does not wait for operators. */
+/* Mail does not wait for operators: its envelope is read in another lane than theirs. */
 Test(look, mail_that_a_rule_has_to_judge_goes_before_lists)
 {
     struct abi_down down;

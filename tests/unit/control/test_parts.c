@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/control/test_parts.c: the small parts by themselves: map, seen, liveness, breaker. */
+/* tests/unit/control/test_parts.c: the small parts by themselves: map, heap, seen, liveness,
+ * breaker. */
 #include "control/core/breaker.h"
 #include "control/core/liveness.h"
 #include "control/core/map.h"
+#include "control/core/schedule.h"
 #include "control/core/seen.h"
 #include "control/core/select.h"
 #include "control/admin/select_json.h"
@@ -30,6 +32,37 @@ Test(map, finds_what_was_put_and_only_that)
     }
     cr_assert_eq(count, 2500);
     map_fini(&map);
+}
+
+/* Enough for several pages of the heap. Each third one is taken out before its time. */
+Test(heap, gives_in_order_of_time_what_is_in_it)
+{
+    enum { COUNT = 5000 };
+    struct schedule s;
+    static struct delivery delivery[COUNT];
+    schedule_init(&s);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        delivery[i].id = i + 1;
+        struct live *l = schedule_take(&s, &delivery[i]);
+        l->due_ns = 1 + i * 7919 % 4001;
+        schedule_wait(&s, l, NULL, 0);
+    }
+    for (uint64_t i = 0; i < COUNT; i += 3) {
+        schedule_drop(&s, schedule_live(&s, &delivery[i]), NULL);
+    }
+    uint64_t last_ns = 0;
+    size_t count = 0;
+    cr_assert_null(schedule_take_due(&s, 0));
+    while (schedule_next_ns(&s) != UINT64_MAX) {
+        struct live *l = schedule_take_due(&s, schedule_next_ns(&s));
+        cr_assert_not_null(l);
+        cr_assert_geq(l->due_ns, last_ns);
+        cr_assert_neq((l->delivery->id - 1) % 3, 0, "it had been taken out");
+        last_ns = l->due_ns;
+        count++;
+    }
+    cr_assert_eq(count, COUNT - (COUNT + 2) / 3);
+    schedule_fini(&s);
 }
 
 Test(seen, applies_each_position_once_in_any_order)
