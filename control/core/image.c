@@ -8,7 +8,7 @@ void image_keep_free(struct image_keep *keep)
 {
     while (keep != NULL) {
         struct image_keep *next = keep->next;
-        mem_free(keep);
+        mem_return(keep);
         keep = next;
     }
 }
@@ -107,7 +107,8 @@ static void keep_reply(struct core *c, const struct rcpt *rcpt)
     }
     struct image_keep *page = image->keep;
     if (page == NULL || page->count == IMAGE_KEEP_POSITIONS) {
-        page = mem_zalloc(sizeof *page);
+        _Static_assert(sizeof *page == MEM_LENT_BYTES, "a page is one loan");
+        page = mem_lend();
         page->next = image->keep;
         image->keep = page;
     }

@@ -25,7 +25,7 @@ struct core;
 enum {
     IMAGE_CHUNK_SLOTS = 64,
     IMAGE_PIECE_BYTES = 128 * 1024, /* a piece goes out when it is so long */
-    IMAGE_KEEP_POSITIONS = 1022,
+    IMAGE_KEEP_POSITIONS = 8190,
 };
 
 /* Positions of replies, in pages: a list of millions grows without a copy. */

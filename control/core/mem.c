@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 void *mem_zalloc(size_t size)
 {
@@ -37,6 +38,21 @@ char *mem_copy_str(const char *str)
     char *copy = strdup(str);
     assert(copy != NULL);
     return copy;
+}
+
+void *mem_lend(void)
+{
+    void *mem =
+        mmap(NULL, MEM_LENT_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert(mem != MAP_FAILED);
+    return mem;
+}
+
+void mem_return(void *mem)
+{
+    assert(mem != NULL);
+    int r = munmap(mem, MEM_LENT_BYTES);
+    assert(r == 0);
 }
 
 void mem_free(void *mem)
