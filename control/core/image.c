@@ -2,8 +2,6 @@
 /* control/core/image.c: taking an image. See image.h; loading one is in image_load.c. Pure. */
 #include "control/core/core.h"
 
-#include "control/core/mem.h"
-
 void image_keep_free(struct image_keep *keep)
 {
     while (keep != NULL) {
@@ -13,20 +11,57 @@ void image_keep_free(struct image_keep *keep)
     }
 }
 
+static void pieces_free(struct image_piece *piece)
+{
+    while (piece != NULL) {
+        struct image_piece *next = piece->next;
+        mem_return(piece);
+        piece = next;
+    }
+}
+
 void image_fini(struct image *image)
 {
     mem_free(image->saved);
     image_keep_free(image->keep);
-    mem_free(image->out);
+    pieces_free(image->out);
+    pieces_free(image->spare);
     *image = (struct image){0};
+}
+
+/* A new last piece. */
+static struct image_piece *begin_piece(struct image *image)
+{
+    struct image_piece *piece = image->spare;
+    if (piece != NULL) {
+        image->spare = piece->next;
+        image->spare_count--;
+    } else {
+        piece = mem_lend();
+    }
+    piece->next = NULL;
+    piece->len = 0;
+    if (image->out_last == NULL) {
+        image->out = piece;
+    } else {
+        image->out_last->next = piece;
+    }
+    image->out_last = piece;
+    return piece;
 }
 
 static void put(struct image *image, const struct image_record *record)
 {
-    image->out =
-        mem_grow(image->out, &image->out_capacity, image->out_len + IMAGE_RECORD_BYTES_MAX, 1);
-    image->out_len += image_record_encode(record, image->out + image->out_len);
-    assert(image->out_len <= image->out_capacity);
+    struct image_piece *piece = image->out_last;
+    _Static_assert(sizeof *piece == MEM_LENT_BYTES, "a piece is one loan");
+    _Static_assert((int)IMAGE_RECORD_BYTES_MAX <= (int)IMAGE_PIECE_BYTES,
+                   "a record has room in a piece");
+    assert((image->out == NULL) == (piece == NULL));
+    if (piece == NULL || IMAGE_PIECE_BYTES - piece->len < IMAGE_RECORD_BYTES_MAX) {
+        piece = begin_piece(image);
+    }
+    piece->len += image_record_encode(record, piece->bytes + piece->len);
+    assert(piece->len <= IMAGE_PIECE_BYTES);
 }
 
 static void put_seen(struct image *image, uint8_t log, const struct seen *seen)
@@ -77,7 +112,7 @@ static void put_head(struct core *c)
 void image_begin(struct core *c, uint64_t keep_below_seq)
 {
     struct image *image = &c->image;
-    assert(!image->active && image->out_len == 0 && image->keep == NULL);
+    assert(!image->active && image->out == NULL && image->keep == NULL);
     image->chunk_count = index_slots(&c->index) / IMAGE_CHUNK_SLOTS;
     image->saved = mem_grow(image->saved, &image->saved_capacity, image->chunk_count + 1,
                             sizeof *image->saved);
@@ -221,14 +256,27 @@ bool image_step(struct core *c, uint32_t chunks)
     return true;
 }
 
-uint8_t *image_take(struct image *image, size_t *len_out)
+struct image_piece *image_take(struct image *image)
 {
-    uint8_t *out = image->out;
-    assert((image->out_len == 0 || image->out != NULL) && image->out_len <= image->out_capacity);
-    *len_out = image->out_len;
-    image->out = NULL;
-    image->out_len = image->out_capacity = 0;
-    return out;
+    struct image_piece *piece = image->out;
+    if (piece == NULL || (image->active && piece->next == NULL)) {
+        return NULL;
+    }
+    assert(piece->len > 0);
+    image->out = piece->next;
+    image->out_last = piece->next == NULL ? NULL : image->out_last;
+    return piece;
+}
+
+void image_give(struct image *image, struct image_piece *piece)
+{
+    if (image->spare_count == IMAGE_SPARE_MAX) {
+        mem_return(piece);
+        return;
+    }
+    piece->next = image->spare;
+    image->spare = piece;
+    image->spare_count++;
 }
 
 struct image_keep *image_take_keep(struct image *image)

@@ -17,6 +17,7 @@
 #define HOLDFAST_CONTROL_CORE_IMAGE_H
 
 #include "control/core/image_record.h"
+#include "control/core/mem.h"
 
 #include <stddef.h>
 
@@ -24,8 +25,16 @@ struct core;
 
 enum {
     IMAGE_CHUNK_SLOTS = 64,
-    IMAGE_PIECE_BYTES = 128 * 1024, /* a piece goes out when it is so long */
+    IMAGE_PIECE_BYTES = MEM_LENT_BYTES - 16,
+    IMAGE_SPARE_MAX = 32, /* pieces that wait for their next use */
     IMAGE_KEEP_POSITIONS = 8190,
+};
+
+/* Encoded records, as they go to the disk. No record is split over two pieces. */
+struct image_piece {
+    struct image_piece *next;
+    uint64_t len;
+    uint8_t bytes[IMAGE_PIECE_BYTES];
 };
 
 /* Positions of replies, in pages: a list of millions grows without a copy. */
@@ -48,9 +57,10 @@ struct image {
     uint64_t state_pos;
     uint64_t keep_below_seq; /* replies of frozen mail below are to be kept elsewhere; 0: none */
     struct image_keep *keep; /* such replies, the newest page first */
-    uint8_t *out;
-    size_t out_len;
-    size_t out_capacity;
+    struct image_piece *out; /* the oldest first; the last one is being filled */
+    struct image_piece *out_last;
+    struct image_piece *spare;
+    uint32_t spare_count;
 
     struct { /* loading */
         bool head_seen;
@@ -68,8 +78,10 @@ void image_begin(struct core *core, uint64_t keep_below_seq);
 bool image_step(struct core *core, uint32_t chunks);
 /* That slot is about to change. */
 void image_touch(struct core *core, uint32_t slot);
-/* The bytes gathered so far, for the caller to free; NULL and 0 when there are none. */
-uint8_t *image_take(struct image *image, size_t *len_out);
+/* The oldest piece, which the caller gives back with image_give. NULL: none is full, or, once the
+ * image is whole, none is left. */
+struct image_piece *image_take(struct image *image);
+void image_give(struct image *image, struct image_piece *piece);
 /* The replies to keep, for the caller to free with image_keep_free. NULL: none. */
 struct image_keep *image_take_keep(struct image *image);
 void image_keep_free(struct image_keep *keep);

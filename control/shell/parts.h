@@ -22,7 +22,9 @@ struct saver {
     uint64_t tried_ns;                      /* when the last one was begun */
     uint64_t state_pos;                     /* of the newest checkpoint */
     uint64_t older_state_pos;               /* of the one before it */
-    uint64_t bytes_under_way;               /* handed to the lane, not yet written */
+    bool taking;                            /* some pieces of the image are still to be sent */
+    uint64_t piece_count;                   /* sent of this image */
+    uint32_t pieces_under_way;              /* handed to the lane, not yet written */
     struct spool_checkpoint_writer *writer; /* belongs to the lane */
     int error;                              /* of the last one, 0: it was saved */
 };

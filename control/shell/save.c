@@ -25,12 +25,13 @@
 
 enum {
     CHUNKS_PER_TURN = 4,
+    PIECES_PER_TURN = 4,
     /* State segments between checkpoints at most; the log has 64 files. */
     CHECKPOINT_SEGMENTS = 4,
     /* For each so many deliveries the interval grows by itself once: writing the table stays a
      * small share of the work. */
     DELIVERIES_PER_INTERVAL = 200000,
-    UNDER_WAY_BYTES_MAX = 8 << 20,
+    UNDER_WAY_MAX = IMAGE_SPARE_MAX, /* pieces */
 };
 
 /* The least time between two checkpoints that are written because of state segments. */
@@ -41,8 +42,7 @@ enum {
 struct piece {
     struct work work;
     struct saver *saver; /* only its `writer` is used here: it belongs to the lane */
-    uint8_t *data;
-    size_t len;
+    struct image_piece *data;
     bool first;
 };
 
@@ -54,7 +54,7 @@ static void piece_run(struct work *work, struct work_tools *tools)
         s->writer = NULL;
     }
     if (s->writer != NULL) {
-        int r = spool_checkpoint_append(s->writer, bytes_of(piece->data, piece->len));
+        int r = spool_checkpoint_append(s->writer, bytes_of(piece->data->bytes, piece->data->len));
         (void)r; /* the writer keeps the error, and finish returns it */
     }
 }
@@ -62,9 +62,9 @@ static void piece_run(struct work *work, struct work_tools *tools)
 static bool piece_done(struct work *work, struct control *c)
 {
     struct piece *piece = (struct piece *)work;
-    assert(c->saver.bytes_under_way >= piece->len);
-    c->saver.bytes_under_way -= piece->len;
-    mem_free(piece->data);
+    assert(c->saver.pieces_under_way > 0);
+    c->saver.pieces_under_way--;
+    image_give(&c->core.image, piece->data);
     mem_free(piece);
     return true;
 }
@@ -72,20 +72,33 @@ static bool piece_done(struct work *work, struct control *c)
 static void piece_drop(struct work *work)
 {
     struct piece *piece = (struct piece *)work;
-    mem_free(piece->data);
+    mem_return(piece->data);
     mem_free(piece);
 }
 
-static void send_piece(struct control *c, bool first)
+static void send_piece(struct control *c, struct image_piece *data)
 {
     struct piece *piece = mem_zalloc(sizeof *piece);
     piece->work =
         (struct work){.lane = WORK_SAVE, .run = piece_run, .done = piece_done, .drop = piece_drop};
     piece->saver = &c->saver;
-    piece->first = first;
-    piece->data = image_take(&c->core.image, &piece->len);
-    c->saver.bytes_under_way += piece->len;
+    piece->data = data;
+    piece->first = c->saver.piece_count++ == 0;
+    c->saver.pieces_under_way++;
     works_submit(&c->works, &piece->work);
+}
+
+/* true: there are none left. */
+static bool send_pieces(struct control *c, uint32_t max)
+{
+    for (; max > 0; max--) {
+        struct image_piece *data = image_take(&c->core.image);
+        if (data == NULL) {
+            return true;
+        }
+        send_piece(c, data);
+    }
+    return false;
 }
 
 /* --- the end of one -------------------------------------------------------------------------- */
@@ -230,7 +243,8 @@ static void begin(struct control *c)
     s->under_way = true;
     /* Once the new checkpoint is durable, the present one is the older one. */
     image_begin(&c->core, spool_pos_seq(s->state_pos));
-    send_piece(c, true);
+    s->piece_count = 0;
+    s->taking = true;
 }
 
 static bool is_due(const struct control *c)
@@ -253,14 +267,12 @@ bool save_turn(struct control *c)
         begin(c);
         return true;
     }
-    if (!c->core.image.active || s->bytes_under_way > UNDER_WAY_BYTES_MAX) {
+    if (!s->taking || s->pieces_under_way >= UNDER_WAY_MAX) {
         return false; /* in the second case the lane will wake the loop */
     }
-    bool whole = image_step(&c->core, CHUNKS_PER_TURN);
-    if (whole || c->core.image.out_len >= IMAGE_PIECE_BYTES) {
-        send_piece(c, false);
-    }
-    if (whole) {
+    bool whole = !c->core.image.active || image_step(&c->core, CHUNKS_PER_TURN);
+    if (send_pieces(c, PIECES_PER_TURN) && whole) {
+        s->taking = false;
         send_finish(c);
     }
     return true;
@@ -269,7 +281,7 @@ bool save_turn(struct control *c)
 uint64_t save_next_ns(const struct control *c)
 {
     const struct saver *s = &c->saver;
-    if (c->core.image.active && s->bytes_under_way <= UNDER_WAY_BYTES_MAX) {
+    if (s->taking && s->pieces_under_way < UNDER_WAY_MAX) {
         return c->core.now.now_ns;
     }
     return !s->under_way && c->core.journal.dirty ? s->due_ns : UINT64_MAX;

@@ -63,5 +63,16 @@ uint8_t *core_bed_image(struct core *core, size_t *len_out)
     image_begin(core, 0);
     bool whole = image_step(core, UINT32_MAX);
     assert(whole);
-    return image_take(&core->image, len_out);
+    uint8_t *data = NULL;
+    size_t capacity = 0;
+    size_t len = 0;
+    struct image_piece *piece;
+    while ((piece = image_take(&core->image)) != NULL) {
+        data = mem_grow(data, &capacity, len + piece->len, 1);
+        memcpy(data + len, piece->bytes, piece->len);
+        len += piece->len;
+        image_give(&core->image, piece);
+    }
+    *len_out = len;
+    return data;
 }

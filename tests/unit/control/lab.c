@@ -233,6 +233,25 @@ void lab_attempt(struct lab *lab, uint64_t id, enum outcome outcome, uint64_t rc
     lab_put(lab, up);
 }
 
+uint8_t *lab_image(struct lab *lab, size_t *len_out)
+{
+    struct image *image = &lab->core.image;
+    uint8_t *data = NULL;
+    size_t capacity = 0;
+    size_t len = 0;
+    struct image_piece *piece;
+    while (image->active && !image_step(&lab->core, 1)) {
+    }
+    while ((piece = image_take(image)) != NULL) {
+        data = mem_grow(data, &capacity, len + piece->len, 1);
+        memcpy(data + len, piece->bytes, piece->len);
+        len += piece->len;
+        image_give(image, piece);
+    }
+    *len_out = len;
+    return data;
+}
+
 struct delivery *lab_find(struct lab *lab, uint64_t id)
 {
     return index_find(&lab->core.index, id);

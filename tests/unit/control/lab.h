@@ -67,6 +67,9 @@ void lab_log(struct lab *lab, uint64_t id, enum abi_state_kind kind, enum outcom
 void lab_attempt(struct lab *lab, uint64_t id, enum outcome outcome, uint64_t rcpts,
                  uint16_t flags);
 
+/* The rest of an image that was begun, as one block, for the caller to free. */
+uint8_t *lab_image(struct lab *lab, size_t *len_out);
+
 struct delivery *lab_find(struct lab *lab, uint64_t id);
 /* What went down since sent_count was set to 0. */
 uint32_t lab_times_sent(const struct lab *lab, uint64_t id);

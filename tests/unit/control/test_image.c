@@ -41,9 +41,7 @@ static struct core *reload(void)
     size_t len;
     bool good;
     image_begin(&lab->core, 0);
-    while (!image_step(&lab->core, 8)) {
-    }
-    uint8_t *data = image_take(&lab->core.image, &len);
+    uint8_t *data = lab_image(lab, &len);
     struct core *core = load(data, len, &good);
     cr_assert(good && image_loaded(core));
     mem_free(data);
@@ -76,9 +74,7 @@ Test(image, is_of_one_moment)
             struct life_facts fact = lab_facts(lab, 1, 2);
             cr_assert_eq(apply_commit(&lab->core, &fact, NULL, false), APPLY_NEW);
         }
-        while (!image_step(&lab->core, 1)) {
-        }
-        uint8_t *data = image_take(&lab->core.image, &len);
+        uint8_t *data = lab_image(lab, &len);
         struct core *core = load(data, len, &good);
         cr_assert(good && image_loaded(core));
         cr_assert_eq(core->index.count, count);
@@ -122,9 +118,7 @@ Test(image, times_survive_and_a_clock_that_was_set_back_makes_nobody_wait)
     lab_core_destroy(core);
     size_t len;
     image_begin(&lab->core, 0);
-    while (!image_step(&lab->core, 8)) {
-    }
-    uint8_t *data = image_take(&lab->core.image, &len);
+    uint8_t *data = lab_image(lab, &len);
     core = lab_core(lab);
     core->now.wall_ms -= UINT64_C(86400) * 365 * 1000;
     cr_assert(image_load(core, bytes_of(data, len)));
@@ -134,14 +128,42 @@ Test(image, times_survive_and_a_clock_that_was_set_back_makes_nobody_wait)
     mem_free(data);
 }
 
+/* No record is split: a reader takes one piece after the other. */
+Test(image, a_piece_that_is_full_can_be_taken_and_read_while_the_rest_is_encoded)
+{
+    enum { MANY = 3000 };
+    struct core *core = lab_core(lab);
+    size_t pieces = 0;
+    for (int i = 0; i < MANY; i++) {
+        (void)lab_commit(lab, 1, 3);
+        lab_turn(lab, 0);
+    }
+    image_begin(&lab->core, 0);
+    cr_assert_null(image_take(&lab->core.image), "it is not full yet");
+    bool whole = false;
+    while (!whole || lab->core.image.out != NULL) {
+        whole = whole || image_step(&lab->core, 1);
+        struct image_piece *piece = image_take(&lab->core.image);
+        if (piece != NULL) {
+            cr_assert(whole || IMAGE_PIECE_BYTES - piece->len < IMAGE_RECORD_BYTES_MAX);
+            cr_assert(image_load(core, bytes_of(piece->bytes, piece->len)));
+            image_give(&lab->core.image, piece);
+            pieces++;
+        }
+    }
+    cr_assert_gt(pieces, 2);
+    cr_assert(image_loaded(core));
+    cr_assert_eq(core->index.count, MANY);
+    cr_assert_leq(lab->core.image.spare_count, 2, "a piece is used again");
+    lab_core_destroy(core);
+}
+
 /* The rules of the database are there before the image is. */
 static struct core *reload_with(const char *term)
 {
     size_t len;
     image_begin(&lab->core, 0);
-    while (!image_step(&lab->core, 8)) {
-    }
-    uint8_t *data = image_take(&lab->core.image, &len);
+    uint8_t *data = lab_image(lab, &len);
     struct core *core = lab_core(lab);
     (void)lab_rule(core, 1, term);
     cr_assert(image_load(core, bytes_of(data, len)));
@@ -176,9 +198,7 @@ Test(image, mail_that_more_rules_match_than_have_room_is_judged_again)
     }
     uint64_t one = lab_mail_from(lab, "a@from.test", 1);
     image_begin(&lab->core, 0);
-    while (!image_step(&lab->core, 8)) {
-    }
-    uint8_t *data = image_take(&lab->core.image, &len);
+    uint8_t *data = lab_image(lab, &len);
     cr_assert(image_load(core, bytes_of(data, len)));
     cr_assert(index_find(&core->index, one)->unjudged);
     mem_free(data);
@@ -289,9 +309,7 @@ Test(image, replies_of_frozen_mail_are_told_once_each)
     }
     uint64_t first = lab->state_count - FROZEN + 1;
     image_begin(&lab->core, 2);
-    while (!image_step(&lab->core, 8)) {
-    }
-    mem_free(image_take(&lab->core.image, &len));
+    mem_free(lab_image(lab, &len));
     struct image_keep *keep = image_take_keep(&lab->core.image);
     cr_assert_null(image_take_keep(&lab->core.image));
     for (const struct image_keep *page = keep; page != NULL; page = page->next) {
