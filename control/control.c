@@ -362,6 +362,7 @@ int control_checkpoint(struct control *c, struct control_time time)
         return -EAGAIN;
     }
     bool asked = false;
+    works_never_rest(&c->works);
     while (!asked || c->saver.under_way) {
         if (!c->saver.under_way) {
             c->saver.wanted = asked = true;

@@ -102,12 +102,16 @@ static int write_block(struct spool_checkpoint_writer *w, enum format_checkpoint
     };
     memcpy(block.stamp, w->stamp, sizeof block.stamp);
     format_checkpoint_block_encode(&block, w->buffer);
+    uint64_t begin = w->offset;
     int err = write_all(w, bytes_of(w->buffer, FORMAT_CHECKPOINT_HEADER_BYTES + w->used));
     if (kind == FORMAT_CHECKPOINT_DATA) {
         w->block_count++;
         w->payload_bytes += w->used;
     }
     w->used = 0;
+    if (err == 0 && w->io->ops->write_out != NULL) {
+        w->io->ops->write_out(w->io, w->file, begin, w->offset - begin);
+    }
     return err;
 }
 

@@ -31,6 +31,7 @@ int disk_list(struct spool_io *io, int (*fn)(void *ctx, const char *name), void 
 int64_t disk_pread(struct spool_io *io, int file, void *buf, size_t len, uint64_t offset);
 int64_t disk_pwrite(struct spool_io *io, int file, const void *buf, size_t len, uint64_t offset);
 int disk_sync(struct spool_io *io, int file);
+void disk_write_out(struct spool_io *io, int file, uint64_t offset, uint64_t len);
 bool disk_dsync(struct spool_io *io);
 int disk_random(struct spool_io *io, void *buf, size_t len);
 int64_t disk_space(struct spool_io *io);

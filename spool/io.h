@@ -64,6 +64,10 @@ struct spool_io_ops {
     int64_t (*pread)(struct spool_io *io, int file, void *buf, size_t len, uint64_t offset);
     int64_t (*pwrite)(struct spool_io *io, int file, const void *buf, size_t len, uint64_t offset);
     int (*sync)(struct spool_io *io, int file);
+    /* Writes what was written there from the cache to the disk and waits for that; makes nothing
+     * durable. So much writing comes in small parts, and others get the disk between them. It is
+     * only an advice: there is no error. Optional, as random is. */
+    void (*write_out)(struct spool_io *io, int file, uint64_t offset, uint64_t len);
     /* Asynchronous. submit never blocks on the device; -EAGAIN when its queue is full. */
     int (*submit)(struct spool_io *io, struct spool_io_op *op);
     /* Finished operations, as a list. `wait`: waits for at least one, if any is under way. */

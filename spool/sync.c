@@ -86,6 +86,7 @@ static const struct spool_io_ops sync_ops = {
     .pread = disk_pread,
     .pwrite = disk_pwrite,
     .sync = disk_sync,
+    .write_out = disk_write_out,
     .submit = sync_submit,
     .reap = sync_reap,
     .dsync = disk_dsync,

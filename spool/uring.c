@@ -145,6 +145,7 @@ static const struct spool_io_ops uring_ops = {
     .pread = disk_pread,
     .pwrite = disk_pwrite,
     .sync = disk_sync,
+    .write_out = disk_write_out,
     .submit = uring_submit,
     .reap = uring_reap,
     .dsync = disk_dsync,

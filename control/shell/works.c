@@ -16,10 +16,17 @@
 
 enum { PARTS_MAX = 32 }; /* handed back at once: some megabytes */
 
+/* A lane rests so many times as long as its work took: the disk is the dataplane's meanwhile. */
+static const uint64_t lane_rest[WORK_LANES] = {[WORK_SAVE] = 3};
+
+#define REST_MAX_NS (UINT64_C(100) * 1000000)
+
 void works_init(struct works *w, struct spool_io *io, struct store *store)
 {
     memset(w, 0, sizeof *w);
     int r = sem_init(&w->room, 0, PARTS_MAX);
+    assert(r == 0);
+    r = sem_init(&w->ended, 0, 0);
     assert(r == 0);
     for (int i = 0; i < WORK_LANES; i++) {
         r = sem_init(&w->asked[i], 0, 0);
@@ -103,6 +110,7 @@ void works_fini(struct works *w)
         sem_destroy(&w->asked[i]);
     }
     sem_destroy(&w->room);
+    sem_destroy(&w->ended);
 }
 
 /* --- lanes ----------------------------------------------------------------------------------- */
@@ -142,6 +150,32 @@ static void wait_for(sem_t *sem)
     assert(r == 0);
 }
 
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+    int r = clock_gettime(CLOCK_MONOTONIC, &now);
+    assert(r == 0);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Waits as a lane does after a work that took so long, or until works_stop. */
+static void rest(struct works *w, enum work_lane lane, uint64_t took_ns)
+{
+    uint64_t rest_ns = lane_rest[lane] * took_ns;
+    if (rest_ns == 0 || atomic_load_explicit(&w->restless, memory_order_relaxed)) {
+        return;
+    }
+    uint64_t end_ns = rest_ns < REST_MAX_NS ? rest_ns : REST_MAX_NS;
+    end_ns += clock_ns();
+    struct timespec end = {.tv_sec = (time_t)(end_ns / 1000000000),
+                           .tv_nsec = (long)(end_ns % 1000000000)};
+    int r;
+    do {
+        r = sem_clockwait(&w->ended, CLOCK_MONOTONIC, &end);
+    } while (r != 0 && errno == EINTR);
+    assert(r == 0 || errno == ETIMEDOUT);
+}
+
 void works_serve(struct works *w, enum work_lane lane)
 {
     assert(w->threaded);
@@ -150,8 +184,10 @@ void works_serve(struct works *w, enum work_lane lane)
         if (atomic_load_explicit(&w->stopping, memory_order_acquire)) {
             return;
         }
+        uint64_t begin_ns = clock_ns();
         bool ran = works_run(w, lane);
         assert(ran); /* a post for each work */
+        rest(w, lane, clock_ns() - begin_ns);
     }
 }
 
@@ -195,7 +231,13 @@ void works_stop(struct works *w)
     for (int i = 0; i < WORK_LANES; i++) {
         post(&w->asked[i]);
         post(&w->room); /* a lane that is about to wait for room gets one; then it sees the end */
+        post(&w->ended);
     }
+}
+
+void works_never_rest(struct works *w)
+{
+    atomic_store_explicit(&w->restless, true, memory_order_relaxed);
 }
 
 bool works_finish(struct works *w, struct control *control, uint32_t max)
