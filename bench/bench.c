@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,4 +184,21 @@ double bench_histogram_us(const struct bench_histogram *histogram, double share)
 double bench_histogram_mean_us(const struct bench_histogram *histogram)
 {
     return histogram->count == 0 ? 0 : (double)histogram->sum_ns / (double)histogram->count / 1000;
+}
+
+struct bench_memory bench_memory_now(void)
+{
+    char line[256];
+    struct mallinfo2 info = mallinfo2();
+    struct bench_memory m = {.malloc_bytes = info.uordblks + info.hblkhd};
+    FILE *f = fopen("/proc/self/status", "re");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        if (strncmp(line, "RssAnon:", 8) == 0) {
+            m.resident_bytes = strtoull(line + 8, NULL, 10) * 1024;
+        }
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return m;
 }

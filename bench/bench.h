@@ -45,6 +45,12 @@ uint64_t bench_cpu_ns(void);
 uint64_t bench_thread_cpu_ns(void);
 /* TSC cycles; 0 where there is no TSC. */
 uint64_t bench_cycles(void);
+struct bench_memory {
+    uint64_t resident_bytes; /* anonymous memory that the kernel has given */
+    uint64_t malloc_bytes;   /* what is in use of it, by malloc's count */
+};
+/* Of this process. */
+struct bench_memory bench_memory_now(void);
 /* Sorts the samples. */
 double bench_median(double *sample, size_t count);
 

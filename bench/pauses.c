@@ -23,6 +23,7 @@ enum {
     CPUS_MAX = 64,
     KEPT = 1 << 14,     /* pauses of a CPU: the ring */
     PERIOD_NS = 200000, /* 5 000 wakeups a second and CPU: about one percent of it */
+    WITHIN_MAX = 1024,  /* pauses between two times; more are not counted */
     LEAST_NS = 100000,  /* a timer is that late on a busy machine without any pause */
 };
 
@@ -126,23 +127,64 @@ static uint64_t oldest_of(uint64_t count)
     return count > KEPT / 2 ? count - KEPT / 2 : 0; /* far from where the thread writes now */
 }
 
+/* Adds the parts of that CPU's pauses that lie between the two times, the newest first. Returns how
+ * many there are then, at most WITHIN_MAX. */
+static size_t collect(const struct watcher *w, uint64_t begin_ns, uint64_t end_ns,
+                      struct pause within[], size_t found)
+{
+    uint64_t count = atomic_load_explicit(&w->count, memory_order_acquire);
+    for (uint64_t i = count; i > oldest_of(count) && found < WITHIN_MAX; i--) {
+        struct pause pause = w->pause[(i - 1) % KEPT];
+        if (pause.end_ns <= begin_ns) {
+            break;
+        }
+        pause.begin_ns = pause.begin_ns > begin_ns ? pause.begin_ns : begin_ns;
+        pause.end_ns = pause.end_ns < end_ns ? pause.end_ns : end_ns;
+        if (pause.end_ns > pause.begin_ns) {
+            within[found++] = pause;
+        }
+    }
+    return found;
+}
+
 uint64_t bench_pauses_within(const struct bench_pauses *p, int cpu, uint64_t begin_ns,
                              uint64_t end_ns)
 {
+    struct pause within[WITHIN_MAX];
     uint64_t sum_ns = 0;
     if (cpu < 0 || cpu >= p->count) {
         return 0;
     }
-    const struct watcher *w = p->watcher[cpu];
-    uint64_t count = atomic_load_explicit(&w->count, memory_order_acquire);
-    for (uint64_t i = count; i > oldest_of(count); i--) {
-        const struct pause *pause = &w->pause[(i - 1) % KEPT];
-        if (pause->end_ns <= begin_ns) {
-            break;
+    size_t found = collect(p->watcher[cpu], begin_ns, end_ns, within, 0);
+    for (size_t i = 0; i < found; i++) {
+        sum_ns += within[i].end_ns - within[i].begin_ns;
+    }
+    return sum_ns;
+}
+
+static int by_begin(const void *a, const void *b)
+{
+    const struct pause *one = a;
+    const struct pause *other = b;
+    return one->begin_ns < other->begin_ns ? -1 : one->begin_ns > other->begin_ns;
+}
+
+uint64_t bench_pauses_anywhere(const struct bench_pauses *p, uint64_t begin_ns, uint64_t end_ns)
+{
+    struct pause within[WITHIN_MAX];
+    size_t found = 0;
+    uint64_t sum_ns = 0;
+    uint64_t counted_ns = begin_ns; /* up to here */
+    for (int c = 0; c < p->count; c++) {
+        found = collect(p->watcher[c], begin_ns, end_ns, within, found);
+    }
+    qsort(within, found, sizeof *within, by_begin);
+    for (size_t i = 0; i < found; i++) {
+        uint64_t from_ns = within[i].begin_ns > counted_ns ? within[i].begin_ns : counted_ns;
+        if (within[i].end_ns > from_ns) {
+            sum_ns += within[i].end_ns - from_ns;
+            counted_ns = within[i].end_ns;
         }
-        uint64_t from_ns = pause->begin_ns > begin_ns ? pause->begin_ns : begin_ns;
-        uint64_t to_ns = pause->end_ns < end_ns ? pause->end_ns : end_ns;
-        sum_ns += to_ns > from_ns ? to_ns - from_ns : 0;
     }
     return sum_ns;
 }

@@ -24,6 +24,9 @@ void bench_pauses_end(struct bench_pauses *pauses);
 /* Nanoseconds of pauses of that CPU between two times of bench_now_ns. */
 uint64_t bench_pauses_within(const struct bench_pauses *pauses, int cpu, uint64_t begin_ns,
                              uint64_t end_ns);
+/* Nanoseconds between these times in which at least one CPU paused. */
+uint64_t bench_pauses_anywhere(const struct bench_pauses *pauses, uint64_t begin_ns,
+                               uint64_t end_ns);
 /* The pauses of all CPUs since the watch began or bench_pauses_clear: at most the newest 8192 of
  * each. A long run has more, and `count` then says 8192 for each CPU. */
 void bench_pauses_sum(const struct bench_pauses *pauses, struct bench_histogram *sum_out);

@@ -246,7 +246,11 @@ static uint64_t see_live(struct dataplane *dp, uint64_t id)
     }
     uint64_t now_ns = bench_now_ns();
     assert(clock->made_ns <= clock->durable_ns && clock->durable_ns <= now_ns);
+    uint64_t paused_ns = latency->pauses == NULL
+                             ? 0
+                             : bench_pauses_anywhere(latency->pauses, clock->made_ns, now_ns);
     bench_histogram_add(&latency->whole, now_ns - clock->made_ns);
+    bench_histogram_add(&latency->net, now_ns - clock->made_ns - paused_ns);
     bench_histogram_add(&latency->control, now_ns - clock->durable_ns);
     clock->made_ns = 0;
     return 1;

@@ -11,6 +11,7 @@
 #define HOLDFAST_BENCH_CONTROL_DATAPLANE_H
 
 #include "bench/bench.h"
+#include "bench/pauses.h"
 #include "bench/control/campus.h"
 #include "common/abi.h"
 
@@ -20,8 +21,10 @@ struct dataplane;
 
 /* Of live mail, until its DELIVER is seen. */
 struct dataplane_latency {
-    struct bench_histogram whole;   /* since the message was there: the disk's time is in it */
-    struct bench_histogram control; /* since its record was durable */
+    const struct bench_pauses *pauses; /* NULL: nobody watches */
+    struct bench_histogram whole;      /* since the message was there: the disk's time is in it */
+    struct bench_histogram net;        /* the same, without the time in which a CPU paused */
+    struct bench_histogram control;    /* since its record was durable */
 };
 
 /* Opens the spool in `dir` and starts the thread. `doorbell_fd`: an eventfd that wakes control.

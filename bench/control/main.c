@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
-#include <malloc.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,11 +76,6 @@ struct totals {
     bool attached;
 };
 
-struct memory {
-    uint64_t resident_bytes;
-    uint64_t malloc_bytes;
-};
-
 struct restart {
     struct subject_start start;
     double answer_ms;  /* from the start of control_create to the first status */
@@ -109,7 +103,7 @@ struct bench {
     uint64_t checkpoint_at_ns;
     uint32_t reloads;
     uint32_t checkpoints;
-    struct memory memory[3]; /* at first, with the held mail, with the frozen mail too */
+    struct bench_memory memory[3]; /* at first, with the held mail, with the frozen mail too */
     double fill_s[2];
     double live_cpu_us[2]; /* control's CPU time for a live message: without and with rules */
     double ask_ms[4];
@@ -216,23 +210,6 @@ static void turn_until(struct bench *b, uint64_t held, uint64_t frozen, uint64_t
 
 /* --- parts ------------------------------------------------------------------------------------ */
 
-static struct memory memory_now(void)
-{
-    char line[256];
-    struct mallinfo2 info = mallinfo2();
-    struct memory m = {.malloc_bytes = info.uordblks + info.hblkhd};
-    FILE *f = fopen("/proc/self/status", "re");
-    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
-        if (strncmp(line, "RssAnon:", 8) == 0) {
-            m.resident_bytes = strtoull(line + 8, NULL, 10) * 1024;
-        }
-    }
-    if (f != NULL) {
-        fclose(f);
-    }
-    return m;
-}
-
 static void open_all(struct bench *b)
 {
     char path[CAMPUS_PATH_SIZE + 32];
@@ -299,11 +276,11 @@ static void fill_all(struct bench *b)
            dataplane_io_name(b->dp));
     json_decref(ask(b, "{\"v\":1,\"cmd\":\"hold\",\"select\":[\"hop=store-held\"],"
                        "\"reason\":\"bench\"}"));
-    b->memory[0] = memory_now();
+    b->memory[0] = bench_memory_now();
     fill(b, CAMPUS_HELD, deliveries_of(b, CAMPUS_HELD), 0);
-    b->memory[1] = memory_now();
+    b->memory[1] = bench_memory_now();
     fill(b, CAMPUS_FROZEN, deliveries_of(b, CAMPUS_HELD), deliveries_of(b, CAMPUS_FROZEN));
-    b->memory[2] = memory_now();
+    b->memory[2] = bench_memory_now();
 }
 
 static const char *const questions[4][2] = {
@@ -373,6 +350,7 @@ static void live_beside_rules(struct bench *b)
     }
 }
 
+/* Before the mix and after it: what the machine gives changes within a minute. */
 static void live_at_rest(struct bench *b)
 {
     (void)live_alone(b, &b->live_rest);
@@ -508,8 +486,10 @@ static void print_table(const struct bench *b)
     print_row("reload, in its turn", &b->reload);
     print_row("checkpoint, in its turn", &b->checkpoint);
     print_row("live mail at rest", &b->live_rest.whole);
+    print_row("  without pauses", &b->live_rest.net);
     print_row("  since it was durable", &b->live_rest.control);
     print_row("live mail in the mix", &b->live_mix.whole);
+    print_row("  without pauses", &b->live_mix.net);
     print_row("  since it was durable", &b->live_mix.control);
     printf("%-24s %12s %12s\n", "bytes a delivery", "resident", "malloc");
     for (int g = 0; g < CAMPUS_LIVE; g++) {
@@ -532,15 +512,22 @@ static void print_table(const struct bench *b)
 
 /* The ratio is that of the means: a stall of control or the disk raises it by the time that each
  * delayed message waited. A median would not show a stall. */
+static void print_ratio(const char *kind, const struct bench_histogram *rest,
+                        const struct bench_histogram *mix)
+{
+    double rest_us = bench_histogram_mean_us(rest);
+    double mix_us = bench_histogram_mean_us(mix);
+    printf(" live_rest%s_us=%.0f live_mix%s_us=%.0f live_latency%s_ratio=%.2f", kind, rest_us, kind,
+           mix_us, kind, rest_us > 0 ? mix_us / rest_us : 0);
+}
+
 static void print_live(const struct bench *b)
 {
-    double rest_us = bench_histogram_mean_us(&b->live_rest.whole);
-    double mix_us = bench_histogram_mean_us(&b->live_mix.whole);
-    double rest_control_us = bench_histogram_mean_us(&b->live_rest.control);
-    double mix_control_us = bench_histogram_mean_us(&b->live_mix.control);
-    printf(" live_rest_control_us=%.0f live_mix_control_us=%.0f", rest_control_us, mix_control_us);
-    printf(" live_rest_us=%.0f live_mix_us=%.0f live_latency_ratio=%.2f", rest_us, mix_us,
-           rest_us > 0 ? mix_us / rest_us : 0);
+    const struct dataplane_latency *rest = &b->live_rest;
+    const struct dataplane_latency *mix = &b->live_mix;
+    print_ratio("_control", &rest->control, &mix->control);
+    print_ratio("_net", &rest->net, &mix->net);
+    print_ratio("", &rest->whole, &mix->whole);
 }
 
 static void print_figures(const struct bench *b)
@@ -575,12 +562,14 @@ int main(int argc, char **argv)
     bench_options(argc, argv, option);
     bench_settings_print(option);
     b.watched = bench_pauses_watch(&b.pauses);
+    b.live_rest.pauses = b.live_mix.pauses = b.watched ? b.pauses : NULL;
     open_all(&b);
     live_beside_rules(&b);
     fill_all(&b);
     ask_at_rest(&b);
     live_at_rest(&b);
     mix(&b);
+    live_at_rest(&b);
     b.killed = restart(&b, false);
     b.clean = restart(&b, true);
     print_table(&b);
