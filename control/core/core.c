@@ -91,6 +91,7 @@ void core_attach(struct core *c, struct abi_attach *region, uint32_t worker_coun
         flight->worker = FLIGHT_WORKER_UNKNOWN;
     }
     c->wishes.logs.wanted = false;
+    flight_forget_ended(&c->flights);
     outbox_fences_again(&c->outbox, a, true);
     outbox_resend_all(&c->outbox);
     assert(c->outbox.sent_count == 0 && a->phase == ATTACH_HELLO);

@@ -8,6 +8,8 @@
 
 #include "control/core/mem.h"
 
+#include "common/limits/ring.h"
+
 void flight_init(struct flights *flights)
 {
     *flights = (struct flights){0};
@@ -22,6 +24,7 @@ void flight_fini(struct flights *flights)
         mem_free(flight);
     }
     map_fini(&flights->by_id);
+    map_fini(&flights->ended);
     mem_free(flights->cut);
 }
 
@@ -54,6 +57,26 @@ struct flight *flight_begin(struct flights *flights, uint64_t id, struct live *l
         flight->open = delivery_rcpts(l->delivery, RCPT_WAITING);
     }
     return flight;
+}
+
+void flight_note_ended(struct flights *flights, uint64_t id)
+{
+    enum { ENDED_MAX = LIMIT_DELIVERS_IN_FLIGHT * LIMIT_WORKERS };
+    assert(flight_find(flights, id) == NULL);
+    if (flights->ended.count < ENDED_MAX && !flight_has_ended(flights, id)) {
+        map_put(&flights->ended, id, flights);
+    }
+}
+
+bool flight_has_ended(const struct flights *flights, uint64_t id)
+{
+    return map_find(&flights->ended, id) != NULL;
+}
+
+void flight_forget_ended(struct flights *flights)
+{
+    map_fini(&flights->ended);
+    assert(flights->ended.count == 0);
 }
 
 void flight_end(struct flights *flights, struct flight *flight, struct live *l, uint64_t now_ns)

@@ -41,7 +41,8 @@ struct flights {
     struct map by_id;
     struct list all;
     size_t count;
-    struct cut *cut; /* until the next dataplane has said what is under way */
+    struct map ended; /* see flight_note_ended; the values are not used */
+    struct cut *cut;  /* until the next dataplane has said what is under way */
     size_t cut_count;
     size_t cut_capacity;
 };
@@ -54,6 +55,13 @@ struct flight *flight_begin(struct flights *flights, uint64_t id, struct live *l
                             uint64_t begun_pos, uint64_t now_ns);
 /* `l`: of its delivery, NULL without one. Frees the flight. */
 void flight_end(struct flights *flights, struct flight *flight, struct live *l, uint64_t now_ns);
+/* The last word about an attempt has come on this attach before INFLIGHT did. The dataplane counts
+ * an attempt as under way until it has heard that its record is durable. What the ring says of the
+ * record may overtake the INFLIGHT: flight_has_ended then tells that there is no flight to begin.
+ * A bounded number is noted. */
+void flight_note_ended(struct flights *flights, uint64_t id);
+bool flight_has_ended(const struct flights *flights, uint64_t id);
+void flight_forget_ended(struct flights *flights);
 /* It was under way when the dataplane went. */
 void flight_note_cut(struct flights *flights, const struct flight *flight);
 /* How many that were cut are not under way and not heard of since: the hop may have them. Both

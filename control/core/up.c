@@ -128,6 +128,9 @@ static void take_inflight(struct core *c, const struct abi_up *up)
         flight->confirmed = true;
         return;
     }
+    if (flight_has_ended(&c->flights, up->inflight.id)) {
+        return;
+    }
     if (c->flights.count >= (size_t)LIMIT_DELIVERS_IN_FLIGHT * c->attach.worker_count) {
         wrong(c, up, "more INFLIGHT than credits");
         return;
@@ -164,6 +167,7 @@ static void take_inflight_end(struct core *c, const struct abi_up *up)
         }
     }
     assert(a->ends_left == 0 && !a->reading);
+    flight_forget_ended(&c->flights);
     c->journal.possible_duplicates += flight_count_cut(&c->flights, &c->index);
     a->phase = ATTACH_RUNNING;
     notes_add(&c->notes, NOTE_ATTACHED, NULL, a->start, c->flights.count);
@@ -227,6 +231,10 @@ static void take_state(struct core *c, const struct abi_up *up)
     }
     apply_state(c, &fact);
     seen_trim(&c->journal.states);
+    if (c->attach.phase == ATTACH_INFLIGHT && flight_find(&c->flights, fact.id) == NULL &&
+        fact.kind == ABI_STATE_OUTCOME && (fact.flags & ABI_FLAG_LAST) != 0) {
+        flight_note_ended(&c->flights, fact.id);
+    }
 }
 
 static void take_recycled(struct core *c, const struct abi_up *up)

@@ -347,6 +347,45 @@ Test(late, told_under_way_before_its_commit)
     cr_assert_eq(lab->core.flights.count, 0);
 }
 
+static void told_under_way(uint64_t id)
+{
+    lab_put(lab, (struct abi_up){.type = ABI_UP_INFLIGHT, .inflight = {.id = id, .hop_id = 1}});
+}
+
+/* The dataplane had not yet heard that the record is durable when it said so. */
+Test(late, told_under_way_after_the_last_word_about_it)
+{
+    uint64_t done = lab_commit(lab, 1, 1);
+    uint64_t waits = lab_commit(lab, 1, 1);
+    uint64_t flies = lab_commit(lab, 1, 1);
+    lab_turn(lab, 0);
+    for (int attach = 0; attach < 2;
+         attach++) { /* the first one knows of flights, not the second */
+        lab_hello(lab, 1, 64);
+        lab_turn(lab, 0);
+        if (attach == 0) {
+            (void)lab_state(lab, done, ABI_STATE_OUTCOME, OUTCOME_DELIVERED, 1, ABI_FLAG_LAST);
+            (void)lab_state(lab, waits, ABI_STATE_OUTCOME, OUTCOME_REPLY_4XX, 1, ABI_FLAG_LAST);
+            told_under_way(done);
+            told_under_way(waits);
+        }
+        told_under_way(flies);
+        lab_ends(lab);
+        cr_assert_eq(lab->core.flights.count, 1);
+        cr_assert_eq(routes_find_hop(&lab->core.routes, 1)->in_flight, 1);
+        cr_assert_eq(lab->core.flights.ended.count, 0);
+        core_detach(&lab->core);
+    }
+    lab_hello(lab, 1, 64);
+    lab_turn(lab, 0);
+    told_under_way(waits); /* another attempt, for all that this attach knows */
+    lab_ends(lab);
+    cr_assert_eq(lab_find(lab, waits)->state, DELIVERY_IN_FLIGHT);
+    ends(waits, OUTCOME_DELIVERED, 1);
+    cr_assert_null(lab_find(lab, waits));
+    cr_assert_null(lab_find(lab, done));
+}
+
 Test(late, each_worker_speaks_for_itself)
 {
     lab_hello(lab, 2, 64);
