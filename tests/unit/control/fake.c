@@ -542,6 +542,11 @@ json_int_t fake_total(struct fake *f, const char *key)
     return n;
 }
 
+json_int_t fake_number(const json_t *answer, const char *key)
+{
+    return json_integer_value(json_object_get(answer, key));
+}
+
 bool fake_ok(json_t *answer)
 {
     bool ok = json_is_true(json_object_get(answer, "ok"));

@@ -13,6 +13,8 @@
 #include "common/outcome.h"
 #include "spool/spool.h"
 
+#include <criterion/criterion.h>
+
 enum { FAKE_ROUTES = 3, FAKE_HOPS = 3, FAKE_DELIVERS_MAX = 4096 };
 
 struct fake {
@@ -103,8 +105,25 @@ uint32_t fake_times_sent(const struct fake *f, uint64_t id);
 json_t *fake_admin(struct fake *f, const char *request);
 /* A number of status's answer, e.g. "waiting" of the totals. */
 json_int_t fake_total(struct fake *f, const char *key);
+/* A number of that answer; 0 when it has none of that name. */
+json_int_t fake_number(const json_t *answer, const char *key);
 bool fake_ok(json_t *answer);
 /* The "state" of one delivery, as list shows it; "" when it is not listed. */
 const char *fake_state_of(struct fake *f, uint64_t id, char out[32]);
+
+/* A suite of which each test begins with a fake `f` that is attached and at rest. */
+#define FAKE_SUITE(suite)                                                                          \
+    static struct fake *f;                                                                         \
+    static void set_up(void)                                                                       \
+    {                                                                                              \
+        f = fake_create();                                                                         \
+        fake_attach(f, NULL, 0);                                                                   \
+        fake_turn(f, 0);                                                                           \
+    }                                                                                              \
+    static void tear_down(void)                                                                    \
+    {                                                                                              \
+        fake_destroy(f);                                                                           \
+    }                                                                                              \
+    TestSuite(suite, .init = set_up, .fini = tear_down)
 
 #endif

@@ -9,21 +9,7 @@
 #include <criterion/criterion.h>
 #include <time.h>
 
-static struct fake *f;
-
-static void set_up(void)
-{
-    f = fake_create();
-    fake_attach(f, NULL, 0);
-    fake_turn(f, 0);
-}
-
-static void tear_down(void)
-{
-    fake_destroy(f);
-}
-
-TestSuite(delivery, .init = set_up, .fini = tear_down);
+FAKE_SUITE(delivery);
 
 static void delivered(uint64_t id)
 {

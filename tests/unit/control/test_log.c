@@ -5,27 +5,12 @@
 
 #include "control/core/core.h"
 
-#include <errno.h>
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
 
-static struct fake *f;
-
-static void set_up(void)
-{
-    f = fake_create();
-    fake_attach(f, NULL, 0);
-    fake_turn(f, 0);
-}
-
-static void tear_down(void)
-{
-    fake_destroy(f);
-}
-
-TestSuite(log, .init = set_up, .fini = tear_down);
+FAKE_SUITE(log);
 
 static void delivered(uint64_t id)
 {

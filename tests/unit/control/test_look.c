@@ -39,7 +39,7 @@ static uint64_t begin(const char *text)
     const struct control_peer peer = {.who = "tester", .may_act = true};
     json_t *request = json_loads(text, 0, NULL);
     json_t *answer = control_admin(f->control, request, &peer, f->time);
-    uint64_t token = (uint64_t)json_integer_value(json_object_get(answer, "pending"));
+    uint64_t token = (uint64_t)fake_number(answer, "pending");
     cr_assert_neq(token, 0, "%s", text);
     json_decref(request);
     json_decref(answer);
@@ -86,7 +86,7 @@ Test(look, a_long_list_comes_in_pieces_and_is_whole)
     const json_t *list = json_object_get(answer, "deliveries");
     cr_assert_eq(json_array_size(list), MAIL);
     cr_assert(json_is_false(json_object_get(answer, "more")));
-    cr_assert_eq(json_integer_value(json_object_get(answer, "total")), MAIL);
+    cr_assert_eq(fake_number(answer, "total"), MAIL);
     const char *before = "";
     for (size_t i = 0; i < MAIL; i++) {
         const json_t *row = json_array_get(list, i);

@@ -14,32 +14,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static struct fake *f;
-
-static void set_up(void)
-{
-    f = fake_create();
-    fake_attach(f, NULL, 0);
-    fake_turn(f, 0);
-}
-
-static void tear_down(void)
-{
-    fake_destroy(f);
-}
-
-TestSuite(operator, .init = set_up, .fini = tear_down);
-
-static json_int_t number(const json_t *answer, const char *key)
-{
-    return json_integer_value(json_object_get(answer, key));
-}
+FAKE_SUITE(operator);
 
 /* Returns the answer of a hold, when the workers have passed the fence. Control is attached. */
 static json_t *hold(const char *request)
 {
     json_t *pending = fake_admin(f, request);
-    uint64_t token = (uint64_t)number(pending, "pending");
+    uint64_t token = (uint64_t)fake_number(pending, "pending");
     cr_assert_neq(token, 0, "%s", json_dumps(pending, 0));
     json_decref(pending);
     cr_assert_null(control_admin_ready(f->control, token, f->time));
@@ -60,9 +41,9 @@ Test(operator, hold_is_answered_after_the_fence_and_keeps_existing_and_future_ma
     uint64_t running = fake_simple(f, 1);
     fake_turn(f, 0);
     json_t *answer = hold("{'cmd':'hold','select':['route=r1'],'reason':'disk full there'}");
-    cr_assert_eq(number(answer, "deliveries"), 1);
-    cr_assert_eq(number(answer, "in_flight"), 1);
-    json_int_t rule = number(answer, "rule");
+    cr_assert_eq(fake_number(answer, "deliveries"), 1);
+    cr_assert_eq(fake_number(answer, "in_flight"), 1);
+    json_int_t rule = fake_number(answer, "rule");
     json_decref(answer);
     uint64_t next = fake_simple(f, 1);
     uint64_t other = fake_simple(f, 2);
@@ -77,7 +58,7 @@ Test(operator, hold_is_answered_after_the_fence_and_keeps_existing_and_future_ma
     snprintf(request, sizeof request,
              "{'cmd':'release','select':['rule=%d'],'reason':'disk replaced'}", (int)rule);
     answer = fake_admin(f, request);
-    cr_assert_eq(number(answer, "released"), 2);
+    cr_assert_eq(fake_number(answer, "released"), 2);
     json_decref(answer);
     fake_turn(f, 0);
     cr_assert(fake_was_sent(f, next));
@@ -100,7 +81,7 @@ Test(operator, hold_is_durable)
     cr_assert(fake_was_sent(f, free_one));
     json_t *rules = fake_admin(f, "{'cmd':'rules'}");
     json_t *rule = json_array_get(json_object_get(rules, "rules"), 0);
-    cr_assert_eq(number(rule, "matches"), 1);
+    cr_assert_eq(fake_number(rule, "matches"), 1);
     cr_assert_str_eq(json_string_value(json_object_get(rule, "author")), "tester");
     json_decref(rules);
 }
@@ -131,14 +112,14 @@ Test(operator, hold_while_detached_is_answered_at_once)
 {
     control_detach(f->control);
     json_t *answer = fake_admin(f, "{'cmd':'hold','select':['all'],'reason':'x'}");
-    cr_assert_gt(number(answer, "rule"), 0);
+    cr_assert_gt(fake_number(answer, "rule"), 0);
     json_decref(answer);
 }
 
 Test(operator, hold_pending_at_a_new_attach_asks_the_new_workers)
 {
     json_t *pending = fake_admin(f, "{'cmd':'hold','select':['all'],'reason':'x'}");
-    uint64_t token = (uint64_t)number(pending, "pending");
+    uint64_t token = (uint64_t)fake_number(pending, "pending");
     json_decref(pending);
     fake_turn(f, 0);
     fake_attach(f, NULL, 0);
@@ -169,7 +150,7 @@ Test(operator, release_revives_frozen_mail_with_its_attempts_reset)
     cr_assert_not(fake_was_sent(f, id)); /* not without a person */
     json_t *answer = fake_admin(
         f, "{'cmd':'release','select':['class=user_unknown'],'reason':'table repaired'}");
-    cr_assert_eq(number(answer, "released"), 1);
+    cr_assert_eq(fake_number(answer, "released"), 1);
     json_decref(answer);
     fake_turn(f, 0);
     cr_assert_eq(f->state[0].kind, ABI_STATE_RELEASE);
@@ -245,7 +226,7 @@ Test(operator, acting_needs_a_selection_and_a_reason_and_the_agreed_count)
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         json_t *answer = fake_admin(f, refused[i]);
         cr_assert(json_is_false(json_object_get(answer, "ok")), "%s", refused[i]);
-        cr_assert_eq(number(answer, "exit"), 64, "%s", refused[i]);
+        cr_assert_eq(fake_number(answer, "exit"), 64, "%s", refused[i]);
         json_decref(answer);
     }
     json_t *rules = fake_admin(f, "{'cmd':'rules'}");
@@ -258,10 +239,10 @@ Test(operator, dry_run_changes_nothing)
 {
     uint64_t id = frozen_mail();
     json_t *answer = fake_admin(f, "{'cmd':'release','select':['all'],'dry_run':true}");
-    cr_assert_eq(number(answer, "released"), 1);
+    cr_assert_eq(fake_number(answer, "released"), 1);
     json_decref(answer);
     answer = fake_admin(f, "{'cmd':'hold','select':['all'],'dry_run':true}");
-    cr_assert_eq(number(answer, "deliveries"), 1);
+    cr_assert_eq(fake_number(answer, "deliveries"), 1);
     json_decref(answer);
     f->echo = true;
     fake_turn(f, 1000);
@@ -282,7 +263,7 @@ Test(operator, retry_makes_waiting_mail_due_and_closes_the_breaker)
     }
     fake_forget_sent(f);
     json_t *answer = fake_admin(f, "{'cmd':'retry','select':['hop=h1'],'reason':'it is back'}");
-    cr_assert_eq(number(answer, "retried"), 3);
+    cr_assert_eq(fake_number(answer, "retried"), 3);
     json_decref(answer);
     fake_turn(f, 0);
     cr_assert_eq(f->deliver_count, 1); /* gradually */
@@ -312,20 +293,20 @@ Test(operator, list_pages_and_count_groups)
         json_t *list = json_object_get(answer, "deliveries");
         seen += json_array_size(list);
         more = json_is_true(json_object_get(answer, "more"));
-        cr_assert_eq(number(answer, "total"), 7);
+        cr_assert_eq(fake_number(answer, "total"), 7);
         json_t *last = json_array_get(list, json_array_size(list) - 1);
         snprintf(after, sizeof after, "%s", json_string_value(json_object_get(last, "id")));
         json_decref(answer);
     }
     cr_assert_eq(seen, 7);
     json_t *answer = fake_admin(f, "{'cmd':'count','by':'route'}");
-    cr_assert_eq(number(answer, "deliveries"), 7);
+    cr_assert_eq(fake_number(answer, "deliveries"), 7);
     cr_assert_eq(json_array_size(json_object_get(answer, "by")), 2);
     json_decref(answer);
     answer = fake_admin(f, "{'cmd':'count','by':'domain','select':['route=r1']}");
     json_t *by = json_array_get(json_object_get(answer, "by"), 0);
     cr_assert_str_eq(json_string_value(json_object_get(by, "key")), "one.test");
-    cr_assert_eq(number(by, "deliveries"), 4);
+    cr_assert_eq(fake_number(by, "deliveries"), 4);
     json_decref(answer);
 }
 
@@ -506,7 +487,7 @@ Test(operator, retry_of_a_hop_closes_its_breaker_also_without_mail)
     cr_assert_str_eq(json_string_value(json_object_get(hop, "breaker")), "open");
     json_decref(answer);
     answer = fake_admin(f, "{'cmd':'retry','select':['hop=h2'],'reason':'x'}");
-    cr_assert_eq(number(answer, "retried"), 0);
+    cr_assert_eq(fake_number(answer, "retried"), 0);
     json_decref(answer);
     answer = fake_admin(f, "{'cmd':'status'}");
     hop = json_array_get(json_object_get(answer, "hops"), 1);

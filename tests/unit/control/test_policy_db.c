@@ -80,7 +80,7 @@ static void assert_stopped(void)
     cr_assert(error != NULL && strstr(error, "policy database: ") == error &&
                   strstr(error, "nothing was changed") != NULL,
               "%s", error);
-    cr_assert_eq(json_integer_value(json_object_get(answer, "exit")), 2);
+    cr_assert_eq(fake_number(answer, "exit"), 2);
     json_decref(answer);
     cr_assert(fake_ok(fake_admin(f, "{'cmd':'hold','select':['route=r1'],'dry_run':true}")));
 }

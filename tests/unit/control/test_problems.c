@@ -10,21 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct fake *f;
-
-static void set_up(void)
-{
-    f = fake_create();
-    fake_attach(f, NULL, 0);
-    fake_turn(f, 0);
-}
-
-static void tear_down(void)
-{
-    fake_destroy(f);
-}
-
-TestSuite(problems, .init = set_up, .fini = tear_down);
+FAKE_SUITE(problems);
 
 /* A new reference to the problem of that kind; NULL: there is none. */
 static json_t *find(const char *what)
@@ -153,7 +139,7 @@ Test(problems, nothing_is_wrong)
 {
     json_t *answer = fake_admin(f, "{'cmd':'status'}");
     cr_assert_eq(json_array_size(json_object_get(answer, "problems")), 0);
-    cr_assert_eq(json_integer_value(json_object_get(answer, "level")), 0);
+    cr_assert_eq(fake_number(answer, "level"), 0);
     json_decref(answer);
 }
 

@@ -9,26 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct fake *f;
-
-static void set_up(void)
-{
-    f = fake_create();
-    fake_attach(f, NULL, 0);
-    fake_turn(f, 0);
-}
-
-static void tear_down(void)
-{
-    fake_destroy(f);
-}
-
-TestSuite(release, .init = set_up, .fini = tear_down);
-
-static json_int_t number(const json_t *answer, const char *key)
-{
-    return json_integer_value(json_object_get(answer, key));
-}
+FAKE_SUITE(release);
 
 static uint64_t frozen_mail(uint32_t route)
 {
@@ -60,7 +41,7 @@ static void release_by_age(const char *age, bool means_older)
     control_detach(f->control);
     snprintf(request, sizeof request, "{'cmd':'release','select':['%s'],'reason':'x'}", age);
     json_t *answer = fake_admin(f, request);
-    cr_assert_eq(number(answer, "released"), 1);
+    cr_assert_eq(fake_number(answer, "released"), 1);
     json_decref(answer);
     fake_turn(f, 4 * 3600 * 1000);
     cr_assert_eq(jobs_under_way(), 1);
@@ -98,7 +79,7 @@ Test(release, release_by_hop_means_the_routes_of_when_it_was_answered)
     control_detach(f->control);
     json_t *answer =
         fake_admin(f, "{'cmd':'release','select':['hop=h1','domain=*.test'],'reason':'x'}");
-    cr_assert_eq(number(answer, "released"), 1);
+    cr_assert_eq(fake_number(answer, "released"), 1);
     json_decref(answer);
     struct config other = *f->config;
     struct config_route swapped[FAKE_ROUTES];
@@ -128,7 +109,7 @@ static uint64_t ask_to_end(json_int_t rule)
         json_pack("{sis[o]ssss}", "v", 1, "select", json_sprintf("rule=%d", (int)rule), "cmd",
                   "release", "reason", "x");
     json_t *answer = control_admin(f->control, request, &tester, f->time);
-    uint64_t token = (uint64_t)number(answer, "pending");
+    uint64_t token = (uint64_t)fake_number(answer, "pending");
     const char *error = json_string_value(json_object_get(answer, "error"));
     cr_assert(token != 0 || (error != NULL && strstr(error, "is in force") != NULL));
     json_decref(answer);
@@ -148,7 +129,7 @@ Test(release, rule_that_two_people_end_at_once_is_ended_once)
 {
     control_detach(f->control);
     json_t *answer = fake_admin(f, "{'cmd':'hold','select':['route=r1'],'reason':'x'}");
-    json_int_t rule = number(answer, "rule");
+    json_int_t rule = fake_number(answer, "rule");
     json_decref(answer);
     uint64_t token = ask_to_end(rule);
     cr_assert_neq(token, 0);
@@ -166,13 +147,13 @@ Test(release, rule_whose_end_failed_can_be_ended_again)
 {
     control_detach(f->control);
     json_t *answer = fake_admin(f, "{'cmd':'hold','select':['route=r1'],'reason':'x'}");
-    json_int_t rule = number(answer, "rule");
+    json_int_t rule = fake_number(answer, "rule");
     json_decref(answer);
     cr_assert_eq(sqlite3_exec(f->db, "ALTER TABLE audit RENAME TO away", NULL, NULL, NULL), 0);
     uint64_t token = ask_to_end(rule);
     fake_turn(f, 0);
     answer = control_admin_ready(f->control, token, f->time);
-    cr_assert_eq(number(answer, "exit"), 2);
+    cr_assert_eq(fake_number(answer, "exit"), 2);
     json_decref(answer);
     cr_assert_eq(sqlite3_exec(f->db, "ALTER TABLE away RENAME TO audit", NULL, NULL, NULL), 0);
     token = ask_to_end(rule);

@@ -329,7 +329,7 @@ static void expect_refusal(int fd, const char *why)
     const char *error = json_string_value(json_object_get(answer, "error"));
     cr_assert(error != NULL && strstr(error, why) != NULL, "%s: %s", why,
               error == NULL ? "taken" : error);
-    cr_assert_eq(json_integer_value(json_object_get(answer, "exit")), 64);
+    cr_assert_eq(fake_number(answer, "exit"), 64);
     json_decref(answer);
     cr_assert_null(hear(fd), "the connection is over");
     close(fd);
