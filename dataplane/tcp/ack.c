@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dataplane/tcp/ack.c: the acknowledgement field (RFC 9293 section 3.10.7.4, step 5).
  *
- * Promise: only an acknowledgement of what was sent, and not older than a window, has any effect
+ * Promise: an acknowledgement of what was never sent, or one older than a window, changes nothing
  *          (RFC 5961 section 5).
  * Trap:    the ACK of our FIN may end the connection.
  */
@@ -15,9 +15,9 @@ static void ack_sample_rtt(struct tcp_conn *conn, const struct tcp_segment *segm
         conn->is_timing = false;
     }
     if (conn->has_timestamps && segment->has_timestamps) {
-        /* RFC 7323 section 4.1; an echo from the future or of days ago is the peer's mistake. One
-         * from before a retransmission says that an ACK was lost, and counts that loss into the
-         * RTT: Karn's rule holds for it. */
+        /* RFC 7323 section 4.1. An echo from the future, or from longer ago than the largest RTO,
+         * is the peer's mistake. An echo from before a retransmission would count the time that
+         * the loss took into the RTT: by Karn's rule it is not used. */
         uint32_t echo_ms = segment->ts_echo - conn->ts_offset;
         uint32_t rtt_ms = tcp_clock_ms(stack) - echo_ms;
         if (rtt_ms <= TCP_RTO_MAX_NS / TCP_NS_PER_MS && seq_upto(conn->resent_ms, echo_ms)) {
@@ -43,7 +43,7 @@ static void ack_free_queue(struct tcp_conn *conn, uint32_t acked)
     if (conn->queue.bytes == 0) {
         tcp_conn_event(conn, TCP_EVENT_SENT);
     }
-    /* Not for each segment: a writer woken for crumbs writes crumbs. */
+    /* The writer is not woken for a few bytes: it would write a few bytes. */
     size_t space = tcp_write_space(conn);
     if (conn->is_write_short && space > 0 &&
         (conn->queue.bytes == 0 || space >= stack->settings.send_buffer_bytes / 4)) {
@@ -91,7 +91,7 @@ static bool ack_is_duplicate(const struct tcp_conn *conn, const struct tcp_segme
 
 void tcp_ack_window(struct tcp_conn *conn, const struct tcp_segment *segment)
 {
-    /* RFC 7323 section 2.2: that of a SYN is never scaled. */
+    /* RFC 7323 section 2.2: the window of a SYN is never scaled. */
     bool syn = (segment->flags & TCP_FLAG_SYN) != 0;
     uint32_t window = (uint32_t)segment->window << (syn ? 0 : conn->snd_wscale);
     bool newer = seq_before(conn->snd_wl1, segment->seq) ||
@@ -106,14 +106,14 @@ void tcp_ack_window(struct tcp_conn *conn, const struct tcp_segment *segment)
         conn->snd_wnd_max = max_u32(conn->snd_wnd_max, window);
         tcp_conn_dirty(conn);
     }
-    /* Section 3.8.6.1 (MUST-37): a peer that answers probes is never given up for a shut window,
-     * while there is an application to judge it. */
+    /* RFC 9293 section 3.8.6.1 (MUST-37): a peer that answers probes is never given up for its
+     * closed window, as long as the application has not closed: it can give up by itself. */
     if (conn->is_persisting && conn->resend_ns != 0 && !conn->is_closed) {
         conn->stalled_ns = conn->stack->now_ns;
     }
 }
 
-/* What the ACK of our FIN means in each state. */
+/* Our FIN is acknowledged: what follows in each state. */
 static void ack_of_fin(struct tcp_conn *conn)
 {
     struct tcp_stack *stack = conn->stack;

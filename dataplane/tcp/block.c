@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dataplane/tcp/block.c: the pool of 2 KiB blocks that all connections of a stack share.
  *
- * Promise: a reply of one block can be queued when bulk cannot; bytes in order are kept when
- *          bytes ahead of a hole are not. So the pool running dry slows, and never locks up.
+ * Promise: when few blocks are left, a reply of one block can still be queued where bulk cannot,
+ *          and bytes in order are still kept where bytes ahead of a hole are not. So a pool that
+ *          runs empty slows connections down, but never stops them all.
  * Trap:    block numbers begin with 1; 0 is "none" so that zeroed objects hold nothing.
  */
 #include "dataplane/tcp/core.h"
 
-/* Blocks that a use leaves to the more urgent ones. */
+/* So many blocks are left to more urgent uses. */
 static uint32_t block_reserve(const struct tcp_stack *stack, enum tcp_block_use use)
 {
     uint32_t count = stack->settings.block_count;

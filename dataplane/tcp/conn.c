@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/tcp/conn.c: the caller's verbs (RFC 9293 section 3.9.1) and what connections are made
- * of.
+/* dataplane/tcp/conn.c: what the caller can do with a connection (RFC 9293 section 3.9.1), and what
+ * a handshake sets in it.
  *
  *                       SYN_SENT ──▶ ESTABLISHED ◀── SYN_RECEIVED ◀── (listener)
  *             tcp_close │                 │ peer's FIN
@@ -8,15 +8,17 @@
  *      ACK │     │ peer's FIN   └──── CLOSE_WAIT ──tcp_close──▶ LAST_ACK ──ACK──▶ CLOSED
  *  FIN_WAIT_2   CLOSING ──ACK──▶ TIME_WAIT (table)
  *
- * Promise: every verb is safe in every state; on an ended connection it does nothing.
- * Trap:    after tcp_close arriving bytes are acknowledged and thrown away, so that a peer that
- *          writes behind its QUIT is not met with a RST that eats our last reply (RFC 2525 2.17).
+ * Promise: every call is safe in every state; on an ended connection it does nothing.
+ * Trap:    after tcp_close arriving bytes are acknowledged and thrown away. A RST in their place
+ *          would destroy our last reply at a peer that writes after its QUIT (RFC 2525 section
+ *          2.17).
  */
 #include "dataplane/tcp/core.h"
 
 #include <errno.h>
 
-/* What the peer's SYN offers holds for both directions (RFC 7323 sections 2.5 and 3.2). */
+/* An option is used only when both SYNs have it, and we offer them all (RFC 7323 sections 1.3, 2.5
+ * and 3.2): so the peer's SYN decides. */
 void tcp_conn_init_options(struct tcp_conn *conn, const struct tcp_segment *syn)
 {
     struct tcp_stack *stack = conn->stack;
@@ -193,7 +195,8 @@ void tcp_want_writable(struct tcp_conn *conn)
         return;
     }
     conn->is_write_short = true;
-    /* With something in flight an ACK makes room; without, only the pool can. */
+    /* Where the pool has blocks, an ACK will make room. Where it has none, the connection waits
+     * for blocks. */
     if (tcp_queue_room(stack, &conn->queue) == 0 && list_is_empty(&conn->short_of_blocks)) {
         list_append(&stack->short_of_blocks, &conn->short_of_blocks);
     }
@@ -204,7 +207,7 @@ size_t tcp_unsent(const struct tcp_conn *conn)
     return conn->queue.bytes;
 }
 
-/* Bytes that the application will not read any more count as read. */
+/* The application reads no more: bytes that have arrived count as read. */
 static void conn_discard(struct tcp_conn *conn)
 {
     struct tcp_stack *stack = conn->stack;
@@ -273,7 +276,7 @@ void tcp_unreachable(struct tcp_stack *stack, const struct tcp_tuple *tuple, uin
         return;
     }
     struct tcp_conn *conn = &stack->conns[ref - 1];
-    if (seq == conn->iss) { /* RFC 5927 section 4.1: who did not see the SYN cannot know it */
+    if (seq == conn->iss) { /* RFC 5927 section 4.1: only who saw our SYN knows this number */
         tcp_conn_unreachable(conn);
     }
 }

@@ -1,28 +1,30 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/tcp/core.h: what the files of this folder share: objects, limits, the seams between.
+/* dataplane/tcp/core.h: what the files of this folder share: objects, limits, and the functions
+ * that they call of one another.
  *
  *   input       RFC 9293 section 3.10.7, in its order
- *   ack         its fifth step
+ *   ack         the fifth step of that section: the acknowledgement field
  *   tick        what happens when a timer is due
  *   stack       create, listen, turns
  *   conn        the caller's verbs
  *   port        the port of a connection that we open
- *   output      what is due, when tcp_output asks
- *   receive     RFC 9293 3.10.7.4, steps 7 and 8; the window
+ *   output      what one connection sends when tcp_output comes to it
+ *   receive     RFC 9293 section 3.10.7.4, steps 7 and 8; the window that we advertise
  *   timewait    TIME_WAIT, 56 bytes each
- *   recovery    cwnd, fast retransmit
+ *   recovery    RTO, congestion window, fast retransmit
  *   timer       all timers are listed and set here
  *   object      connection objects, events
- *   reassembly  bytes not yet read
- *   scoreboard  SACK of the peer
- *   leaves      segment: headers and options; queue: bytes not yet acknowledged; wheel: where
- *               timers wait; table: keyed flow table; number: ISN, timestamps, ports; reply:
- *               segments without a connection; ranges: lists of ranges; block: 2 KiB blocks
+ *   reassembly  received bytes that the application has not read
+ *   scoreboard  what the peer says it holds (SACK)
+ *   leaves      segment: headers and options; queue: sent bytes that are not acknowledged, and
+ *               bytes to send; wheel: where timers wait; table: the flow table; number: ISN,
+ *               timestamps, ports; reply: segments that no connection sends; ranges: lists of
+ *               ranges; block: the pool of 2 KiB blocks
  *
- * A file calls those below it in this list, never one above it.
+ * A file calls those below it in this list, never one above it; of the leaves, reply calls segment.
  *
- * Trap: tcp_conn_end frees a connection that the caller never saw. After a call that may end one,
- *       look at its state before going on. */
+ * Trap: tcp_conn_end frees a connection that the caller never saw. After a call that may end a
+ *       connection, look at its state before you go on. */
 #ifndef HOLDFAST_DATAPLANE_TCP_CORE_H
 #define HOLDFAST_DATAPLANE_TCP_CORE_H
 
@@ -48,7 +50,7 @@
 #define TCP_PORT_FIRST    32768u
 #define TCP_PORT_COUNT    32768u
 
-/* Connections short of blocks that are looked at in one turn. */
+/* So many connections that wait for blocks are looked at in one turn. */
 #define TCP_WAKES_MAX 16u
 
 #define TCP_NS_PER_MS UINT64_C(1000000)
@@ -61,13 +63,13 @@
 #define TCP_RTO_MIN_DEFAULT_MS 200u
 /* RFC 8985 section 7.2 has 10 ms as a usual floor of the probe timeout. */
 #define TCP_EARLY_MIN_US         10000u
-#define TCP_KEEP_ALIVE_ASKED_MIN 3u /* a lost question ends nothing */
+#define TCP_KEEP_ALIVE_ASKED_MIN 3u /* one lost question must not end a connection */
 #define TCP_TIME_WAIT_DEFAULT_MS 60000u
 /* RFC 9293 section 3.8.3 wants R2 of at least 100 s. */
 #define TCP_GIVE_UP_DEFAULT_MS 300000u
 #define TCP_CONNECT_DEFAULT_MS 30000u
 #define TCP_LINGER_DEFAULT_MS  30000u
-/* RFC 7323 section 5.5: a timestamp of so old a connection proves nothing. */
+/* RFC 7323 section 5.5: a timestamp that was noted so long ago proves nothing. */
 #define TCP_TS_RECENT_AGE_MAX_MS (24u * 24 * 3600 * 1000)
 
 enum tcp_state {
@@ -141,10 +143,10 @@ must_check bool tcp_segment_parse(struct bytes wire, struct tcp_segment *segment
 /* Sequence space that the segment takes: payload, SYN, FIN. */
 uint32_t tcp_segment_length(const struct tcp_segment *segment);
 void tcp_option_put_timestamps(struct tcp_segment_out *out, uint32_t value, uint32_t echo);
-/* wscale NULL: not offered. */
+/* wscale NULL: window scaling is not offered. */
 void tcp_option_put_syn(struct tcp_segment_out *out, uint16_t mss, const uint8_t *wscale,
                         bool sack_permitted);
-/* As many as fit into what is left of the option space. */
+/* Puts as many ranges as fit into what is left of the option space. */
 void tcp_option_put_sack(struct tcp_segment_out *out, const struct tcp_range *range,
                          uint32_t count);
 
@@ -155,9 +157,10 @@ struct tcp_block {
     uint32_t seq; /* receive: sequence number of its first byte, a multiple of the block size */
 };
 
-/* Who may take the last blocks: replies before bulk, bytes in order before bytes ahead. */
+/* What a block is for. The last blocks are kept for replies before bulk, and for bytes in order
+ * before bytes ahead of a hole: see block.c. */
 enum tcp_block_use {
-    TCP_BLOCK_SEND_FIRST, /* the first block of a send queue: down to the last */
+    TCP_BLOCK_SEND_FIRST, /* the first block of a send queue: may take the very last one */
     TCP_BLOCK_SEND_MORE,
     TCP_BLOCK_IN_ORDER,
     TCP_BLOCK_AHEAD,
@@ -168,25 +171,25 @@ void tcp_block_give(struct tcp_stack *stack, uint32_t block);
 uint8_t *tcp_block_data(const struct tcp_stack *stack, uint32_t block);
 /* Blocks that `use` may take now. */
 uint32_t tcp_blocks_open(const struct tcp_stack *stack, enum tcp_block_use use);
-/* True below an eighth: windows get small. */
+/* True when less than an eighth of the blocks is free: windows get small then. */
 bool tcp_blocks_are_low(const struct tcp_stack *stack);
 
 /* --- send queue ------------------------------------------------------------------------------- */
 
 struct tcp_queue {
-    uint32_t head; /* blocks, each full but the last */
+    uint32_t head; /* the first block; every block but the last is full */
     uint32_t tail;
-    uint32_t head_offset; /* bytes of the head that are acknowledged */
-    uint32_t bytes;       /* from head_offset on */
-    uint32_t cursor;      /* the block that was sent from last, and its place in the chain */
-    uint32_t cursor_index;
+    uint32_t head_offset;  /* bytes of the head that are acknowledged */
+    uint32_t bytes;        /* in the queue, from head_offset on */
+    uint32_t cursor;       /* the block that the last slice came from */
+    uint32_t cursor_index; /* the place of that block in the chain */
 };
 
 size_t tcp_queue_append(struct tcp_stack *stack, struct tcp_queue *queue, struct bytes data);
 void tcp_queue_drop(struct tcp_stack *stack, struct tcp_queue *queue, uint32_t len);
 void tcp_queue_slice(struct tcp_stack *stack, struct tcp_queue *queue, uint32_t offset,
                      uint32_t len, struct bytes piece_out[2]);
-/* What append would take now by the pool alone. */
+/* How many bytes append would take now if only the pool limited it. */
 size_t tcp_queue_room(const struct tcp_stack *stack, const struct tcp_queue *queue);
 
 /* --- timer wheel ------------------------------------------------------------------------------ */
@@ -209,7 +212,8 @@ struct tcp_wheel {
 };
 
 void tcp_wheel_init(struct tcp_wheel *wheel);
-/* Fires at `tick` or a little before when that is far; a node that waits is moved. */
+/* The node fires at `tick`, or earlier when that is more than 12 days ahead. A node that waits
+ * already is moved. */
 void tcp_wheel_set(struct tcp_wheel *wheel, struct tcp_wheel_node *node, uint64_t tick);
 void tcp_wheel_clear(struct tcp_wheel *wheel, struct tcp_wheel_node *node);
 /* The next node due at `tick`, no longer waiting; NULL when there is none. */
@@ -237,10 +241,10 @@ struct tcp_conn {
     /* Line 0: what every segment touches. */
     alignas(64) struct tcp_tuple tuple;
     uint32_t rcv_nxt;
-    uint32_t rcv_adv; /* right edge that was promised; never moves left */
+    uint32_t rcv_adv; /* right edge of the window that we advertised; never moves left */
     uint32_t snd_una;
     uint32_t snd_nxt; /* falls back to snd_una when the retransmission timer fires */
-    uint32_t snd_max; /* highest ever sent */
+    uint32_t snd_max; /* one past the highest sequence number that was ever sent */
     uint32_t snd_wnd;
     uint8_t state; /* enum tcp_state */
     uint8_t snd_wscale;
@@ -259,35 +263,35 @@ struct tcp_conn {
     uint32_t scoreboard; /* a block with a struct tcp_ranges, while the peer reports any */
     uint32_t cwnd_acked; /* bytes acknowledged towards the next MSS in congestion avoidance */
     uint32_t ts_recent;
-    uint32_t ts_recent_ms; /* when it was taken */
+    uint32_t ts_recent_ms; /* when ts_recent was noted */
     uint32_t ts_offset;
     uint32_t last_ack_sent;
     uint16_t mss;             /* payload of a full segment */
     uint8_t segments_unacked; /* data segments received since the last ACK */
-    uint8_t dup_acks_due;     /* duplicate ACKs owed to the peer */
+    uint8_t dup_acks_due;     /* duplicate ACKs that we owe the peer */
     uint8_t backoff;          /* doublings of the RTO */
     uint8_t challenge_count;
     bool has_timestamps : 1;
     bool is_passive : 1;
     bool is_announced : 1;  /* OPENED was handed out, or the caller connected */
     bool is_closed : 1;     /* by tcp_close: a FIN follows the queue; received bytes are dropped */
-    bool is_syn_acked : 1;  /* ours */
-    bool is_fin_acked : 1;  /* ours */
-    bool is_fin_known : 1;  /* the peer's, at fin_seq */
-    bool is_fin_taken : 1;  /* rcv_nxt is behind it */
-    bool is_ack_due : 1;    /* any segment settles it */
+    bool is_syn_acked : 1;  /* our SYN is acknowledged */
+    bool is_fin_acked : 1;  /* our FIN is acknowledged */
+    bool is_fin_known : 1;  /* the peer's FIN lies at fin_seq */
+    bool is_fin_taken : 1;  /* rcv_nxt is past the peer's FIN */
+    bool is_ack_due : 1;    /* any segment that we send carries the ACK */
     bool is_resend_due : 1; /* fast retransmit of the segment at snd_una */
     bool is_probe_due : 1;
     bool is_keep_alive_due : 1;
     bool is_persisting : 1;  /* resend_ns is the persist timer, not the RTO */
     bool is_early : 1;       /* resend_ns is the early retransmit timer, before the RTO */
-    bool is_early_spent : 1; /* it fired since snd_una last moved */
+    bool is_early_spent : 1; /* the early timer fired since snd_una last moved */
     bool is_recovering : 1;  /* fast recovery */
-    bool is_write_short : 1;
-    bool is_timing : 1;    /* timed_seq was sent once, at timed_ns */
-    bool is_half_open : 1; /* in the stack's half_open list */
-    bool has_wscale : 1;   /* the peer scales windows */
-    bool has_sack : 1;     /* both sides speak it (RFC 2018) */
+    bool is_write_short : 1; /* the caller is to hear when there is space (WRITABLE) */
+    bool is_timing : 1;      /* timed_seq was sent once, at timed_ns */
+    bool is_half_open : 1;   /* in the stack's half_open list */
+    bool has_wscale : 1;     /* the peer scales windows */
+    bool has_sack : 1;       /* both sides speak it (RFC 2018) */
     /* Line 2: queues, lists, timers. */
     struct tcp_queue queue;
     struct tcp_receive receive;
@@ -301,11 +305,11 @@ struct tcp_conn {
     uint64_t linger_ns;
     uint64_t keep_alive_ns;
     uint64_t heard_ns;   /* last acceptable ACK, while keep_alive_ms is not 0 */
-    uint64_t stalled_ns; /* since when nothing moved while something should; 0: all is well */
-    uint64_t sent_ns;    /* last data */
+    uint64_t stalled_ns; /* since when there is no progress; 0: nothing waits for any */
+    uint64_t sent_ns;    /* when data, SYN or FIN was last sent */
     uint64_t timed_ns;
     uint32_t timed_seq;
-    uint32_t resent_ms; /* last retransmission: an echo from before it measures nothing */
+    uint32_t resent_ms; /* time of the last retransmission: an older echo measures nothing */
     uint32_t srtt_us;   /* 0: no sample yet */
     uint32_t rttvar_us;
     uint32_t rto_us;
@@ -314,7 +318,7 @@ struct tcp_conn {
     uint32_t fin_seq;
     uint32_t challenge_s;
     uint32_t keep_alive_ms;    /* 0: off */
-    uint32_t keep_alive_asked; /* since heard_ns */
+    uint32_t keep_alive_asked; /* questions since heard_ns */
     uint32_t hash;
     uint32_t events;
     void *user;
@@ -329,8 +333,8 @@ struct tcp_time_wait {
     uint32_t ts_recent;
     uint32_t expires_ms;
     bool has_timestamps;
-    bool is_dead;      /* its pair was used again; the entry is passed over */
-    bool is_restarted; /* goes round the ring once more */
+    bool is_dead;      /* its pair was used again, or its time was over: it is passed over */
+    bool is_restarted; /* its wait began anew: it goes round the ring once more */
 };
 _Static_assert(sizeof(struct tcp_time_wait) <= 56, "TIME_WAIT is small");
 
@@ -371,9 +375,9 @@ struct tcp_stack {
     struct list ready;
     struct list dirty;
     struct list short_of_blocks;
-    struct tcp_conn *handed_out; /* its CLOSED event was; free it at the next call */
+    struct tcp_conn *handed_out; /* the caller has its CLOSED event; the next call frees it */
 
-    struct tcp_conn *in_place_conn; /* whose bytes lie in the caller's segment */
+    struct tcp_conn *in_place_conn; /* the connection whose bytes lie in the caller's segment */
     struct bytes in_place;
 
     struct tcp_slot *slots;
@@ -404,22 +408,25 @@ struct tcp_stack {
 
 /* object.c */
 void tcp_stack_set_now(struct tcp_stack *stack, uint64_t now_ns);
-/* A fresh connection in the flow table; NULL: none free, even after dropping a half-open one. */
+/* A fresh connection in the flow table. Where no object is free, the oldest half-open connection
+ * is dropped for it; NULL when there is none of these either. */
 struct tcp_conn *tcp_conn_begin(struct tcp_stack *stack, const struct tcp_tuple *tuple);
-/* Ends it: out of all tables; events `kinds` and CLOSED if the caller knows of it. */
+/* Ends the connection: it leaves all tables. The caller, if it knows the connection, gets the
+ * events `kinds` and CLOSED. */
 void tcp_conn_end(struct tcp_conn *conn, uint32_t kinds);
 void tcp_conn_set_half_open(struct tcp_conn *conn, bool half_open);
 void tcp_conn_event(struct tcp_conn *conn, uint32_t kinds);
-/* tcp_output is to look at it. */
+/* Marks the connection for the next tcp_output. */
 void tcp_conn_dirty(struct tcp_conn *conn);
 /* Frees the connection whose CLOSED was handed out by the last tcp_next_event. */
 void tcp_stack_reap(struct tcp_stack *stack);
 void tcp_conn_ack_now(struct tcp_conn *conn);
-void tcp_conn_reset(struct tcp_conn *conn); /* queues a RST; the connection is to be ended next */
+void tcp_conn_reset(struct tcp_conn *conn); /* queues a RST; the caller ends the connection next */
 uint16_t tcp_mss_own(const struct tcp_stack *stack, const struct tcp_tuple *tuple);
 /* First sequence number in the send queue. */
 uint32_t tcp_conn_queue_seq(const struct tcp_conn *conn);
-/* The sequence number that a pure ACK or RST carries: as far as we sent, within the window. */
+/* The sequence number that a pure ACK or RST carries: snd_max, or the right edge of the peer's
+ * window where that comes first. */
 uint32_t tcp_conn_ack_seq(const struct tcp_conn *conn);
 /* End of the bytes received in order: rcv_nxt without the FIN. */
 static inline uint32_t tcp_conn_data_end(const struct tcp_conn *conn)
@@ -445,7 +452,7 @@ const struct ip_endpoint *tcp_listener_find(const struct tcp_stack *stack,
 /* number.c */
 uint32_t tcp_initial_seq(const struct tcp_stack *stack, const struct tcp_tuple *tuple);
 uint32_t tcp_timestamp_offset(const struct tcp_stack *stack, const struct tcp_tuple *tuple);
-/* For the pair without its local port: see tcp_port_pick. */
+/* Both are of a pair whose local port is still 0: see tcp_port_pick. */
 uint32_t tcp_port_offset(const struct tcp_stack *stack, const struct tcp_tuple *tuple);
 uint32_t tcp_port_counter(const struct tcp_stack *stack, const struct tcp_tuple *tuple);
 
@@ -460,11 +467,11 @@ static inline uint32_t tcp_clock_ms(const struct tcp_stack *stack)
 
 /* conn.c */
 void tcp_conn_init_options(struct tcp_conn *conn, const struct tcp_segment *syn);
-/* ACK within the rate limit (RFC 5961). */
+/* Sends a challenge ACK, unless the rate limit is reached (RFC 5961 sections 3 to 5 and 7). */
 void tcp_conn_challenge(struct tcp_conn *conn);
 void tcp_conn_established(struct tcp_conn *conn);
 
-/* ack.c: false: the segment is to be dropped. The connection may have ended. */
+/* ack.c: returns false when the segment is to be dropped. The connection may have ended. */
 must_check bool tcp_ack_take(struct tcp_conn *conn, const struct tcp_segment *segment);
 void tcp_ack_window(struct tcp_conn *conn, const struct tcp_segment *segment);
 
@@ -481,41 +488,46 @@ uint32_t tcp_reassembly_store(struct tcp_conn *conn, uint32_t seq, struct bytes 
                               enum tcp_block_use use);
 /* Keeps bytes ahead of a hole; false: dropped. */
 bool tcp_reassembly_keep(struct tcp_conn *conn, uint32_t seq, struct bytes text);
-/* rcv_nxt moved: take in the ranges that it met. */
+/* Call after rcv_nxt moved: moves it on over the ranges that it has reached. */
 void tcp_reassembly_join(struct tcp_conn *conn);
 struct bytes tcp_reassembly_peek(const struct tcp_conn *conn);
 void tcp_reassembly_consume(struct tcp_conn *conn, uint32_t len);
-/* Forgets what lies ahead of the hole; it was never acknowledged. */
+/* Forgets what lies ahead of the hole. That was never acknowledged, so the peer sends it again. */
 void tcp_reassembly_forget(struct tcp_conn *conn);
 void tcp_reassembly_clear(struct tcp_conn *conn);
-/* What a SACK option is to say, the latest first (RFC 2018 section 4). Returns how many. */
+/* The ranges that a SACK option is to say, the latest first (RFC 2018 section 4). Returns how many
+ * there are. */
 uint32_t tcp_reassembly_sacks(const struct tcp_conn *conn, struct tcp_range out[TCP_SACKS_MAX]);
 /* End of the last range, or rcv_nxt. */
 uint32_t tcp_reassembly_end(const struct tcp_conn *conn);
 
-/* output.c: false: no buffer to send from; nothing is lost, ask again. */
+/* output.c: returns false when tcp_emit had no buffer; nothing is lost, the caller asks again. */
 must_check bool tcp_conn_output(struct tcp_conn *conn);
 
 /* ranges.c */
 must_check bool tcp_ranges_fit(const struct tcp_ranges *ranges, uint32_t start, uint32_t end);
-/* Only what fits. */
+/* Asserts that the range fits: ask tcp_ranges_fit first. */
 void tcp_ranges_add(struct tcp_ranges *ranges, uint32_t start, uint32_t end);
-/* Drops the ranges that begin at or before seq; returns seq, or their end if that is later. */
+/* Drops the ranges that begin at or before seq. Returns seq, or the end of those ranges if that is
+ * later. */
 uint32_t tcp_ranges_trim(struct tcp_ranges *ranges, uint32_t seq);
 /* Bytes of [start, end) that lie in ranges. */
 uint32_t tcp_ranges_bytes(const struct tcp_ranges *ranges, uint32_t start, uint32_t end);
 
 /* scoreboard.c */
 void tcp_scoreboard_clear(struct tcp_conn *conn);
-/* After snd_una moved. True: the segment's SACK blocks told something new. */
+/* Call when snd_una has its new value. Returns true when the SACK blocks of the segment told
+ * something new. */
 bool tcp_scoreboard_take(struct tcp_conn *conn, const struct tcp_segment *segment);
-/* The segment at snd_una is lost. */
+/* True when the segment at snd_una is lost. */
 bool tcp_scoreboard_is_lost(const struct tcp_conn *conn);
-/* It was sent again, and what was sent well after that has arrived. */
+/* True when that segment was sent again and is lost again: bytes that were sent well after it have
+ * arrived. */
 bool tcp_scoreboard_is_relost(const struct tcp_conn *conn);
 /* Bytes thought to be on the way. */
 uint32_t tcp_scoreboard_pipe(const struct tcp_conn *conn);
-/* The next hole to send again: a lost one, or `any`. */
+/* The next hole to send again: a lost one, or, with `any`, one that may be on the way still.
+ * Returns false when there is none. */
 must_check bool tcp_scoreboard_hole(const struct tcp_conn *conn, bool any,
                                     struct tcp_range *hole_out);
 /* The first stretch at or after seq that the peer does not hold. */
@@ -527,37 +539,39 @@ void tcp_recovery_sample(struct tcp_conn *conn, uint64_t rtt_us);
 void tcp_recovery_ack(struct tcp_conn *conn, uint32_t acked, uint32_t flight_before);
 void tcp_recovery_dup_ack(struct tcp_conn *conn);
 void tcp_recovery_timeout(struct tcp_conn *conn);
-/* No ACK for about two round trips: taken as a loss, not as a dead path. */
+/* The early timer fired: no ACK for about two round trips. It counts as one loss; cwnd is not cut
+ * to one segment, as after an RTO. */
 void tcp_recovery_early(struct tcp_conn *conn);
 void tcp_recovery_idle(struct tcp_conn *conn);
-/* What the congestion window lets be sent now, limited transmit included. */
+/* Bytes that the congestion window allows to send now, limited transmit included. */
 uint32_t tcp_recovery_room(const struct tcp_conn *conn);
 
 /* timer.c */
 void tcp_timer_set(struct tcp_conn *conn, uint64_t *deadline, uint64_t at_ns);
-/* The wheel is to come to it by then, whatever for. */
+/* Makes sure that the wheel comes to the connection at that time or before. */
 void tcp_timer_wait(struct tcp_conn *conn, uint64_t at_ns);
 uint64_t tcp_timer_rto_ns(const struct tcp_conn *conn);
-/* How long without progress is too long. */
+/* The connection is given up after so long without progress. */
 uint64_t tcp_timer_give_up_ns(const struct tcp_conn *conn);
 void tcp_timer_resend(struct tcp_conn *conn);
-/* More was sent while it runs. */
+/* Call after new data was sent: starts the RTO where none runs, or the early timer. */
 void tcp_timer_sent(struct tcp_conn *conn);
 void tcp_timer_persist(struct tcp_conn *conn);
 /* Starts keep_alive_ns anew. */
 void tcp_timer_keep_alive(struct tcp_conn *conn);
 
 /* timewait.c */
-/* Ends it into the TIME_WAIT table. */
+/* Ends the connection, and puts its pair into the table of TIME_WAIT. */
 void tcp_conn_time_wait(struct tcp_conn *conn);
-/* True: the segment is done with. False: it is a SYN that opens a new connection, whose initial
- * sequence number has to be at least *iss_min_out. */
+/* Returns true when nothing more is to be done with the segment. False: the entry is gone, and the
+ * segment is taken as if it had not been there; a connection that it opens has an initial sequence
+ * number of at least *iss_min_out. */
 bool tcp_time_wait_input(struct tcp_stack *stack, uint32_t index, const struct tcp_segment *segment,
                          uint32_t *iss_min_out);
 void tcp_time_wait_expire(struct tcp_stack *stack);
 uint64_t tcp_time_wait_next_ns(const struct tcp_stack *stack);
 bool tcp_time_wait_is_live(const struct tcp_stack *stack, uint32_t index);
-/* Its time is over, and its pair is wanted. */
+/* Frees the pair of an entry whose time is over. */
 void tcp_time_wait_release(struct tcp_stack *stack, uint32_t index);
 
 /* reply.c */

@@ -10,14 +10,17 @@
  *       4 SYN                input_syn (RFC 5961 section 4)
  *       5 ACK                ack.c
  *       7, 8 text, FIN       receive.c
- * (3 is security compartments, 6 urgent data: urgent bytes are bytes like others.)
+ * Step 3, security compartments, is left out; step 6, urgent data, too: urgent bytes are taken as
+ * any other bytes.
  *
- * Promise: nothing a stranger sends blindly ends or changes a connection.
- * Trap:    any step may end the connection; the steps say so by returning false.
+ * Promise: nothing that a stranger sends without seeing our segments ends or changes a connection.
+ * Trap:    any step may end the connection. After a step that returned false, and after
+ *          tcp_ack_take, look at the state before you go on.
  */
 #include "dataplane/tcp/core.h"
 
-/* RFC 9293 section 3.10.7.4 (MUST-57) and section 3.9.2.3: no TCP with groups or oneself (LAND). */
+/* RFC 9293 section 3.10.7.4 (MUST-57) and section 3.9.2.3: no TCP with a group, or with oneself
+ * (the LAND attack). */
 static bool input_address_ok(const struct ip_addr *src, const struct ip_addr *dst)
 {
     const struct ip_addr *both[] = {src, dst};
@@ -123,8 +126,9 @@ static void input_syn_sent(struct tcp_conn *conn, const struct tcp_segment *segm
 
 /* --- the synchronized states ------------------------------------------------------------------ */
 
-/* RFC 7323 section 5.3, R1. A segment without timestamps is taken (section 3.2 would rather drop
- * it): some peers leave them out of keep-alives, and PAWS is no defence against forgery. */
+/* PAWS: RFC 7323 section 5.3, R1. A segment without timestamps is taken, although section 3.2 would
+ * have it dropped: some peers leave them out of keep-alives, and PAWS does not defend against
+ * forgery. */
 static bool input_is_old(const struct tcp_conn *conn, const struct tcp_segment *segment)
 {
     if (!conn->has_timestamps || !segment->has_timestamps || (segment->flags & TCP_FLAG_RST) != 0 ||
@@ -144,8 +148,8 @@ static void input_note_timestamp(struct tcp_conn *conn, const struct tcp_segment
     }
 }
 
-/* Section 3.10.7.4, first step, table 6; one byte more for an empty segment: a peer that filled
- * the window sends its ACKs from there. */
+/* Section 3.10.7.4, first step, table 6. An empty segment may also lie at the right edge itself: a
+ * peer that filled the window sends its ACKs from there. */
 static bool input_is_acceptable(const struct tcp_conn *conn, uint32_t seq, uint32_t len)
 {
     uint32_t window = seq_later(conn->rcv_adv, conn->rcv_nxt) - conn->rcv_nxt;
@@ -155,11 +159,12 @@ static bool input_is_acceptable(const struct tcp_conn *conn, uint32_t seq, uint3
     return seq - conn->rcv_nxt < window || seq + len - 1 - conn->rcv_nxt < window;
 }
 
-/* The SYN that made this half-open connection, again; false: the segment is dropped. */
+/* The SYN that made this half-open connection came again. Returns false when the segment is
+ * dropped. */
 static bool input_syn_again(struct tcp_conn *conn, struct tcp_segment *segment)
 {
     if ((segment->flags & TCP_FLAG_ACK) != 0) {
-        /* The other half of a simultaneous open: only its ACK is news. */
+        /* The SYN-ACK of a simultaneous open: only its ACK is new. */
         segment->flags &= (uint8_t) ~(TCP_FLAG_SYN | TCP_FLAG_FIN);
         segment->payload = bytes_first(segment->payload, 0);
         segment->seq++;
@@ -170,7 +175,8 @@ static bool input_syn_again(struct tcp_conn *conn, struct tcp_segment *segment)
     return false;
 }
 
-/* First step; false: the segment is dropped. May strip what a shut window cannot take. */
+/* First step. Returns false when the segment is dropped. May take away text and FIN that a closed
+ * window has no room for. */
 static bool input_sequence(struct tcp_conn *conn, struct tcp_segment *segment)
 {
     bool syn = (segment->flags & TCP_FLAG_SYN) != 0;
@@ -186,14 +192,14 @@ static bool input_sequence(struct tcp_conn *conn, struct tcp_segment *segment)
         return false;
     }
     if (!syn && segment->seq == conn->rcv_nxt) {
-        /* A probe of our shut window: its ACK is good (section 3.10.7.4; MUST-66). */
+        /* A probe of our closed window: its ACK is good (section 3.10.7.4; MUST-66). */
         segment->payload = bytes_first(segment->payload, 0);
         segment->flags &= (uint8_t)~TCP_FLAG_FIN;
         tcp_conn_ack_now(conn);
         return true;
     }
     if (len > 0 && !syn) {
-        tcp_conn_ack_now(conn); /* a retransmission: the ACK was lost */
+        tcp_conn_ack_now(conn); /* a retransmission: our ACK was lost */
     } else {
         tcp_conn_challenge(conn);
     }
@@ -230,7 +236,7 @@ static bool input_syn_received(struct tcp_conn *conn, const struct tcp_segment *
         return false;
     }
     tcp_conn_established(conn);
-    /* The window in a SYN was not scaled; this one is. */
+    /* The window of the SYN was not scaled, this one is: so it has to be taken. */
     conn->snd_wl1 = segment->seq - 1;
     return true;
 }
@@ -266,8 +272,8 @@ static void input_synchronized(struct tcp_conn *conn, struct tcp_segment *segmen
     }
 }
 
-/* The common case, with every check of the long way that it can fail: ESTABLISHED, ACK (and PSH)
- * only, in sequence, inside the window, not older than what came before. */
+/* The common case: ESTABLISHED, ACK (and PSH) only, in sequence, inside the window, not older than
+ * what came before. Such a segment passes every check of input_synchronized. */
 static bool input_is_plain(const struct tcp_conn *conn, const struct tcp_segment *segment)
 {
     return conn->state == TCP_STATE_ESTABLISHED &&

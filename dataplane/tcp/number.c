@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/tcp/number.c: numbers a stranger must not guess: initial sequence numbers, timestamp
- * offsets, where the search for an ephemeral port begins.
+/* dataplane/tcp/number.c: numbers that a stranger must not guess: initial sequence numbers,
+ * timestamp offsets, where the search for an ephemeral port begins.
  *
- * Promise: each is a keyed hash of the pair, so that knowing one pair's says nothing of another's,
- *          plus a clock or counter, so that a pair used again goes forward.
- * Trap:    every use has its own domain: the same hash must not show in two of them.
+ * Promise: each is a keyed hash of the pair: who knows the number of one pair knows nothing about
+ *          another's. An initial sequence number has a clock added, so that the numbers of a pair
+ *          that is used again go on.
+ * Trap:    every use has its own domain: no two of them may use the same hash.
  */
 #include "dataplane/tcp/core.h"
 
@@ -25,7 +26,7 @@ uint32_t tcp_initial_seq(const struct tcp_stack *stack, const struct tcp_tuple *
     return clock + (uint32_t)number_hash(stack, tuple, NUMBER_ISN);
 }
 
-/* RFC 7323 section 5.4: an offset per pair keeps our uptime to ourselves. */
+/* RFC 7323 section 5.4: with an offset for each pair, timestamps do not show our uptime. */
 uint32_t tcp_timestamp_offset(const struct tcp_stack *stack, const struct tcp_tuple *tuple)
 {
     return (uint32_t)number_hash(stack, tuple, NUMBER_TIMESTAMP);

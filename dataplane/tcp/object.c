@@ -5,12 +5,13 @@
  * Connections lie in one array and are named by their index; all lists through them are
  * intrusive. An object goes  free ▶ in use ▶ ended ▶ CLOSED handed out ▶ free.
  *
- * Promise: an empty table answers a SYN with silence and a counter.
+ * Promise: where no object is free and none is half-open, a SYN is not answered, and a counter
+ *          says so.
  * Trap:    an ended connection that the caller never saw is free at once.
  */
 #include "dataplane/tcp/core.h"
 
-/* What goes on meaning something after the end; readable bytes are gone. */
+/* The events that still mean something after the end. Readable bytes, for one, are gone. */
 #define EVENTS_KEPT_AT_END (TCP_EVENT_OPENED | TCP_EVENT_SENT)
 
 void tcp_stack_set_now(struct tcp_stack *stack, uint64_t now_ns)
@@ -153,7 +154,7 @@ bool tcp_next_event(struct tcp_stack *stack, struct tcp_event *event_out)
     return true;
 }
 
-/* --- what is due ------------------------------------------------------------------------------ */
+/* --- what is to be sent ----------------------------------------------------------------------- */
 
 void tcp_conn_dirty(struct tcp_conn *conn)
 {

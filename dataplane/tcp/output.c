@@ -2,16 +2,17 @@
 /* dataplane/tcp/output.c: what a connection sends when tcp_output comes to it: its SYN, duplicate
  * ACKs, a fast retransmission, new data as the windows allow, FIN, or an ACK alone.
  *
- * Writes of one turn are together in the queue by then, so they leave in full segments; there is
- * no Nagle delay (the application batches its writes).
+ * All that was written in a turn lies in the queue by then, so it leaves in full segments. There is
+ * no Nagle delay: the application batches its writes.
  *
  * Promise: state changes only after tcp_emit took the segment.
- * Trap:    snd_nxt may be before snd_max, after a timeout: what lies between is sent again.
+ * Trap:    after a timeout snd_nxt may lie before snd_max: what lies between is sent again.
  */
 #include "dataplane/tcp/core.h"
 
-/* The window field for `edge`. Rounding down to the scale may take back less than one unit of it;
- * what was promised before stays acceptable (RFC 7323 section 2.4). */
+/* The window field for `edge`. It is rounded down to units of the scale, so the peer may see an
+ * edge that lies less than one unit to the left; what was advertised before stays acceptable (RFC
+ * 7323 section 2.4). */
 static uint16_t output_window(const struct tcp_conn *conn, uint32_t edge)
 {
     uint32_t window = (edge - conn->rcv_nxt) >> conn->rcv_wscale;
@@ -44,7 +45,7 @@ static void output_note_sent(struct tcp_conn *conn, uint32_t seq, uint32_t len)
     conn->sent_ns = stack->now_ns;
 }
 
-/* One segment of a synchronized connection: `len` bytes of the queue from `offset` on. */
+/* Sends one segment of a synchronized connection: `len` bytes of the queue from `offset` on. */
 static bool output_segment(struct tcp_conn *conn, uint32_t seq, uint32_t offset, uint32_t len,
                            uint8_t flags)
 {
@@ -59,7 +60,7 @@ static bool output_segment(struct tcp_conn *conn, uint32_t seq, uint32_t offset,
     if (conn->has_timestamps) {
         tcp_option_put_timestamps(&out, tcp_clock_ms(stack) + conn->ts_offset, conn->ts_recent);
     }
-    if (len == 0 && conn->has_sack) { /* a full segment has no room for it */
+    if (len == 0 && conn->has_sack) { /* a full segment has no room for the option */
         struct tcp_range sack[TCP_SACKS_MAX];
         tcp_option_put_sack(&out, sack, tcp_reassembly_sacks(conn, sack));
     }
@@ -127,7 +128,7 @@ static bool output_fin_is_due(const struct tcp_conn *conn, uint32_t offset, uint
     return conn->is_closed && !conn->is_fin_acked && offset + len == conn->queue.bytes;
 }
 
-/* The first unacknowledged segment again (RFC 5681 section 3.2, step 2). */
+/* Sends the first unacknowledged segment again (RFC 5681 section 3.2, step 3). */
 static bool output_resend(struct tcp_conn *conn)
 {
     uint32_t flight = conn->snd_max - conn->snd_una;
@@ -146,7 +147,7 @@ static bool output_resend(struct tcp_conn *conn)
     return true;
 }
 
-/* RFC 6675 section 5, step C: holes in their order, while the pipe has room. */
+/* RFC 6675 section 5, step C: sends holes again, in their order, while the window has room. */
 static bool output_holes(struct tcp_conn *conn)
 {
     uint32_t queue_seq = tcp_conn_queue_seq(conn);
@@ -170,8 +171,9 @@ static bool output_holes(struct tcp_conn *conn)
     return true;
 }
 
-/* RFC 9293 section 3.8.6.1: what the window takes, or one byte more than it; also the override of
- * the sender's SWS avoidance (section 3.8.6.2.1). snd_nxt stays: a probe is not in flight. */
+/* Sends what the window takes, or one byte where the window is closed (RFC 9293 section 3.8.6.1).
+ * This also overrides the sender's SWS avoidance (section 3.8.6.2.1). snd_nxt stays: a probe does
+ * not count as in flight. */
 static bool output_probe(struct tcp_conn *conn)
 {
     if (!conn->is_probe_due) {
@@ -194,8 +196,9 @@ static bool output_probe(struct tcp_conn *conn)
     return true;
 }
 
-/* RFC 9293 section 3.8.4: a sequence number the peer has acknowledged, and no text. That is not
- * acceptable there: a peer that knows the connection answers with an ACK, another with RST. */
+/* RFC 9293 section 3.8.4: the segment has a sequence number that the peer has acknowledged, and no
+ * text. The peer cannot accept it: if it knows the connection, it answers with an ACK, otherwise
+ * with RST. */
 static bool output_keep_alive(struct tcp_conn *conn)
 {
     bool owed = conn->is_ack_due || conn->delayed_ack_ns != 0;
@@ -203,7 +206,7 @@ static bool output_keep_alive(struct tcp_conn *conn)
         if (!output_segment(conn, conn->snd_una - 1, 0, 0, 0)) {
             return false;
         }
-        conn->is_ack_due |= owed; /* nobody reads the ACK of what is not acceptable */
+        conn->is_ack_due |= owed; /* the peer does not read the ACK of such a segment */
     }
     conn->is_keep_alive_due = false;
     return true;
@@ -214,7 +217,7 @@ enum output_step { OUTPUT_SENT, OUTPUT_DONE, OUTPUT_FAILED };
 static enum output_step output_next(struct tcp_conn *conn)
 {
     struct tcp_range stretch = tcp_scoreboard_skip(conn, conn->snd_nxt);
-    conn->snd_nxt = stretch.start; /* after a timeout: not what the peer holds */
+    conn->snd_nxt = stretch.start; /* after a timeout, what the peer holds is left out */
     uint32_t flight = conn->snd_nxt - conn->snd_una;
     uint32_t offset = conn->snd_nxt - tcp_conn_queue_seq(conn);
     if (offset > conn->queue.bytes) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dataplane/tcp/port.c: the local port of a connection that we open.
  *
- * Promise: no port that a listener, a connection or a live TIME_WAIT has for the same pair.
- * Trap:    numbers are taken from number.c, so that a stranger cannot guess the next port.
+ * Promise: the port is not one that a listener, a connection or a live TIME_WAIT has for the same
+ *          pair; a stranger cannot guess it.
+ * Trap:    offset and counter are taken while the tuple's local port is 0.
  */
 #include "dataplane/tcp/core.h"
 
@@ -19,8 +20,8 @@ static bool port_is_free(const struct tcp_stack *stack, const struct tcp_tuple *
            !tcp_time_wait_is_live(stack, ref & ~TCP_REF_TIME_WAIT);
 }
 
-/* RFC 6056 section 3.3.4, algorithm 4 (double hash): successive connects to one peer take
- * successive ports, those to different peers tell nothing of each other. */
+/* RFC 6056 section 3.3.4, algorithm 4 (double hash): connections to one peer take successive ports;
+ * the port of a connection to one peer says nothing about those to others. */
 bool tcp_port_pick(struct tcp_stack *stack, struct tcp_tuple *tuple)
 {
     tuple->local_port = 0;

@@ -6,8 +6,8 @@
  *
  * Promise: bytes stay until they are acknowledged; a block goes back with its last byte, and an
  *          empty queue holds none.
- * Trap:    the cursor makes sending in sequence O(1). It is only a hint: a slice before it walks
- *          from the head, which is where retransmissions are.
+ * Trap:    the cursor, which makes sending in sequence O(1), is only a hint: a slice before it
+ *          walks from the head. Retransmissions are near the head.
  */
 #include "dataplane/tcp/core.h"
 

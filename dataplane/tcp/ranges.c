@@ -2,8 +2,8 @@
 /* dataplane/tcp/ranges.c: a short sorted list of ranges of sequence numbers: what arrived ahead of
  * a hole (reassembly.c), what the peer says arrived (scoreboard.c).
  *
- * Promise: disjoint, not adjacent, rising, at most LIMIT_TCP_RANGES.
- * Trap:    all within half of the sequence space of one another, as any window is.
+ * Promise: the ranges are disjoint, not adjacent, rising, and at most LIMIT_TCP_RANGES.
+ * Trap:    all of them must lie within half of the sequence space, as any window does.
  */
 #include "dataplane/tcp/core.h"
 

@@ -5,13 +5,14 @@
  *      bytes              ....rrrrrrr rrrr....... ........... ..aaaa.....
  *                             ^ read      ^ rcv_nxt             ^ range[0]
  *
- * Blocks are laid over the sequence space at multiples of their size, whatever order bytes arrive
- * in: a byte has one place, so overlaps need no merging and a window pins window / 2048 + 1 blocks
- * at most, however small the segments. Which bytes ahead of rcv_nxt have arrived is a list of at
- * most 32 ranges, in a block of its own that exists only while there is a hole.
+ * Blocks lie in the sequence space at multiples of their size, in whatever order the bytes arrive.
+ * So each byte has one place: overlaps need no merging, and a window uses window / 2048 + 1 blocks
+ * at most, however small the segments are. A list of at most LIMIT_TCP_RANGES ranges says which
+ * bytes ahead of rcv_nxt have arrived; it has a block of its own, which exists only while there is
+ * a hole.
  *
  * Promise: bytes before rcv_nxt never change; they are acknowledged.
- * Trap:    bytes ahead of a hole are not, and are forgotten when blocks run out.
+ * Trap:    bytes ahead of a hole are not acknowledged, and are forgotten when blocks run out.
  */
 #include "dataplane/tcp/core.h"
 
@@ -33,7 +34,7 @@ static void ranges_clear(struct tcp_conn *conn)
     }
 }
 
-/* The block that lies at `start`, a multiple of the block size; 0: none can be had. */
+/* The block that lies at `start`, a multiple of the block size; 0 when the pool has none. */
 static uint32_t block_at(struct tcp_conn *conn, uint32_t start, enum tcp_block_use use)
 {
     struct tcp_block *blocks = conn->stack->blocks;

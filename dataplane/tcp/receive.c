@@ -2,11 +2,12 @@
 /* dataplane/tcp/receive.c: segment text and FIN (RFC 9293 section 3.10.7.4, steps 7 and 8), the
  * window we advertise, and the caller's reading.
  *
- * Text in order, with nothing buffered, is not copied: the application reads it where it lies in
- * the packet. rcv_nxt moves only as it is consumed, or as the rest is stored when the packet goes
- * back; what could not be stored was never acknowledged and comes again.
+ * When nothing is buffered, text in order is not copied: the application reads it where it lies in
+ * the packet. rcv_nxt moves when the application consumes it, or when the rest is stored because
+ * the packet goes back. What could not be stored is not acknowledged, so the peer sends it again.
  *
- * Promise: each byte is readable once, in order; a FIN shows after the last byte was taken in.
+ * Promise: each byte is readable once, in order; a FIN shows when the last byte before it is
+ *          received.
  * Trap:    between tcp_input and tcp_input_done rcv_nxt may lie behind what was peeked.
  */
 #include "dataplane/tcp/core.h"
@@ -16,7 +17,8 @@ static uint32_t receive_buffered(const struct tcp_conn *conn)
     return tcp_conn_data_end(conn) - conn->receive.read;
 }
 
-/* RFC 9293 section 3.8.6.3 (MUST-58, SHLD-18): an ACK for every second segment, or in 40 ms. */
+/* RFC 9293 section 3.8.6.3 (MUST-58, SHLD-18): an ACK after every second segment, or after 40
+ * ms. */
 static void receive_ack_later(struct tcp_conn *conn)
 {
     conn->segments_unacked++;
@@ -48,8 +50,8 @@ uint32_t tcp_receive_edge(struct tcp_conn *conn)
     uint32_t mss = tcp_mss_own(stack, &conn->tuple);
     uint32_t step = min_u32(most / 2, mss);
     if (tcp_blocks_are_low(stack)) {
-        /* One segment at a time can still be read in place: one whole on the wire, whose unit may
-         * have rounded away the last bytes of the window before. */
+        /* One segment at a time can still be read in place. Its size is rounded up to units of the
+         * scale: rounded down on the wire, the window would not take a whole segment. */
         uint32_t unit = UINT32_C(1) << conn->rcv_wscale;
         space = buffered > 0 ? 0 : min_u32(space, (mss + unit - 1) & ~(unit - 1));
         step = 1;
@@ -78,7 +80,7 @@ void tcp_receive_window_update(struct tcp_conn *conn)
     if (grown > 0 && grown >= min_u32(half, 2u * tcp_mss_own(conn->stack, &conn->tuple))) {
         tcp_conn_ack_now(conn);
     } else if (grown > 0 && (adv - conn->rcv_nxt) >> conn->rcv_wscale == 0) {
-        tcp_conn_ack_now(conn); /* it was shut, as the peer sees it */
+        tcp_conn_ack_now(conn); /* for the peer, which sees units of the scale, it was closed */
     }
 }
 
@@ -132,7 +134,8 @@ static void receive_in_order(struct tcp_conn *conn, struct bytes text)
     if (had_ranges || receive_buffered(conn) > 0) {
         uint32_t stored = tcp_reassembly_store(conn, conn->rcv_nxt, text, TCP_BLOCK_IN_ORDER);
         if (stored == 0 && had_ranges) {
-            /* What is in order goes before what is ahead, or a full pool would stay full. */
+            /* Bytes ahead of the hole give way to bytes in order; else a full pool would stay
+             * full. */
             tcp_reassembly_forget(conn);
             stored = tcp_reassembly_store(conn, conn->rcv_nxt, text, TCP_BLOCK_IN_ORDER);
         }
@@ -167,11 +170,12 @@ static void receive_note_fin(struct tcp_conn *conn, uint32_t fin_seq)
     }
 }
 
-/* `seq` may lie before rcv_nxt, and the end behind the window: the segment was acceptable. */
+/* `seq` may lie before rcv_nxt, and the end of the text to the right of the window: a segment is
+ * acceptable when a part of it lies in the window. */
 void tcp_receive_text(struct tcp_conn *conn, uint32_t seq, struct bytes text, bool fin)
 {
     if (conn->is_fin_taken) {
-        tcp_conn_ack_now(conn); /* nothing can follow a FIN; this repeats */
+        tcp_conn_ack_now(conn); /* nothing follows a FIN: this was sent before */
         return;
     }
     if (seq_before(seq, conn->rcv_nxt)) {

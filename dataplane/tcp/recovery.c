@@ -7,12 +7,13 @@
  *   fast retransmit, recovery   RFC 6582 (NewReno)
  *   recovery with SACK          RFC 6675, where the peer speaks it (scoreboard.c)
  *   limited transmit            RFC 3042
- *   early retransmit            RFC 5827: short flights cannot make three duplicates
+ *   early retransmit            RFC 5827: a short flight cannot cause three duplicate ACKs
  *
- * Promise: a lost segment among at least two that arrive after it is sent again without waiting
- *          for the timer, most of the time.
+ * Promise: a lost segment after which at least two arrive is sent again without waiting for the
+ *          RTO, most of the time.
  * Trap:    without SACK one hole is mended per round trip, and a lost retransmission waits for the
- *          RTO; with it the first hole's is noticed by what was sent after it.
+ *          RTO. With SACK the loss of the first hole's retransmission is noticed when later data
+ *          arrives.
  */
 #include "dataplane/tcp/core.h"
 
@@ -25,7 +26,7 @@ static uint32_t recovery_initial_window(const struct tcp_conn *conn)
 
 void tcp_recovery_init(struct tcp_conn *conn)
 {
-    /* RFC 6928 section 2: only a SYN lost twice speaks of congestion. */
+    /* RFC 6928 section 2: only a SYN that was lost twice is a sign of congestion. */
     conn->cwnd = conn->backoff >= 2 ? conn->mss : recovery_initial_window(conn);
     conn->ssthresh = INT32_MAX;
     conn->recover = conn->iss;
@@ -69,7 +70,7 @@ static uint32_t recovery_half_flight(const struct tcp_conn *conn)
     return max_u32((conn->snd_max - conn->snd_una) / 2, 2u * conn->mss);
 }
 
-/* RFC 6582 section 3.2, steps 3 (full or partial acknowledgement). */
+/* RFC 6582 section 3.2, step 3: a full or a partial acknowledgement. */
 static void recovery_ack_in_recovery(struct tcp_conn *conn, uint32_t acked)
 {
     uint32_t mss = conn->mss;
@@ -103,11 +104,13 @@ void tcp_recovery_ack(struct tcp_conn *conn, uint32_t acked, uint32_t flight_bef
     }
     conn->dup_acks = 0;
     if (seq_before(conn->recover, conn->snd_una - acked)) {
-        /* Nothing is being repaired: it goes along, or 2 GiB later it would seem ahead. */
+        /* Nothing is being repaired. `recover` moves along: left behind by 2 GiB, it would seem to
+         * lie ahead. */
         conn->recover = conn->snd_una - 1;
     }
     bool slow_start = conn->cwnd < conn->ssthresh;
-    /* A window that was not used was not proven (RFC 7661 section 4.3). */
+    /* A window that was not used says nothing about the path: it does not grow (RFC 7661 section
+     * 4.3). */
     uint32_t used = slow_start ? 2 * flight_before : flight_before + mss;
     uint32_t most = 2 * max_u32(conn->stack->settings.send_buffer_bytes, 65536);
     if (used < conn->cwnd || conn->cwnd >= most) {
@@ -126,8 +129,8 @@ void tcp_recovery_ack(struct tcp_conn *conn, uint32_t acked, uint32_t flight_bef
     }
 }
 
-/* RFC 5681 section 3.2: three; RFC 5827 section 2.1: fewer when fewer than four segments are out
- * and no more can follow. */
+/* How many duplicate ACKs mean a loss. RFC 5681 section 3.2: three. RFC 5827 section 2.1: fewer,
+ * when fewer than four segments are in flight and no more can follow. */
 static uint32_t recovery_threshold(const struct tcp_conn *conn)
 {
     uint32_t flight = conn->snd_max - conn->snd_una;
@@ -149,7 +152,7 @@ static void recovery_enter(struct tcp_conn *conn)
     conn->is_resend_due = true;
 }
 
-/* True: the loss at snd_una was already answered, by an RTO (RFC 6582 section 4). */
+/* True when an RTO has already reacted to the loss at snd_una (RFC 6582 section 4). */
 static bool recovery_is_answered(const struct tcp_conn *conn)
 {
     return !seq_before(conn->recover, conn->snd_una);
@@ -183,8 +186,8 @@ void tcp_recovery_dup_ack(struct tcp_conn *conn)
     bool third = conn->dup_acks >= recovery_threshold(conn);
     if (recovery_is_answered(conn)) {
         if (third && conn->scoreboard != 0) {
-            /* While an RTO is repaired everything new in the scoreboard was sent after snd_una was
-             * sent again: that was lost, too. */
+            /* After an RTO, what is new in the scoreboard was sent after the segment at snd_una was
+             * sent again: so the retransmission is lost, too. */
             conn->is_resend_due = true;
             conn->dup_acks = 0;
         }
@@ -215,7 +218,7 @@ void tcp_recovery_timeout(struct tcp_conn *conn)
     }
 }
 
-/* RFC 5681 section 4.1: after an idle RTO the old window is a guess. */
+/* RFC 5681 section 4.1: after an RTO without sending, the old window says little about the path. */
 void tcp_recovery_idle(struct tcp_conn *conn)
 {
     conn->cwnd = min_u32(conn->cwnd, recovery_initial_window(conn));

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dataplane/tcp/reply.c: segments that no connection sends: RSTs, ACKs from TIME_WAIT.
  *
- * Promise: bounded: what finds the ring full is not sent. All of these answer a segment that the
- *          peer repeats if it is alive, so nothing is lost by it but time.
- * Trap:    a reply to a RST would never end.
+ * Promise: replies wait in a ring of fixed size; one that finds it full is not sent. Each answers
+ *          a segment that the peer repeats if it is alive, so only time is lost.
+ * Trap:    a RST is never answered: two stacks would answer each other without end.
  */
 #include "dataplane/tcp/core.h"
 

@@ -6,12 +6,13 @@
  *         |  holes,    |   holes to be        |  holes that may       |
  *         |  resent    |   resent             |  be still on the way  |
  *
- * The ranges lie in a block that exists only while there are any. Without a block to be had, or
- * with a peer without SACK, recovery.c works as NewReno.
+ * The ranges lie in a block that exists only while there are ranges. Where no block is free, or the
+ * peer has no SACK, recovery.c works as NewReno.
  *
- * Promise: only decides what to send again; bytes are freed by cumulative ACKs alone, and the RTO
- *          forgets all, since the peer may take back what it said (RFC 2018 section 8).
- * Trap:    everything in a SACK option is the peer's claim: checked against what was sent.
+ * Promise: the scoreboard only decides what to send again. Bytes are freed by cumulative ACKs
+ *          alone; the second RTO in a row forgets all, since the peer may take back what it said
+ *          (RFC 2018 section 8).
+ * Trap:    a SACK option is the peer's claim: each block is checked against what was sent.
  */
 #include "dataplane/tcp/core.h"
 
@@ -73,7 +74,7 @@ bool tcp_scoreboard_take(struct tcp_conn *conn, const struct tcp_segment *segmen
     return news;
 }
 
-/* RFC 6675 section 4, IsLost: below this all that is not held is lost. */
+/* RFC 6675 section 4, IsLost: before this edge all that the peer does not hold is lost. */
 static uint32_t scoreboard_lost_edge(const struct tcp_conn *conn, const struct tcp_ranges *ranges)
 {
     uint32_t bytes = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dataplane/tcp/segment.c: the header and its options, read and written.
  *
- * Promise: reading never leaves the segment; a segment whose options lie about their length is
- *          refused whole. What is written has a true checksum over its pseudo-header.
+ * Promise: reading stays inside the segment; a segment with an option of a false length is refused
+ *          whole. What is written has a true checksum, its pseudo-header included.
  * Trap:    an IPv4-mapped address means the IPv4 pseudo-header (RFC 9293 section 3.1), any other
  *          the IPv6 one (RFC 8200 section 8.1).
  */
@@ -22,7 +22,8 @@ enum {
 
 static void option_take(struct tcp_segment *segment, uint8_t kind, struct bytes value)
 {
-    /* A known kind of a foreign length is passed over like an unknown one (MUST-6). */
+    /* A known kind with a length that is not its own is passed over like an unknown kind
+     * (MUST-6). */
     if (kind == OPTION_MSS && value.len == 2) {
         segment->has_mss = true;
         segment->mss = get_be16(value.data);
@@ -176,8 +177,8 @@ void tcp_option_put_syn(struct tcp_segment_out *out, uint16_t mss, const uint8_t
     }
 }
 
-/* RFC 1071: the sum of 16-bit words does not mind byte order or grouping; 32 bits at a time into
- * 64 cannot overflow for any IP packet. */
+/* RFC 1071: the sum of 16-bit words does not depend on byte order or grouping. Words of 32 bits
+ * are added into 64 bits, which cannot overflow for any IP packet. */
 static uint64_t checksum_add(uint64_t sum, const void *data, size_t len)
 {
     const uint8_t *p = data;

@@ -2,14 +2,16 @@
 /* dataplane/tcp/stack.c: one worker's TCP as a whole: its memory, its listeners, its turns.
  *
  * Promise: all memory is taken at create.
- * Trap:    a connection that waits for blocks goes on only when tcp_stack_wake comes to it.
+ * Trap:    a connection that waits for blocks goes on only when tcp_stack_wake comes to it, and it
+ *          looks at TCP_WAKES_MAX of them in a turn.
  */
 #include "dataplane/tcp/core.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-/* Zeroed lazily by the kernel and aligned for cache lines; *memory is for free(). */
+/* Zeroed memory, aligned for cache lines; the kernel gives a page when it is first touched.
+ * *memory is what free() takes. */
 static void *stack_array(void **memory, size_t count, size_t size)
 {
     *memory = calloc(1, count * size + 63);

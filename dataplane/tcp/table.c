@@ -5,8 +5,9 @@
  * object is), at most half full. A hit costs one line of slots and the object's own first line.
  * Removal shifts the followers back, so there are no tombstones to clean up.
  *
- * Promise: keyed with SipHash, so nobody outside can aim at one slot.
- * Trap:    connections and TIME_WAIT entries share it: TCP_REF_TIME_WAIT tells them apart.
+ * Promise: the hash is SipHash with a secret key, so nobody outside can make many tuples meet in
+ *          one slot.
+ * Trap:    connections and TIME_WAIT entries share the table: TCP_REF_TIME_WAIT tells them apart.
  */
 #include "dataplane/tcp/core.h"
 

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dataplane/tcp/tcp.h: the whole public surface of our TCP (RFC 9293).
  *
- * A pure core: (stack, segment or time) -> segments to send and events to handle. It reads no
- * clock, allocates nothing after tcp_stack_create, knows no packet buffer. One stack belongs to
- * one worker and one thread.
+ * TCP is a pure core: (stack, segment or time) -> segments to send and events to handle. It reads
+ * no clock, allocates nothing after tcp_stack_create, and knows no packet buffer. One stack belongs
+ * to one worker and its thread.
  *
  *   worker:  tcp_input(segment)        for each arrived segment ──▶ events
  *            tcp_tick(now)             timers ──▶ events
  *            while tcp_next_event()    handle: peek/consume, write, close
- *            tcp_output(now)           everything there is to send, through tcp_emit()
+ *            tcp_output(now)           sends all that is due, through tcp_emit()
  *
  * Promise: the bytes a peer's application wrote are handed out once, in order, or the connection
- *          ends with a RESET or TIMEOUT event. Bytes written are kept until acknowledged.
+ *          ends with a RESET or TIMEOUT event. Bytes that the caller wrote are kept until the peer
+ *          has acknowledged them.
  * Trap:    peeked bytes may lie in the caller's packet: they are good until tcp_input_done() of
  *          that packet. After TCP_EVENT_CLOSED a connection's pointer is dead.
  */
@@ -38,10 +39,10 @@ struct tcp_settings {
     uint16_t mss_bytes;            /* of our links: MTU - 40 */
     struct siphash_key isn_key;    /* RFC 6528; also keys the flow table */
     uint32_t time_wait_ms;         /* 0: the default, 2 MSL = 60 s */
-    uint32_t min_rto_ms;         /* 0: 200, as kernels do; RFC 6298 says 1 s, argued in the docs */
-    uint32_t give_up_ms;         /* no progress for so long: TIMEOUT (R2); 0: 300 s */
-    uint32_t connect_give_up_ms; /* the same for a handshake; 0: 30 s */
-    uint32_t linger_ms;          /* wait for the peer's FIN after ours is acknowledged; 0: 30 s */
+    uint32_t min_rto_ms;           /* 0: 200, as kernels do; RFC 6298 says 1 s: decision 0007 */
+    uint32_t give_up_ms;           /* no progress for so long: TIMEOUT (R2); 0: 300 s */
+    uint32_t connect_give_up_ms;   /* the same for a handshake; 0: 30 s */
+    uint32_t linger_ms;            /* wait for the peer's FIN after ours is acknowledged; 0: 30 s */
 };
 
 must_check int tcp_stack_create(const struct tcp_settings *settings, void *shell,
@@ -57,32 +58,32 @@ struct tcp_tuple {
     uint16_t remote_port;
 };
 
-/* Accept SYNs to this address (zero: any of ours) and port. -ENOSPC, -EADDRINUSE. */
+/* Accepts SYNs to this address (zero: any of ours) and port. Returns 0, -ENOSPC, -EADDRINUSE. */
 must_check int tcp_listen(struct tcp_stack *stack, const struct ip_endpoint *local);
 /* Stops (or resumes) answering new SYNs without touching established connections. */
 void tcp_set_accepting(struct tcp_stack *stack, bool accepting);
 
-/* One segment: TCP header and payload, its checksum already verified, addressed to us. Parses
- * hostile bytes. The segment's memory must stay until tcp_input_done. */
+/* Takes one segment: TCP header and payload. The caller has verified its checksum, and that it is
+ * addressed to us; all else in it may be hostile. Its memory must stay until tcp_input_done. */
 void tcp_input(struct tcp_stack *stack, const struct ip_addr *src, const struct ip_addr *dst,
                struct bytes segment, uint64_t now_ns);
-/* What was peeked but not consumed of the last tcp_input's segment is copied aside (or, without
- * memory for it, not acknowledged). Call after its events are handled. */
+/* Call after the events of the last tcp_input are handled. What was not consumed of its segment is
+ * copied aside, or, where no memory is left for it, not acknowledged. */
 void tcp_input_done(struct tcp_stack *stack);
-/* This connection attempt cannot succeed (no neighbour): only a SYN_SENT connection takes notice,
- * with TCP_EVENT_UNREACHABLE. */
+/* Says that the peer cannot be reached (no neighbour). A connection in SYN_SENT ends with
+ * TCP_EVENT_UNREACHABLE; in every other state nothing happens. */
 void tcp_conn_unreachable(struct tcp_conn *conn);
-/* The same, of what ICMP says of a segment of ours with that sequence number (RFC 5927). */
+/* The same, where ICMP says so of a segment of ours with that sequence number (RFC 5927). */
 void tcp_unreachable(struct tcp_stack *stack, const struct tcp_tuple *tuple, uint32_t seq);
 /* Runs the timers that are due. */
 void tcp_tick(struct tcp_stack *stack, uint64_t now_ns);
-/* When tcp_tick wants to run next; UINT64_MAX: never. May be early, is never late. */
+/* When tcp_tick wants to run next; UINT64_MAX: never. The time may be too early, never too late. */
 uint64_t tcp_next_timer_ns(const struct tcp_stack *stack);
 
 /* --- events ---------------------------------------------------------------------------------- */
 
 enum tcp_event_kind {
-    TCP_EVENT_OPENED = 1 << 0,      /* ESTABLISHED, either way round */
+    TCP_EVENT_OPENED = 1 << 0,      /* ESTABLISHED, whoever opened */
     TCP_EVENT_READABLE = 1 << 1,    /* new bytes to peek */
     TCP_EVENT_WRITABLE = 1 << 2,    /* send space grew after a tcp_write fell short */
     TCP_EVENT_FIN = 1 << 3,         /* the peer sends no more; bytes before it come first */
@@ -106,8 +107,8 @@ bool tcp_next_event(struct tcp_stack *stack, struct tcp_event *event_out);
 
 /* --- a connection ---------------------------------------------------------------------------- */
 
-/* Active open. `local.port` 0: one is chosen (RFC 6056, keyed hash). 0, -EADDRNOTAVAIL (no port),
- * -ENOMEM. */
+/* Active open. Where `local.port` is 0, a port is chosen (RFC 6056, keyed hash). Returns 0,
+ * -EADDRNOTAVAIL (no port is free, or that one is in use), -ENOMEM. */
 must_check int tcp_connect(struct tcp_stack *stack, const struct ip_endpoint *local,
                            const struct ip_endpoint *remote, void *user, uint64_t now_ns,
                            struct tcp_conn **conn_out);
@@ -115,31 +116,32 @@ void tcp_conn_set_user(struct tcp_conn *conn, void *user);
 const struct tcp_tuple *tcp_conn_tuple(const struct tcp_conn *conn);
 const char *tcp_conn_state_name(const struct tcp_conn *conn);
 
-/* The next contiguous received bytes; empty when there are none now. Consume, then peek again:
- * what is buffered may come in several pieces. */
+/* The next received bytes that lie together; empty when there are none now. Consume, then peek
+ * again: what is buffered may lie in several pieces. */
 struct bytes tcp_peek(struct tcp_conn *conn);
 void tcp_consume(struct tcp_conn *conn, size_t len);
 
-/* From now on, whenever the peer was silent for so long and nothing of ours is unacknowledged, it
- * is asked for a sign of life (RFC 9293 section 3.8.4; 0: never, the default). One that forgot the
- * connection answers with RST; one that is silent through give_up_ms, and at least three questions,
- * ends it with TIMEOUT. */
+/* Sets after how long a silence the peer is asked for a sign of life, while nothing of ours is
+ * unacknowledged (RFC 9293 section 3.8.4; 0: never, the default). A peer that forgot the connection
+ * answers with RST. The connection ends with TIMEOUT when the peer was silent for give_up_ms and
+ * answered none of at least three questions. */
 void tcp_keep_alive(struct tcp_conn *conn, uint32_t interval_ms);
 
 /* Bytes that tcp_write would take now. */
 size_t tcp_write_space(const struct tcp_conn *conn);
 /* Copies up to len bytes into the send queue; returns how many. */
 size_t tcp_write(struct tcp_conn *conn, const void *data, size_t len);
-/* Asks for WRITABLE when there is more space than now, as a tcp_write that fell short does. */
+/* Asks for WRITABLE when there is more space than now. A tcp_write that fell short asks too. */
 void tcp_want_writable(struct tcp_conn *conn);
 /* Bytes written and not yet acknowledged. */
 size_t tcp_unsent(const struct tcp_conn *conn);
 
-/* Orderly: FIN after what is queued. Bytes that were not consumed and bytes that still arrive are
- * acknowledged and discarded; CLOSED follows when both sides are done (TIME_WAIT lives in its own
- * table) or, with a RST, after the linger time. So read to the end before closing on FIN. */
+/* Closes in order: our FIN goes after what is queued. Bytes that were not consumed, and bytes that
+ * still arrive, are acknowledged and discarded: so read to the end before you close on FIN. CLOSED
+ * follows when both sides are done (TIME_WAIT lives in its own table), or, with a RST, after the
+ * linger time. */
 void tcp_close(struct tcp_conn *conn);
-/* RST now; CLOSED follows. */
+/* Ends the connection at once with a RST (none in SYN_SENT); CLOSED follows. */
 void tcp_abort(struct tcp_conn *conn);
 
 /* --- out ------------------------------------------------------------------------------------- */
@@ -178,8 +180,8 @@ static inline size_t tcp_header_bytes(const struct tcp_segment_out *segment)
  * returns the length; `out` has room for tcp_header_bytes + payload. */
 size_t tcp_segment_write(const struct tcp_segment_out *segment, uint8_t *out);
 
-/* The seam, resolved at link time: the shell (or a test) sends the segment, copying it. false: no
- * buffer now; TCP tries again on the next tcp_output. */
+/* The seam, resolved at link time: the shell (or a test) copies the segment and sends it. It
+ * returns false when it has no buffer now; TCP tries again at the next tcp_output. */
 bool tcp_emit(void *shell, const struct tcp_segment_out *segment);
 
 /* --- figures --------------------------------------------------------------------------------- */
@@ -192,7 +194,7 @@ struct tcp_stats {
     uint64_t resets_received;
     uint64_t no_memory;
     uint32_t conn_count;
-    uint32_t half_open_count; /* of them: SYNs of others that were answered, and no more */
+    uint32_t half_open_count; /* those of them whose SYN we answered, and that wait for the ACK */
     uint32_t time_wait_count;
 };
 void tcp_stack_stats(const struct tcp_stack *stack, struct tcp_stats *stats_out);

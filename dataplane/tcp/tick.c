@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* dataplane/tcp/tick.c: what happens when a timer is due. The timers are listed in timer.c.
  *
- * Promise: never early by the true deadline, late by at most the wheel's tick of 1 ms.
- * Trap:    due timers only mark; tcp_output sends. A timer that gives up ends the connection.
+ * Promise: nothing happens before its deadline, nor more than the wheel's tick of 1 ms after it.
+ * Trap:    a timer that is due only marks what is to be sent; tcp_output sends it. A timer that
+ *          gives up ends the connection.
  */
 #include "dataplane/tcp/core.h"
 
 static void tick_give_up(struct tcp_conn *conn)
 {
-    /* A half-open peer may never have existed: no RST to a forged address. */
+    /* The address of a half-open connection may be forged: it gets no RST. */
     if (conn->state >= TCP_STATE_ESTABLISHED) {
         tcp_conn_reset(conn);
     }
@@ -50,7 +51,8 @@ static void tick_linger_fire(struct tcp_conn *conn)
     tcp_conn_end(conn, 0);
 }
 
-/* What is in flight has the RTO to watch over it, and after tcp_close there is linger_ns. */
+/* While something is in flight, the RTO notices a dead peer; after tcp_close, linger_ns ends the
+ * wait. No question is asked then. */
 static void tick_keep_alive_fire(struct tcp_conn *conn)
 {
     uint64_t silent_ns = conn->stack->now_ns - conn->heard_ns;

@@ -1,26 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/tcp/timer.c: all timers.
+/* dataplane/tcp/timer.c: the list of all timers of a connection, and what sets them.
  *
  *   deadline         runs while                            when due
  *   resend_ns        RTO: something is in flight           back off, send again from snd_una;
  *                    (SYN and FIN included)                after give_up_ms without progress (SYN:
  *                                                          connect_give_up_ms): TIMEOUT
- *   resend_ns        early (is_early): at least two full   fast recovery from snd_una, then RTO;
- *                    segments are in flight, once each     after RFC 8985 section 7, at
- *                    time snd_una moves                    max(2 SRTT, SRTT + 4 RTTVAR, 10 ms)
+ *   resend_ns        early (is_early): at least two full   fast recovery from snd_una, then RTO
+ *                    segments are in flight; once each     (as RFC 8985 section 7; waits
+ *                    time snd_una moves                    max(2 SRTT, SRTT + 4 RTTVAR, 10 ms))
  *   resend_ns        persist (is_persisting): nothing is   send what fits, or one byte; back off;
  *                    in flight, bytes wait for a window    TIMEOUT only if the peer says nothing
  *   delayed_ack_ns   a data segment is unacknowledged      ACK
  *   linger_ns        FIN_WAIT_2                            RST, CLOSED
- *   keep_alive_ns    tcp_keep_alive asked for it           after its time of silence, with nothing
- *                                                          in flight: ask; TIMEOUT at give_up_ms
+ *   keep_alive_ns    tcp_keep_alive asked for it           if nothing is in flight: ask the peer;
+ *                                                          TIMEOUT after give_up_ms of silence
  *   (timewait.c)     TIME_WAIT, a ring by age              forget the pair
  *
- * A connection waits in the wheel at its earliest deadline. Deadlines that move later, as the RTO
- * does with each ACK, do not touch the wheel: it fires, finds nothing due, waits for the next.
+ * A connection waits in the wheel at its earliest deadline. A deadline that moves to a later time,
+ * as the RTO does with each ACK, does not touch the wheel: the wheel fires, nothing is due, and the
+ * connection waits for its next deadline.
  *
- * Promise: never early by the true deadline, late by at most the wheel's tick of 1 ms.
- * Trap:    due timers only mark; tcp_output sends.
+ * Promise: the wheel comes to a connection no later than its tick of 1 ms after the earliest
+ *          deadline.
+ * Trap:    resend_ns stands for three timers; is_early and is_persisting say which of them runs.
  */
 #include "dataplane/tcp/core.h"
 
@@ -53,8 +55,8 @@ uint64_t tcp_timer_give_up_ns(const struct tcp_conn *conn)
     return (syn ? settings->connect_give_up_ms : settings->give_up_ms) * TCP_NS_PER_MS;
 }
 
-/* A peer acknowledges two full segments at once (RFC 9293 section 3.8.6.3), so silence after them
- * is a loss long before the RTO, whose floor is there for delayed ACKs. */
+/* A peer acknowledges two full segments without delay (RFC 9293 section 3.8.6.3), so silence after
+ * them means a loss long before the RTO, whose minimum is there for delayed ACKs. */
 static bool timer_early_ns(const struct tcp_conn *conn, uint64_t *wait_ns_out)
 {
     if (conn->is_persisting || conn->is_early_spent || conn->backoff > 0 || conn->srtt_us == 0 ||
@@ -76,7 +78,7 @@ static void timer_resend_set(struct tcp_conn *conn)
     uint64_t wait_ns = tcp_timer_rto_ns(conn);
     conn->is_early = timer_early_ns(conn, &wait_ns);
     if (conn->is_persisting && wait_ns > give_up_ns / 4) {
-        wait_ns = give_up_ns / 4; /* several probes before silence counts as death */
+        wait_ns = give_up_ns / 4; /* several probes before the peer is given up */
     }
     uint64_t at_ns = now_ns + wait_ns;
     uint64_t end_ns = conn->stalled_ns + give_up_ns;
@@ -107,7 +109,7 @@ void tcp_timer_sent(struct tcp_conn *conn)
     }
 }
 
-/* RFC 9293 section 3.8.6.1: the first probe after an RTO, then with backoff. */
+/* RFC 9293 section 3.8.6.1: the first probe is due after an RTO, the next ones with backoff. */
 void tcp_timer_persist(struct tcp_conn *conn)
 {
     if (conn->is_persisting && conn->resend_ns != 0) {

@@ -2,10 +2,11 @@
 /* dataplane/tcp/timewait.c: TIME_WAIT (RFC 9293 section 3.6) without a connection object.
  *
  * All entries wait equally long, so they lie in a ring in the order of their end. An entry whose
- * pair is used again is marked dead where it lies; one whose wait began anew goes round once more.
+ * pair is used again is marked dead where it lies. An entry whose wait began anew is put at the end
+ * of the ring when its first time is over.
  *
- * Promise: a late segment of an ended connection meets its entry, not a new connection; a RST
- *          does not end the wait (RFC 1337). A full ring gives up its oldest entry.
+ * Promise: a late segment of an ended connection finds the entry, and reaches no new connection; a
+ *          RST does not end the wait (RFC 1337). A full ring gives up its oldest entry.
  * Trap:    an entry may outlive its time in the ring: ask tcp_time_wait_is_live.
  */
 #include "dataplane/tcp/core.h"
@@ -69,7 +70,8 @@ static void time_wait_ack(struct tcp_stack *stack, const struct tcp_time_wait *e
         });
 }
 
-/* For a moment both lie in the flow table under one tuple; they are told apart by their ref. */
+/* For a moment the connection and its entry both lie in the flow table under one tuple; their refs
+ * differ. */
 static void time_wait_add(struct tcp_conn *conn)
 {
     struct tcp_stack *stack = conn->stack;
@@ -119,7 +121,8 @@ bool tcp_time_wait_input(struct tcp_stack *stack, uint32_t index, const struct t
         return true; /* RFC 1337 section 3, fix F1 */
     }
     if ((segment->flags & (TCP_FLAG_SYN | TCP_FLAG_ACK)) == TCP_FLAG_SYN) {
-        /* RFC 9293 section 3.10.7.4 (MAY-2) with RFC 6191: provably newer than all before. */
+        /* RFC 9293 section 3.10.7.4 (MAY-2) with RFC 6191: the SYN is newer than all that the old
+         * connection sent. */
         bool newer_time = entry->has_timestamps && segment->has_timestamps &&
                           seq_before(entry->ts_recent, segment->ts_value);
         bool newer_seq = seq_before(entry->rcv_nxt, segment->seq) &&

@@ -7,14 +7,17 @@
  * a node comes down a level at most four times, and everything in a level fires before anything in
  * the next one. A bitmap per level finds the next used slot without looking at the others.
  *
- * Promise: set, clear O(1); nothing fires before its tick unless that is more than 12 days ahead.
- * Trap:    a popped node waits no more; its owner looks at the true deadline and sets it again.
+ * Promise: set and clear are O(1); nothing fires before its tick unless that is more than 12 days
+ *          ahead.
+ * Trap:    a node that was popped no longer waits; its owner looks at the true deadline and sets
+ *          the node again.
  */
 #include "dataplane/tcp/core.h"
 
 #define WHEEL_BITS 6
 #define WHEEL_SPAN (UINT64_C(1) << (WHEEL_BITS * TCP_WHEEL_LEVELS))
-/* The top level turns round; its slot before the current one must stay ahead of the wheel. */
+/* The top level is a ring: with two slots left free, a node that is set never lands in the current
+ * slot. */
 #define WHEEL_REACH (WHEEL_SPAN - (UINT64_C(2) << (WHEEL_BITS * (TCP_WHEEL_LEVELS - 1))))
 
 void tcp_wheel_init(struct tcp_wheel *wheel)
