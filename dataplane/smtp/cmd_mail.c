@@ -2,8 +2,8 @@
 /* dataplane/smtp/cmd_mail.c: MAIL FROM (RFC 5321 section 4.1.1.2), with SIZE (RFC 1870) and BODY
  * (RFC 6152).
  *
- * Trap: it is applied in two steps. apply_mail asks the caller for a transaction. The line stays in
- *       its buffer, and server_mail_resume parses it once more. */
+ * Trap: MAIL is applied in two steps. apply_mail asks the caller for a transaction. The line stays
+ *       in its buffer, and server_mail_resume parses it once more. */
 #include "dataplane/smtp/server_internal.h"
 
 static const char *check_size(const struct smtp_server *server, struct bytes value,

@@ -167,7 +167,7 @@ void smtp_server_committed(struct smtp_server *server, enum smtp_commit result)
     switch (result) {
     case SMTP_COMMIT_OK:
         server_reply_pieces(server, accepted, 3);
-        server->error_count = 0; /* a client that gets mail through is not guessing */
+        server->error_count = 0; /* a client whose mail is accepted does not guess commands */
         break;
     case SMTP_COMMIT_FULL:
         server_refuse(server, "452 4.3.1 no room for the message now");
@@ -194,7 +194,7 @@ void smtp_server_fail_body(struct smtp_server *server, enum smtp_commit result)
     assert(result != SMTP_COMMIT_OK);
     bool coming = smtp_server_in_body(server) || server->state == SMTP_SERVER_STATE_BDAT_NEXT;
     if (!coming) {
-        return; /* complete already: the commit's result will answer it; or over */
+        return; /* the message is complete, and the commit's result will answer it; or it is over */
     }
     bool full = result == SMTP_COMMIT_FULL;
     server_body_reject(server, full ? "452 4.3.1 no room for the message now"

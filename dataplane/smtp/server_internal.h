@@ -20,14 +20,14 @@ enum server_flag {
     SERVER_ESMTP = 1 << 0,        /* EHLO, not HELO */
     SERVER_LINE_LONG = 1 << 1,    /* the command line outgrew its buffer: 500 at its CRLF */
     SERVER_LINE_REFUSED = 1 << 2, /* after the 500 for a bare LF: skip to CRLF in silence */
-    SERVER_REFUSED = 1 << 3,      /* part of this transaction was refused: what a pipelining peer
-                                     had sent behind it draws 503, which is no mistake of its */
+    SERVER_REFUSED = 1 << 3,      /* part of this transaction was refused: commands that the peer
+                                     had pipelined after it get 503; that is no mistake of theirs */
     SERVER_BDAT_LAST = 1 << 4,
     SERVER_FIRST_BUFFER = 1 << 5, /* the envelope is still to be written */
     SERVER_CLOSE_AFTER = 1 << 6,  /* close once the pending commit is answered */
-    SERVER_DEFERRED = 1 << 7,     /* and it was refused by 4xx: what is pipelined behind that must
-                                     not draw a 5xx, which a peer could take for the answer */
-    SERVER_UNASKED = SERVER_REFUSED | SERVER_DEFERRED, /* neither: as at MAIL */
+    SERVER_DEFERRED = 1 << 7,     /* the refusal was 4xx: commands that were pipelined after it must
+                                     not get a 5xx, which a peer could take for its reply */
+    SERVER_UNASKED = SERVER_REFUSED | SERVER_DEFERRED, /* MAIL clears both */
 };
 
 enum {

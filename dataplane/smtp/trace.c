@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/smtp/trace.c: the Received field we put on top of each message (RFC 5321 section 4.4).
+/* dataplane/smtp/trace.c: the Received field that we put before each message (RFC 5321 section
+ * 4.4).
  *
- * Promise: every line is under 998 octets and nothing the peer said can end one: its name was
- *          cleaned when EHLO took it.
+ * Promise: every line is under 998 octets, and nothing that the peer said can end a line: the name
+ *          that it gave was cleaned at EHLO.
  *
  *   Received: from HELO ([192.0.2.1])\r\n
  *   \tby mx.example.net with ESMTP id 4k2...;\r\n
