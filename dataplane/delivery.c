@@ -2,7 +2,7 @@
 /* dataplane/delivery.c: one delivery going out: from DELIVER to its outcome.
  *
  *   FIRST    the record with the envelope: from memory, or read through the writer
- *   CHAIN    more than one record: walk back from LAST, 32 positions a hop
+ *   CHAIN    more than one record: walk back from LAST, 32 positions in each step
  *   READY    a client connection is opened or waits; SENDING: record after record into it
  *
  * Promise: every record's id, generation and checksum are verified before its first byte is sent;
