@@ -37,7 +37,7 @@ static int make_stamp(struct spool_checkpoint_writer *w)
     if (io->ops->random != NULL) {
         return io->ops->random(io, w->stamp, sizeof w->stamp);
     }
-    memcpy(w->stamp, &w->number, sizeof w->number); /* a simulated disk: no chance there */
+    memcpy(w->stamp, &w->number, sizeof w->number); /* a simulated disk has no random bytes */
     return 0;
 }
 

@@ -20,7 +20,7 @@ struct spool_checkpoint_reader {
     uint8_t buffer[FORMAT_CHECKPOINT_PAYLOAD_MAX];
 };
 
-/* Opens and verifies one; the walk is open behind it only when 0 is returned. */
+/* Opens and verifies one checkpoint. The walk stays open only when 0 is returned. */
 static int open_verified(struct spool_io *io, uint64_t number, uint8_t *buffer,
                          struct checkpoint_walk *walk_out, struct format_checkpoint_end *end_out)
 {
@@ -41,8 +41,8 @@ static bool is_damage(int err)
     return err == -EBADMSG || err == -EIO;
 }
 
-/* Opens the newest good one at or behind *at in the list; *at is then behind it. 0, -ENOENT,
- * -EBADMSG, -errno. */
+/* Opens the first good checkpoint of the list from place *at on; *at becomes the place after it.
+ * 0, -ENOENT, -EBADMSG, -errno. */
 static int open_newest(struct spool_io *io, const struct checkpoint_listing *all, uint32_t *at,
                        uint8_t *buffer, struct checkpoint_walk *walk_out,
                        struct format_checkpoint_end *end_out)
@@ -67,7 +67,8 @@ static int open_newest(struct spool_io *io, const struct checkpoint_listing *all
     return damaged ? trouble_add(trouble, -EBADMSG, "no checkpoint is good") : -ENOENT;
 }
 
-/* The state position of the newest good one at or behind `at`; 0 without one. */
+/* The state position of the first good checkpoint of the list from place `at` on; 0 when there is
+ * none. */
 static int find_older(struct spool_io *io, const struct checkpoint_listing *all, uint32_t at,
                       uint8_t *buffer, uint64_t *state_pos_out)
 {
@@ -141,7 +142,7 @@ void spool_checkpoint_close(struct spool_checkpoint_reader *r)
     }
 }
 
-/* Copies all that is handed out into memory of just that size. */
+/* Copies all bytes of the checkpoint into `blob`, which has just their length. */
 static int read_all(struct spool_checkpoint_reader *r, uint8_t *blob, size_t len)
 {
     struct bytes piece;

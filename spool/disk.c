@@ -29,7 +29,7 @@ static int fail_name(const struct spool_io *io, const char *doing, const char *n
     return trouble_begin(io->trouble, -errno, "%s %s", doing, name);
 }
 
-/* The same of an open file: the kernel knows its name. */
+/* Like fail_name, for an open file: the kernel knows its name. */
 static int fail_file(const struct spool_io *io, const char *doing, int file)
 {
     int err = -errno;

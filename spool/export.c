@@ -61,7 +61,7 @@ static void remove_file(const struct job *job, const char *id, const char *suffi
 {
     char name[ID_TEXT_SIZE + 8];
     snprintf(name, sizeof name, "%s.%s", id, suffix);
-    (void)unlinkat(job->dir_fd, name, 0); /* half of a message is not kept */
+    (void)unlinkat(job->dir_fd, name, 0); /* an incomplete file is not kept */
 }
 
 struct piece {

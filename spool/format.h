@@ -207,7 +207,8 @@ void format_meta_encode(const struct format_meta *meta, uint8_t out[FORMAT_META_
 must_check bool format_meta_decode(struct bytes b, struct format_meta *meta_out);
 /* The version of the format in which the spool was written; 0 when that cannot be told. */
 uint32_t format_meta_version(struct bytes b);
-/* meta.c: -ENOENT: neither file is there; -EBADMSG: none is good. `sync`: before it is read. */
+/* meta.c: 0 or -errno. -ENOENT: neither file is there; -EBADMSG: none is good. `sync`: a file is
+ * synced before it is read. */
 must_check int meta_save(struct spool_io *io, const struct format_meta *meta);
 must_check int meta_load(struct spool_io *io, bool sync, struct format_meta *meta_out);
 

@@ -40,8 +40,9 @@ static bool queue_setting(dev_t dev, const char *setting, char *out, size_t size
     return false;
 }
 
-/* RWF_DSYNC is one write where the device has no volatile cache or can write through it (FUA), and
- * ruinous elsewhere: 271 instead of 3 853 commits/s were measured. When in doubt: no. */
+/* True when RWF_DSYNC costs no extra flush: the device has no volatile cache, or can write through
+ * it (FUA). On other devices it is slow: 271 instead of 3 853 commits/s were measured. When in
+ * doubt: false. */
 static bool probe_dsync(int dir_fd)
 {
     struct stat st;
@@ -56,7 +57,8 @@ static bool probe_dsync(int dir_fd)
     return queue_setting(st.st_dev, "fua", fua, sizeof fua) && fua[0] == '1';
 }
 
-/* Records end at blocks of 512. Where the device's own blocks are larger, O_DIRECT refuses them. */
+/* True when the logs have to be written without O_DIRECT: records end at multiples of 512, and
+ * O_DIRECT refuses that where the device's own blocks are larger. */
 static bool probe_buffered(int dir_fd)
 {
     struct stat st;
@@ -66,7 +68,7 @@ static bool probe_buffered(int dir_fd)
            strtoul(block, NULL, 10) > SPOOL_BLOCK_BYTES;
 }
 
-/* Every segment keeps its descriptor: as many as the process may have. */
+/* Every segment keeps its descriptor open: allows as many as this process can have. */
 static void raise_file_limit(void)
 {
     struct rlimit limit;
@@ -76,7 +78,8 @@ static void raise_file_limit(void)
     }
 }
 
-/* A directory is durable once its parent is; whoever made it may not have seen to that. */
+/* Makes the directory's own name durable: whoever made the directory may not have synced its
+ * parent. */
 static int sync_parent(int dir_fd)
 {
     int parent = openat(dir_fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -99,7 +102,7 @@ static int open_dir(const char *dir, bool read_only)
     }
     int err = read_only ? 0 : sync_parent(fd);
     if (err == -EACCES && !made) {
-        err = 0; /* a parent of others, which we may not read: they saw to it */
+        err = 0; /* the parent is another user's, and we may not read it: it was made long before */
     }
     if (err != 0) {
         close(fd);

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* spool/log.c: the batches of one log.
  *
- * One batch is in flight; the next one is whatever has arrived meanwhile, so batches grow with the
- * load by themselves and there is no timer. choose() takes submissions into the batch and gives
- * each its place in the body; encode() writes headers in front of payloads, in the submitters' own
- * buffers; then all pieces are written, then one fdatasync makes them durable (or the writes carry
- * RWF_DSYNC where that costs nothing).
+ * One batch is in flight. The next one takes what has arrived meanwhile: so batches grow with the
+ * load, and there is no timer. choose() takes submissions into the batch and gives each its place
+ * in the body. encode() writes headers in front of the payloads, in the submitters' own buffers.
+ * Then all pieces are written, and one fdatasync makes them durable (or the writes have RWF_DSYNC,
+ * where that costs nothing).
  *
  * Promise: results leave in the order of submission, and OK only after the sync.
- * Trap:    until a batch's last operation is reaped its buffers belong to the kernel, fenced or
- *          not.
+ * Trap:    until the last operation of a batch is reaped, its buffers belong to the kernel, even
+ *          after the volume is fenced.
  */
 #include "spool/writer.h"
 
@@ -20,7 +20,7 @@
 
 enum choice {
     CHOICE_TAKEN,
-    CHOICE_LATER, /* the batch is full, or a segment is on its way; a state: no room at all */
+    CHOICE_LATER, /* the batch is full, or a segment is being prepared; a state waits for room */
 };
 
 static bool room_in_active(const struct log *log, uint32_t body_bytes)
@@ -101,7 +101,7 @@ static enum choice choose_record(struct log *log, struct spool_submit *s)
     uint32_t index = txn->written_count;
     if (index > 0 && log->active != NULL &&
         !spool_extent_may_reach(txn->first_pos, log->active->seq)) {
-        txn->failed = SPOOL_RESULT_FULL; /* the log reused a segment of it while it came in */
+        txn->failed = SPOOL_RESULT_FULL; /* the log reused one of its segments meanwhile */
         decide(log, s, SPOOL_RESULT_FULL);
         return CHOICE_TAKEN;
     }

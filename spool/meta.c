@@ -72,7 +72,7 @@ int meta_load(struct spool_io *io, bool sync, struct format_meta *meta_out)
         return 0;
     }
     struct trouble *trouble = io->trouble;
-    io->trouble = err == -ENOENT ? trouble : NULL; /* of the first one that is there */
+    io->trouble = err == -ENOENT ? trouble : NULL; /* it tells of the first file that exists */
     int other = load_one(io, names[0], sync, meta_out);
     io->trouble = trouble;
     return other == 0 || err == -ENOENT ? other : err;

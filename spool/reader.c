@@ -2,7 +2,7 @@
 /* spool/reader.c: single records and whole bodies, from files alone.
  *
  * A body is found from its LAST record: each record names up to SPOOL_BACK_MAX before it, so the
- * positions of all come together in a few hops; then the records are read in order.
+ * positions of all are known after a few reads. Then the records are read in order.
  *
  * Promise: every byte handed out lies in a record whose header, position, id, index and payload
  *          CRC agree with the chain it was reached by.
@@ -23,7 +23,7 @@ void window_set_file(struct window *w, int file)
     w->len = 0;
 }
 
-/* Reads, and repeats after an error, which may pass: the eighth EIO is believed. */
+/* Reads, up to eight times while the answer is EIO: such an error may pass. */
 static int64_t read_patiently(struct spool_io *io, int file, void *data, size_t len,
                               uint64_t offset)
 {
@@ -259,8 +259,9 @@ static void forget_last(struct spool_reader *r)
     r->last.file = -1;
 }
 
-/* The segment is not there, and looking at the directory again would not find it. A header of the
- * message log that could not be read may be readable the next time, and mail needs it. */
+/* True when the segment is not there, and another look at the directory would not find it. In the
+ * message log, a file whose header could not be read may be that segment, and may be readable the
+ * next time. */
 static bool is_gone(const struct segment_table *t, enum log_kind kind, uint64_t seq)
 {
     return seq <= t->settled_seq && (kind == LOG_STATE || t->damaged_count == 0);
@@ -290,7 +291,7 @@ static int segment_for_read(struct spool_reader *r, enum log_kind kind, uint64_t
                 return file;
             }
         } else if (is_gone(t, kind, seq)) {
-            return -ENOENT; /* asked for again and again, by each row whose reply is in the store */
+            return -ENOENT; /* without a look at the directory: this may be asked often */
         }
         int err = tries == 0 ? reader_refresh(r) : 0;
         if (err != 0) {
@@ -300,7 +301,7 @@ static int segment_for_read(struct spool_reader *r, enum log_kind kind, uint64_t
     return -ENOENT;
 }
 
-/* A record did not verify: damage, or its segment is not there any more? */
+/* A record did not verify. Tells why: -EBADMSG, it is damaged; -ENOENT, its segment is gone. */
 static int damaged_or_gone(struct spool_reader *r, enum log_kind kind, uint64_t seq)
 {
     forget_last(r);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* spool/reader.h: the inside of the reader, shared by reader.c and scan.c.
  *
- * Promise: works from files alone, beside a running writer: every open is followed by a look at
- *          the segment's header, for the file may have a new sequence by now.
+ * Promise: the reader works from files alone, also beside a running writer. After each open it
+ *          looks at the segment's header, for the file may have a new sequence by now.
  * Trap:    bytes may have changed when they are read a second time. Code reads a bad place twice
  *          before it calls it damage.
  */

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* spool/recover.c: from a directory to a writer that may write.
+/* spool/recover.c: what a start does with the directory before the writer may write.
  *
  *   lock ─▶ sync the directory ─▶ meta ─▶ open and sync every segment, make missing files
  *        ─▶ read their headers ─▶ find the ends of both logs ─▶ meta: start number + 1, durable
  *        ─▶ prepare fresh segments under higher sequences
  *
- * What the last run had written but not synced may be in the page cache and look durable: so
- * everything is synced before it is read for the first time.
+ * What the last run wrote and did not sync may be in the page cache, and look durable. So every
+ * file is synced before it is read for the first time.
  *
- * Promise: a segment that holds a batch is SEALED here: only control's word makes it free.
- * Trap:    the positions up to which the logs were durable come from both logs' batches, for each
- *          tells how far the other one was.
+ * Promise: a segment that holds a batch is SEALED here: only a RECYCLE of control frees it.
+ * Trap:    a log may have been durable further than its own batches say: the batches of each log
+ *          also tell how far the other one was durable.
  */
 #include "common/id.h"
 #include "common/limits/spool.h"
@@ -75,9 +75,9 @@ static int find_meta(struct spool_writer *w, const struct spool_settings *settin
     return err;
 }
 
-/* Only now, when nothing can refuse the start any more. meta.start is the last number that an id
- * may have had. A run takes two: the second is durable when the first has given its last id, and
- * then the writer takes the next (reserve_start). */
+/* Takes this run's start numbers: last, when nothing can refuse the start any more. meta.start is
+ * the last number that an id may have had. A run takes two, so that the second is durable when the
+ * first has given its last id; then the writer takes another one (reserve_start). */
 static int begin_run(struct spool_writer *w)
 {
     if (w->meta.start > UINT32_MAX - 2) {
@@ -125,7 +125,7 @@ static int compare_numbers(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Lets the found numbers be those that exist, then the lowest free ones up to `wanted`. */
+/* Adds the lowest file numbers that no file has, until there are `wanted`. */
 static int number_files(struct found *f, enum log_kind kind, uint32_t wanted)
 {
     uint32_t existing = f->count[kind];
@@ -164,7 +164,8 @@ static enum segment_state found_state(enum format_segment_verdict verdict, bool 
     return SEGMENT_LOST;
 }
 
-/* `scratch`: FORMAT_SEGMENT_START bytes, aligned for O_DIRECT. */
+/* Opens a segment's file, makes it where it is missing, and reads its header. `scratch`:
+ * FORMAT_SEGMENT_START bytes, aligned for O_DIRECT. */
 static int open_segment(struct log *log, struct segment *segment, uint8_t *scratch)
 {
     struct spool_io *io = log->writer->io;
@@ -186,7 +187,7 @@ static int open_segment(struct log *log, struct segment *segment, uint8_t *scrat
         return (int)got;
     }
     struct format_segment header = {0};
-    enum format_segment_verdict verdict = FORMAT_SEGMENT_DAMAGED; /* also one that is unreadable */
+    enum format_segment_verdict verdict = FORMAT_SEGMENT_DAMAGED; /* an unreadable one is, too */
     if (got >= 0) {
         verdict = format_segment_decode(bytes_of(scratch, (size_t)got), &log->writer->key,
                                         log->kind, &header);
@@ -233,7 +234,7 @@ static int find_segments(struct spool_writer *w, uint32_t segments_max)
     for (unsigned i = 0; i < LOG_COUNT; i++) {
         free(f.file_number[i]);
     }
-    /* The names just made. Files that stay empty cost nothing, and no file is made later. */
+    /* Makes the names of new files durable. No file is made later; an empty one costs nothing. */
     return err == 0 ? w->io->ops->sync_dir(w->io) : err;
 }
 
@@ -256,12 +257,13 @@ static int find_ends(struct spool_writer *w)
         uint64_t by_peer = end[LOG_COUNT - 1 - i].peer_pos;
         log->durable_pos = end[i].end_pos > by_peer ? end[i].end_pos : by_peer;
         log->batch_number = end[i].batch_number;
-        /* The other log may know of a segment here whose header is unreadable now: control too
-         * remembers its positions, and would take new ones under them for known. */
+        /* The other log may tell of a segment of this one whose header cannot be read now. Control
+         * may have read that segment: it would take records at lower positions for known ones. */
         if (log->next_seq <= spool_pos_seq(log->durable_pos)) {
             log->next_seq = spool_pos_seq(log->durable_pos) + 1;
         }
-        /* Which old segments the old commits refer to is not known: any, up to the last one. */
+        /* It is not known to which segments the old commits refer: the last commit counts for each
+         * of them. */
         for (uint32_t k = 0; k < log->segment_count; k++) {
             log->segment[k].last_ref_pos = end[i].last_record_pos;
         }
@@ -269,8 +271,9 @@ static int find_ends(struct spool_writer *w)
     return err;
 }
 
-/* Nothing of this sequence was ever written: where its first batch would begin, zeros are left of
- * the preparation, or a valid batch of an earlier use. Rot makes neither. `block`: aligned. */
+/* Returns 1 when no batch of this sequence was ever written, 0 when one may have been, or -errno.
+ * Where the first batch would begin, there are then the zeros of the preparation, or a valid batch
+ * of an earlier use. Rot makes neither of them. `block` is aligned for O_DIRECT. */
 static int is_untouched(struct log *log, const struct segment *segment, uint8_t *block)
 {
     struct spool_io *io = log->writer->io;
@@ -292,8 +295,8 @@ static int is_untouched(struct log *log, const struct segment *segment, uint8_t 
     return 1;
 }
 
-/* Segments that the last run had ready and did not come to use: else each start would cost as many
- * as are kept ready, until control says that they are empty. */
+/* Frees the segments that the last run had prepared and not used. Else each start would use up as
+ * many as are kept ready, until control says that they are empty. */
 static int free_untouched(struct log *log)
 {
     uint8_t *block = aligned_alloc(FORMAT_CRC_BLOCK_BYTES, FORMAT_CRC_BLOCK_BYTES);
@@ -373,7 +376,7 @@ int recover_open(struct spool_writer *w, const struct spool_settings *settings)
     if (w->recycled == NULL) {
         return -ENOMEM;
     }
-    /* The state log first: on a volume that is nearly full it must not go short. */
+    /* The state log comes first: it must get its segments on a volume that is nearly full. */
     for (unsigned i = 0; err == 0 && i < LOG_COUNT * LOG_READY_WANTED; i++) {
         err = prepare_now(&w->log[i < LOG_READY_WANTED ? LOG_STATE : LOG_MESSAGE]);
     }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* spool/scan.c: both logs in order, and the question what a bad place means.
+/* spool/scan.c: reads a log in its order, and decides what a bad place means.
  *
  * Every batch says up to where its log was durable when it was formed, and one batch is in flight
- * at a time. So the first valid batch after a bad place is its witness:
+ * at a time. So the first valid batch after a bad place is its witness: it tells whether the place
+ * was ever good.
  *
  *   [good][ bad ][good, durable up to after bad]   DAMAGE: it was durable, now it is not
  *   [good][ bad ][good, durable up to before bad]  TAIL: torn by a crash, the next run went on
@@ -13,8 +14,8 @@
  * have been recycled in between. A bad body is damage also when the same run wrote another batch
  * after.
  *
- * Promise: no record is handed out as good that does not verify; what was durable and is not good
- *          any more is reported.
+ * Promise: no record is handed out as good that does not verify; what was durable and is no longer
+ *          good is reported.
  * Trap:    a writer may append while we read, so a bad place is looked at a second time before it
  *          is called damage.
  */
@@ -411,7 +412,7 @@ static int scan_open_segment(struct scan *s, uint64_t seq)
         if (format_pos(seq, 0) + end > s->from) {
             err = scan_batch(s, &batch);
         } else {
-            s->end_count = 0; /* they lie before what was asked for */
+            s->end_count = 0; /* these ends lie before what was asked for */
         }
         at = end;
     }

@@ -10,8 +10,8 @@
  * A sealed state segment is free once a durable checkpoint lies above it (STATE_RECYCLE).
  *
  * Promise: only SEALED segments become FREE; the active one never.
- * Trap:    a RECYCLE remembered with an old seen_pos stays without effect when a later commit
- *          refers to the segment: control must say it again.
+ * Trap:    a RECYCLE that is remembered has no effect when a commit after its seen_pos refers to
+ *          the segment: control must say it again.
  */
 #include "spool/writer.h"
 

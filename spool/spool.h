@@ -7,7 +7,7 @@
  *   records     a message is a chain: FIRST (holds the envelope), further chunks, LAST (the
  *               commit). A small message is one record that is both. Each record after the first
  *               carries the positions of up to SPOOL_BACK_MAX records before it, so a reader of
- *               LAST finds all the others in a few hops, and a commit is of constant size.
+ *               LAST finds all the others in a few steps, and a commit is of constant size.
  *   batches     whatever arrived since the last batch is written and made durable as one.
  *
  * Promise: spool_writer reports SPOOL_RESULT_OK for a LAST only after every record of the message

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* spool/sync.c: operations done at once with pwritev2: where io_uring is forbidden, for readers.
  *
- * Promise: same results as io_uring's, only that submit blocks until the operation is over.
- * Trap:    the writer's thread then sleeps in the disk, which is what it is for.
+ * Promise: the results are those of io_uring; but submit blocks until the operation is over.
+ * Trap:    the caller's thread sleeps meanwhile: the writer has a thread of its own for that.
  */
 #include "spool/disk.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* spool/tool.h: what an operator may ask of a spool while no daemon runs: list, verify, export.
+/* spool/tool.h: what an operator may ask of a spool's files, without a daemon: list, verify,
+ * export.
  *
- * Promise: reads only; works on a spool that is damaged, in use or on a read-only mount, and goes
- *          on after whatever it finds bad.
+ * Promise: these only read. They work on a spool that is damaged, in use by a daemon or on a
+ *          read-only mount, and go on after whatever they find bad.
  * Trap:    it keeps one entry in memory for each delivery that has a state record.
  */
 #ifndef HOLDFAST_SPOOL_TOOL_H

@@ -99,16 +99,17 @@ static void submit_recycle(struct spool_writer *w, struct spool_submit *s)
     } else if (!w->fenced) {
         segment_recycle_states(&w->log[LOG_STATE], s->seq);
     }
-    /* Whoever lets go of segments may have let go of files on the same volume too. */
+    /* Control may also have removed an old checkpoint: there may be room on the volume again. */
     for (unsigned i = 0; i < LOG_COUNT; i++) {
         prepare_retry(&w->log[i]);
     }
     writer_finish(w, s, w->fenced ? SPOOL_RESULT_FAILED : SPOOL_RESULT_OK);
 }
 
-/* The last durable start number is in use: one more, a run's length before it is needed. Without
- * it, ids end there, and new mail is refused. A disk that fails here fences the volume soon enough
- * by itself; a full one is asked again some thousand messages later. */
+/* When ids use the last durable start number, makes the next one durable, long before it is needed.
+ * Without it the ids would end with this number, and new mail would be refused. A disk that fails
+ * here will soon fence the volume at another write; a full one is tried again some thousand
+ * messages later. */
 static void reserve_start(struct spool_writer *w, uint64_t id)
 {
     enum { AGAIN_MESSAGES = 4096 };
@@ -199,7 +200,7 @@ struct spool_submit *spool_writer_turn(struct spool_writer *w, bool wait)
 {
     writer_issue_refused(w);
     drive(w);
-    /* One step of preparing in a turn: on a disk that works synchronously it takes its time. */
+    /* Only one step of preparing in a turn: on a disk without io_uring each step blocks. */
     for (unsigned i = 0; i < LOG_COUNT; i++) {
         prepare_drive(&w->log[i]);
     }
@@ -344,8 +345,8 @@ int spool_writer_open(struct spool_io *io, const struct spool_settings *settings
         spool_writer_close(w);
         return err;
     }
-    /* No segment is in use yet: without a free one the first record is refused, and it is said
-     * before a sender has to find out. */
+    /* No segment is in use yet. Where none is free, the first record would be refused: so the spool
+     * is full from the beginning. */
     assert(w->log[LOG_MESSAGE].active == NULL);
     w->full = spool_writer_free_segments(w) == 0;
     *writer_out = w;

@@ -8,15 +8,15 @@
  *   segment.c     segments: who pins them, when one is free, which comes next
  *   writer_ops.c  operations to the disk and back; results, notes, the fence
  *
- * Each calls only those that stand below it.
+ * A file calls only files below it in this list.
  *
  *                submit ──▶ pending ──choose──▶ batch ──written──▶ syncing ──durable──▶ done list
  *   segment:     NEW ──zeros──▶ BLANK ──header──▶ READY ──▶ ACTIVE ──full──▶ SEALED ──▶ FREE ┐
  *                                          ▲───────────────header with a new sequence───────┘
  *                LOST: its header is damaged; kept for a person, never written.
  *
- * Promise: one code for both logs; they differ in how a record becomes bytes, and in who says that
- *          a segment is free.
+ * Promise: both logs run through the same code; they differ in how a record becomes bytes, and in
+ *          what makes a segment free.
  * Trap:    nothing here allocates after open.
  */
 #ifndef HOLDFAST_SPOOL_WRITER_H
@@ -94,10 +94,10 @@ enum batch_phase { BATCH_NONE, BATCH_WRITING, BATCH_SYNCING };
 struct batch {
     enum batch_phase phase;
     struct submit_list items;
-    uint32_t record_count; /* that are written: items without a result yet */
+    uint32_t record_count; /* records that are written: items that have no result yet */
     uint32_t header_bytes;
     uint32_t body_bytes;
-    uint32_t bytes; /* with the zeros behind */
+    uint32_t bytes; /* with the zeros after the body */
     uint32_t op_count;
     uint32_t under_way;
     struct writer_op op[LOG_OPS_MAX];
@@ -181,8 +181,8 @@ struct spool_writer {
     struct submit_list reads;
     struct submit_list notes;
     struct submit_list done;
-    struct spool_io_op *refused; /* by the disk's full queue: will be submitted again */
-    struct spool_io_op *failed;  /* could not even be submitted: `result` says why */
+    struct spool_io_op *refused; /* the disk's queue was full: these are submitted again */
+    struct spool_io_op *failed;  /* these could not be submitted: `result` says why */
     struct writer_op read_op[READS_MAX];
     struct writer_op *read_op_free;
     struct pin *pin;
@@ -226,15 +226,16 @@ static inline struct spool_submit *submit_list_take(struct submit_list *l)
 /* writer_ops.c */
 /* Gives an operation to the disk; an error counts as its result. */
 void writer_issue(struct spool_writer *w, struct writer_op *op);
-/* Gives those again that the disk's full queue refused. */
+/* Submits those operations again for which the disk's queue had no room. */
 void writer_issue_refused(struct spool_writer *w);
-/* Finished operations, linked; `wait`: at least one, unless some were refused. */
+/* Returns the finished operations as a list. `wait`: waits for at least one, unless some were
+ * refused. */
 struct spool_io_op *writer_reap(struct spool_writer *w, bool wait);
-/* Waits for what the disk has under way, and forgets it: for close. */
+/* Waits for the operations that are under way at the disk, and forgets their results: for close. */
 void writer_drain(struct spool_writer *w);
 /* Moves a submission with its result to the done list. */
 void writer_finish(struct spool_writer *w, struct spool_submit *s, enum spool_result result);
-/* Reports each NOTE before which everything is reported. */
+/* Reports each NOTE for which all that was submitted before it is reported. */
 void writer_notes(struct spool_writer *w);
 void writer_fence(struct spool_writer *w);
 
@@ -252,25 +253,27 @@ must_check bool segment_rotate(struct log *log);
 void segment_try_free(struct log *log, struct segment *segment);
 void segment_recycle(struct log *log, uint64_t seq, uint64_t seen_pos);
 void segment_recycle_states(struct log *log, uint64_t below_seq);
-/* The transaction has a record in the active segment; false when the pool is empty. */
+/* Notes that the transaction has a record in the active segment. false: the pool of pins is
+ * empty. */
 must_check bool segment_pin(struct log *log, struct spool_txn *txn);
 /* True when every segment of the transaction still has the sequence that it had. */
 must_check bool segment_pins_valid(const struct log *log, const struct spool_txn *txn);
-/* The transaction is over; commit_pos 0: without a commit. */
+/* Releases the segments of a transaction that is over. commit_pos 0: it has no commit. */
 void segment_unpin(struct log *log, struct spool_txn *txn, uint64_t commit_pos);
 
 /* prepare.c */
 /* Takes the next step at preparing segments ahead, if there is one to take now. */
 void prepare_drive(struct log *log);
 void prepare_step_done(struct log *log, struct writer_op *op);
-/* To be called when room may have been made: tries to grow a file, full filesystem or not. */
+/* Call when there may be room again: makes the next step try to grow a file, although the
+ * filesystem was full. */
 void prepare_retry(struct log *log);
-/* True when a file is being grown on a filesystem that was full a moment ago: do not count on
- * it. */
+/* True when a file is being grown on a filesystem that was full before: it may fail. */
 bool prepare_is_trial(const struct log *log);
-/* Some segment is being prepared or could be. */
+/* True when some segment is being prepared or could be. */
 bool prepare_possible(const struct log *log);
-/* Runs the preparation to its end, at once: for open. Also 0 when there is nothing to prepare. */
+/* Prepares one segment and waits for its end: for open. Also 0 when there is nothing to
+ * prepare. */
 must_check int prepare_now(struct log *log);
 
 /* recover.c */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* spool/writer_ops.c: what both logs, their preparing and the reads need of the writer: to give an
- * operation to the disk, to end a submission, to fence.
+/* spool/writer_ops.c: what batches, preparation and reads have in common: giving an operation to
+ * the disk, ending a submission, fencing the volume.
  *
  * Promise: an operation that was issued comes back from writer_reap exactly once, even if the disk
- *          would not take it. It calls nobody above it.
+ *          refused it. This file calls no other file of the writer.
  * Trap:    an operation that the disk's full queue refused is under way all the same: nobody may
  *          wait for it to be finished before it is issued again.
  */
@@ -87,7 +87,8 @@ struct spool_io_op *writer_reap(struct spool_writer *w, bool wait)
 
 void writer_drain(struct spool_writer *w)
 {
-    /* The kernel still owns the memory of what is under way; refused operations are not. */
+    /* The kernel uses the memory of operations that are under way at the disk. Refused ones count
+     * as under way, but are not at the disk. */
     uint32_t refused_count = 0;
     for (struct spool_io_op *op = w->refused; op != NULL; op = op->next) {
         refused_count++;
