@@ -27,7 +27,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* A quarter of a million recipients with their routes are 16 MiB of text. */
+/* A million recipients (CONFIG_RECIPIENTS_MAX) with their routes are 64 MiB of text. */
 enum { CONFIG_FILE_BYTES_MAX = 64 << 20 };
 /* More than DPDK has options. */
 enum { CONFIG_EAL_ARGS_MAX = 64 };

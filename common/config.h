@@ -22,7 +22,7 @@
 
 /* Where control's socket is when the configuration does not say run_dir. */
 #define CONFIG_RUN_DIR "/run/holdfast"
-/* Listed recipients, all routes together: a large campus has a tenth of it. */
+/* Listed recipients, all routes together: ten times what a large campus has. */
 enum { CONFIG_RECIPIENTS_MAX = 1 << 20 };
 
 enum config_protocol {
@@ -55,7 +55,7 @@ struct config_hop {
     uint32_t idle_timeout_ms;
     uint32_t keepalive_ms;
     uint32_t breaker_failures;  /* hop failures in a row that open the breaker */
-    uint32_t probe_interval_ms; /* an open breaker lets one canary through this often */
+    uint32_t probe_interval_ms; /* how often an open breaker lets one delivery through */
 };
 
 struct config_route {
@@ -66,7 +66,7 @@ struct config_route {
     uint32_t domain_count;
     char **domain; /* lower case */
     uint32_t recipient_count;
-    char **recipient;     /* full addresses that take this route whatever their domain's says */
+    char **recipient;     /* full addresses that take this route, not that of their domain */
     bool recipients_only; /* domain accepts only listed recipients: others are unknown users */
     uint32_t hop_count;
     uint32_t hop_index[LIMIT_HOPS_PER_ROUTE]; /* into config.hop, in order of preference */
@@ -111,7 +111,7 @@ struct config {
         uint32_t connections_per_client; /* per address */
         uint32_t command_timeout_ms;     /* RFC 5321 section 4.5.3.2.7 */
         uint32_t data_timeout_ms;
-        uint32_t transaction_timeout_ms; /* MAIL to the dot, and LIMIT_SENDER_BYTES_PER_S */
+        uint32_t transaction_timeout_ms; /* from MAIL to the dot: see LIMIT_SENDER_BYTES_PER_S */
     } limits;
 
     struct {
@@ -133,7 +133,7 @@ struct config {
     struct config_route *route;
 };
 
-/* Reads `path`. On failure returns -EINVAL (or -errno of the file) and writes one line to
+/* Reads the file `path`. On failure returns -EINVAL, or the file's -errno, and writes one line to
  * error_out: "path:line: message" where there is a line. */
 must_check int config_load(const char *path, struct config **config_out,
                            char error_out[CONFIG_ERROR_SIZE]);
@@ -142,9 +142,9 @@ must_check int config_parse(const char *path, const char *text, size_t len,
                             struct config **config_out, char error_out[CONFIG_ERROR_SIZE]);
 void config_free(struct config *config);
 
-/* What a file that says nothing would give, over all of *config, and over all of an entry of its
- * lists; what a file has to say (names, addresses) is empty. Who makes a configuration without a
- * file begins with these, so that a new key has its default there, too. */
+/* Fill all of *config, or all of one entry of its lists, with the defaults. What has none (names,
+ * addresses) becomes empty. Code that makes a configuration without a file begins with these, so
+ * that a new key has its default there, too. */
 void config_defaults(struct config *config);
 void config_interface_defaults(struct config_interface *interface);
 void config_hop_defaults(struct config_hop *hop);

@@ -93,7 +93,7 @@ static int check_unique(struct config_reader *reader, bool domains, const struct
     return 0;
 }
 
-/* A domain with recipients_only must have a listed recipient. A table without one is a mistake. */
+/* A domain with recipients_only must have a listed recipient. */
 static int check_tables(struct config_reader *reader, const struct origins *recipients)
 {
     const struct config *config = reader->config;
@@ -236,7 +236,7 @@ static int check_sizes(struct config_reader *reader)
         return config_refuse(reader, config_lookup(reader->tree, "spool.state_segment"),
                              "state_segment must be a multiple of 64KiB");
     }
-    /* Two segments are a reserve: with them deliveries go on while the disk is full. */
+    /* The largest message must fit half of the spool, without two of its segments. */
     uint64_t room = config->spool.segment_bytes * (config->spool.segments_max - 2);
     if (config->limits.message_bytes > room / 2) {
         return config_refuse(reader, config_lookup(reader->tree, "limits.message"),

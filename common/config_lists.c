@@ -38,7 +38,7 @@ int config_read_texts(struct config_reader *reader, config_setting_t *setting, u
     return 0;
 }
 
-/* An address a host can have: not unspecified, loopback, multicast or broadcast. */
+/* True for an address that a host can have: not unspecified, loopback, multicast or broadcast. */
 static bool is_host_address(const struct ip_addr *addr)
 {
     if (!ip_is_v4(addr)) {
@@ -137,7 +137,7 @@ static const struct config_key interface_keys[] = {
     {"device", CONFIG_KIND_TEXT, true, I(device), 0, 0, NULL},
     {"address", CONFIG_KIND_CUSTOM, true, I(addr), 0, 0, read_prefix},
     {"gateway", CONFIG_KIND_CUSTOM, false, I(gateway), 0, 0, read_address_key},
-    /* RFC 791 section 3.2: 576 every host takes; jumbo frames end at 9216. */
+    /* Every host takes 576 bytes (RFC 791 section 3.2); a frame buffer holds no more than 1500. */
     {"mtu", CONFIG_KIND_NUMBER, false, I(mtu_bytes), LIMIT_MTU_MIN_BYTES, LIMIT_MTU_MAX_BYTES,
      NULL},
 };
@@ -280,7 +280,7 @@ static int read_protocol(struct config_reader *reader, config_setting_t *setting
     return 0;
 }
 
-/* An hour is more than any timeout of RFC 5321 section 4.5.3.2, and a day than any pool needs. */
+/* No timeout of RFC 5321 section 4.5.3.2 is longer than an hour. */
 #define TIMEOUT 100, 3600 * 1000
 
 static const struct config_key hop_keys[] = {

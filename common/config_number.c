@@ -3,8 +3,8 @@
  * error.
  *
  * Promise: every number in the file has the value that is written there, every string is whole.
- * Trap:    libconfig reads 99999999999 as 1215752191 without a word, and a string ends for C at
- *          an escaped NUL. So the text is walked once before libconfig sees it, by libconfig's own
+ * Trap:    libconfig reads 99999999999 as 1215752191 without an error, and C ends a string at an
+ *          escaped NUL. So the text is walked once before libconfig sees it, by libconfig's own
  *          lexical rules: strings with backslashes, comments from # or // or between slash-star.
  */
 #include "common/config_read.h"
@@ -50,7 +50,7 @@ static bool skip_comment(struct walk *w)
     return false;
 }
 
-/* False at an escaped NUL. */
+/* Skips a string. false: it holds an escaped NUL. */
 static bool skip_string(struct walk *w)
 {
     for (w->p++; *w->p != '\0' && *w->p != '"'; step(w)) {

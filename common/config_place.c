@@ -10,8 +10,8 @@
  *   anything else                        not known: a person has to say
  *
  * Promise: a folder is given only when the file cannot be read in a way that gives another one.
- * Trap:    behind a missing quote or bracket, strings and comments cannot be told apart. So each
- *           line is read alone, and two lines that name run_dir are both disbelieved.
+ * Trap:    after a missing quote or bracket, strings and comments cannot be told apart. So each
+ *          line is read alone; when two lines name run_dir, neither counts.
  */
 #include "common/bytes.h"
 #include "common/config_read.h"
@@ -42,7 +42,7 @@ static bool is_comment(const char *p)
     return p[0] == '#' || (p[0] == '/' && p[1] == '/');
 }
 
-/* `run_dir = "/path";` and perhaps a comment: the whole line. */
+/* True when the whole line is `run_dir = "/path";`, and perhaps a comment. */
 static bool parse_line(const char *line, char run_dir_out[CONFIG_PATH_SIZE])
 {
     const char *p = skip_blanks(line);
@@ -81,7 +81,7 @@ static bool parse_line(const char *line, char run_dir_out[CONFIG_PATH_SIZE])
     return true;
 }
 
-/* The word stands in the line, and the line is not a comment. */
+/* True when the word is in the line, and the line is not a comment. */
 static bool names_run_dir(const char *line, size_t len)
 {
     if (is_comment(skip_blanks(line))) {
@@ -106,7 +106,7 @@ static const char *end_of_string(const char *p)
     return p;
 }
 
-/* Brackets and block comments before the line: each that opens was closed. */
+/* True when every bracket and block comment that opens before the line is closed before it. */
 static bool is_at_top(const char *text, const char *line)
 {
     int depth = 0;
@@ -180,7 +180,7 @@ static bool find_setting(const char *text, size_t len, char run_dir_out[CONFIG_P
         good = value != NULL && value[0] == '/' && strlen(value) < CONFIG_PATH_SIZE;
         bytes_copy_str(bytes_str(good ? value : ""), run_dir_out, CONFIG_PATH_SIZE);
     } else if (good) {
-        good = is_silent(text); /* a run_dir may have slipped into a group */
+        good = is_silent(text); /* the file may have a run_dir inside a group, by mistake */
         bytes_copy_str(bytes_str(CONFIG_RUN_DIR), run_dir_out, CONFIG_PATH_SIZE);
     }
     config_destroy(&tree);

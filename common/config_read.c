@@ -35,7 +35,7 @@ int config_refuse(struct config_reader *reader, const config_setting_t *setting,
     }
     for (char *p = reader->error; *p != '\0'; p++) {
         if ((unsigned char)*p < 0x20 || *p == 0x7f) {
-            *p = '?'; /* one line, whatever the file's strings hold */
+            *p = '?'; /* the message stays one line, whatever the file's strings hold */
         }
     }
     return -EINVAL;
@@ -99,7 +99,8 @@ static const struct unit size_units[] = {
     {"B", 1}, {"KiB", 1024}, {"MiB", 1024 * 1024}, {"GiB", 1024 * 1024 * 1024}, {NULL, 0},
 };
 
-/* "30s" by the table; false when it is not a whole number straight before a known unit. */
+/* Reads a text such as "30s" by the table. false: it is not a whole number directly followed by a
+ * known unit. */
 static bool parse_unit(const char *text, const struct unit *unit, uint64_t *value_out)
 {
     uint64_t number = 0;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* common/config_routes.c: the routes: which recipients go to which hops, and who owns them.
  *
- * Promise: every domain and address is valid, in lower case, and of one route only; every hop a
- *          route names exists.
- * Trap:    lower case is done here, once. Whoever compares later compares bytes.
+ * Promise: every domain and address is valid and in lower case; every hop that a route names
+ *          exists.
+ * Trap:    names are put into lower case here, once. Later they are compared as bytes.
  */
 #include "common/config_read.h"
 

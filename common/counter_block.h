@@ -6,8 +6,9 @@
 
 #include "common/abi.h"
 
-/* One thread's own counters; the housekeeping thread adds them up. Only that thread stores, with
- * relaxed order: a reader sees each value whole, but some time after it was written. */
+/* One thread's own counters; the housekeeping thread adds up those of all threads. Only their own
+ * thread stores, with relaxed order: a reader sees each value whole, but some time after it was
+ * written. */
 struct counters {
     _Atomic uint64_t value[ABI_COUNTERS_MAX];
 };

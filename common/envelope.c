@@ -79,7 +79,7 @@ static void take_rcpts(struct cursor *c, struct envelope *e)
         r->route_index = cursor_u8(c);
         r->address = take_field(c, LIMIT_ADDRESS_BYTES);
         if (r->route_index > routes || r->route_index >= LIMIT_ROUTES_PER_MESSAGE) {
-            c->failed = true; /* indexes have no gap, in order of appearance */
+            c->failed = true; /* indexes go up without a gap, in the order of appearance */
         }
         routes += r->route_index == routes;
     }

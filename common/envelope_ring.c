@@ -3,7 +3,7 @@
  * ordering.
  *
  * Promise: each index into the area comes from a position that was checked against it.
- * Trap:    all that the shared part or a message says is the other process's word: it is compared,
+ * Trap:    the other process writes the shared part and the messages: what they say is compared,
  *          never asserted.
  */
 #include "common/envelope_ring.h"
@@ -35,7 +35,8 @@ void envelope_ring_open(struct envelope_ring_end *end, struct envelope_ring *rin
     *end = (struct envelope_ring_end){.ring = ring};
 }
 
-/* A consumer that lies about what it released only makes garbage of what it reads itself. */
+/* True when the entry that would end there overwrites nothing that the consumer still needs. A
+ * consumer that lies about what it released only makes its own reading garbage. */
 static bool has_room(struct envelope_ring_end *producer, uint64_t end)
 {
     if (end - producer->other > LIMIT_ENVELOPE_RING_BYTES) {

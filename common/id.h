@@ -4,7 +4,7 @@
  * A delivery id is 64 bits: start number (32) | counter (28) | route index in the message (4).
  * A message's id is the same with the index zero. Start numbers are made durable before an id with
  * them is handed out, so no id is ever used twice. A run that has used up the counter takes the
- * next start number; the writer has made it durable long before (spool/recover.c).
+ * next start number; the writer has made it durable long before (spool/writer.c, reserve_start).
  *
  * Each start uses two start numbers, and each 268 million messages use one more. With one start in
  * each second they last for 68 years; with 400 000 messages a second, for 90 000 years.

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* common/place.h: where a relay lives on its machine: owner, folders, locks, sockets. Both daemons.
+/* common/place.h: owner, folders, locks and sockets of a relay on its machine, for both daemons.
  *
  *   place_open ─▶ place_lock ─▶ place_bind … ─▶ place_become      (the dataplane's ports between)
  *
- * Promise: root's power is lent to no path that the relay's user, or anyone else, may write. Root
- *          makes a missing folder only in a folder that root alone writes, hands it over by its
- *          descriptor, and from then on every file and socket in it is made as the relay's user.
- *          Nothing is given an owner or a mode by its path.
+ * Promise: nothing is done as root on a path that the relay's user, or anyone else, may write.
+ *          Root makes a missing folder only in a folder that root alone writes, and hands it over
+ *          by its descriptor; from then on every file and socket in it is made as the relay's
+ *          user. Nothing gets an owner or a mode by its path.
  * Trap:    before place_become the effective ids go down and up again for the whole process: one
  *          thread only. Afterwards any thread may bind.
  *
@@ -39,7 +39,7 @@ struct place {
     int run_fd; /* checked: the owner's, and nobody else writes there */
     int state_fd;
     int lock_fd[PLACE_LOCKS]; /* held until place_close */
-    bool root;                /* started as root, and not yet another */
+    bool root;                /* started as root, and place_become was not called yet */
 };
 
 /* The users and groups that the configuration names exist. 0 or -EINVAL and a line. */
@@ -59,12 +59,12 @@ must_check int place_lock(struct place *place, const char *name, bool state_too,
                           char error_out[CONFIG_ERROR_SIZE]);
 
 /* Binds a socket of `type` to `name` in run_dir, with this mode and group from its first moment.
- * What had the name is removed: hold the lock. Returns the socket (neither blocking nor inherited)
- * or -errno and a line. */
+ * A file that has the name is removed first: so hold the lock. Returns the socket (neither
+ * blocking nor inherited) or -errno and a line. */
 must_check int place_bind(const struct place *place, const char *name, int type, mode_t mode,
                           gid_t gid, char error_out[CONFIG_ERROR_SIZE]);
-/* The address of `name` in run_dir. It goes through the checked folder, whatever stands at its path
- * by now. */
+/* The address of `name` in run_dir. It goes through the descriptor of the checked folder, whatever
+ * has the folder's path by now. */
 void place_address(const struct place *place, const char *name, struct sockaddr_un *address_out);
 /* Removes `name` from run_dir, as far as the present user may. */
 void place_unbind(const struct place *place, const char *name);

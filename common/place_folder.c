@@ -43,7 +43,7 @@ struct walk {
     char *error;
 };
 
-/* With how far it came: the folder that is wrong may be one on the way. */
+/* The line also says how far the walk came: the folder that is wrong may be one on the way. */
 static int fail(const struct walk *w, int err, const char *doing)
 {
     return place_fail(w->error, err, "%s: %s %.*s", w->path, doing, (int)w->done, w->path);

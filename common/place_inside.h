@@ -20,8 +20,8 @@ must_check int place_folders(struct place *place, const char *spool_dir,
  * owner's). Without root both do nothing. place_step_up also mends a step down that failed. */
 must_check int place_step_down(const struct place *place, gid_t gid);
 void place_step_up(const struct place *place);
-/* Writes "WHERE: what the system said", where WHERE says what with, and what was being done, and
- * returns err. */
+/* Writes "WHERE: what the system said" and returns err. WHERE names the file and what was being
+ * done to it. */
 __attribute__((format(printf, 3, 4))) int place_fail(char error_out[CONFIG_ERROR_SIZE], int err,
                                                      const char *where, ...);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* common/place_owner.c: the user ids of a daemon. It starts as root, steps down to the relay's user
- * while it handles what others may write, and at last becomes that user for good. See place.h.
+/* common/place_owner.c: the user ids of a daemon. A daemon that starts as root takes the relay's
+ * user as its effective one while it handles what others may write, and at last becomes that user
+ * for good. See place.h.
  *
  * Trap: capabilities and no_new_privs belong to a thread. They are given up before there is a
  *       second one; the ids change in all threads, and the capabilities of a user go with them.
@@ -97,7 +98,8 @@ int place_renounce(char error[CONFIG_ERROR_SIZE])
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
         return place_fail(error, -errno, "giving up new privileges");
     }
-    /* Ends at the first number that is no capability, or at once without root: nothing to drop. */
+    /* This ends at the first number that is no capability. Without root it ends at once: there is
+     * nothing to drop. */
     for (unsigned long cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++) {
         assert(cap < 1024);
     }

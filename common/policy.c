@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* common/policy.c: verifying a snapshot once, and looking things up in it for every RCPT.
  *
- * Promise: policy_verify lets nothing pass that could lead a lookup out of its bytes or into a
- *          long walk. A lookup allocates nothing, hashes twice and looks at a handful of slots.
+ * Promise: policy_verify accepts no snapshot that could lead a lookup out of its bytes, or past
+ *          POLICY_PROBES_MAX slots. A lookup allocates nothing and hashes twice.
  * Trap:    the local part is compared without case, although RFC 5321 section 2.4 leaves that to
  *          the final host: two mailboxes that differ only by case are not told apart here.
  */
@@ -196,8 +196,8 @@ static size_t fold(struct bytes address, uint8_t out[LIMIT_ADDRESS_BYTES], size_
     return len;
 }
 
-/* RFC 5321 section 4.5.1: mail for the postmaster is accepted, listed or not; section 2.3.5: also
- * without a domain. */
+/* RFC 5321 section 4.5.1: mail for the postmaster is accepted, whether listed or not; section
+ * 2.3.5: also without a domain. */
 static bool is_postmaster(struct bytes local)
 {
     return bytes_equal(local, bytes_str("postmaster"));

@@ -222,9 +222,9 @@ static void fill_postmaster(struct policy *policy, const struct config *config)
     policy->has_postmaster = 1;
 }
 
-/* The sum over all entries, so that their order does not matter. The key is fixed, so that digests
- * of different builds can be compared. A collision would harm only whoever wrote the
- * configuration. */
+/* A sum over all entries, so that their order does not matter. The key is fixed, so that the
+ * digests of two snapshots can be compared. Only who writes the configuration could make two of
+ * them equal, and would gain nothing. */
 static uint64_t digest(const struct build *b)
 {
     static const struct siphash_key key = {UINT64_C(0x486f6c6466617374), 1};

@@ -10,9 +10,10 @@
  * loads `tail` with acquire, so it reads the slot as written. The consumer stores `head` with
  * release after it copied the slot out; the producer loads `head` with acquire before it writes
  * that slot again. Each side keeps a private copy of the other's index and reloads it only when
- * the ring looks full (or empty), so the lines are shared only when that can matter. Indexes run
- * freely over 32 bits; slot_count is a power of two. Nothing in the shared part is trusted beyond
- * its mask: a hostile peer process can garble messages but cannot move us out of the slots.
+ * the ring looks full (or empty), so a cache line moves between the two only when it has to.
+ * Indexes run freely over 32 bits; slot_count is a power of two. Every index from the shared part
+ * is masked: a hostile process at the other end can spoil messages, but cannot lead us out of the
+ * slots.
  */
 #ifndef HOLDFAST_COMMON_RING_H
 #define HOLDFAST_COMMON_RING_H

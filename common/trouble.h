@@ -4,8 +4,8 @@
  *     /var/spool/holdfast: reading the checkpoint: ckpt-0000000012: its header is damaged
  *     └ the caller added   └ the caller added      └ where the error was seen first
  *
- * The function that sees an error first begins the chain and returns the error as before. Each
- * caller on the way up may add what it was doing. Who tells a person prints the text.
+ * The function that sees an error first begins the chain, and returns the error code. Each caller
+ * on the way up may add what it was doing. The code that talks to a person prints the text.
  *
  * Promise: the text always says where and what, is one line, and fits. When there is no room, the
  *          outer parts are left out: what the system said stays.
@@ -24,10 +24,10 @@ struct trouble {
     char text[TROUBLE_TEXT_SIZE];
 };
 
-/* What an error (-errno) means to a person. EBADMSG is how this house says "damaged". */
+/* What an error (-errno) means to a person. EBADMSG means "damaged" in this program. */
 const char *trouble_meaning(int error);
 
-/* All of these return `error`, and do nothing else when t is NULL. */
+/* The next three return `error`, and do nothing else when t is NULL. */
 
 /* Begins a chain: "WHERE: what the system said". */
 __attribute__((format(printf, 3, 4))) int trouble_begin(struct trouble *t, int error,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* common/utf8.h: text of people, safe for a terminal and a log. */
+/* common/utf8.h: makes text that a person wrote safe for a terminal and a log. */
 #ifndef HOLDFAST_COMMON_UTF8_H
 #define HOLDFAST_COMMON_UTF8_H
 

@@ -272,8 +272,8 @@ static int find_ends(struct spool_writer *w)
 }
 
 /* Returns 1 when no batch of this sequence was ever written, 0 when one may have been, or -errno.
- * Where the first batch would begin, there are then the zeros of the preparation, or a valid batch
- * of an earlier use. Rot makes neither of them. `block` is aligned for O_DIRECT. */
+ * If none was written, the place of the first batch holds the zeros of the preparation, or a valid
+ * batch of an earlier use. Rot makes neither of them. `block` is aligned for O_DIRECT. */
 static int is_untouched(struct log *log, const struct segment *segment, uint8_t *block)
 {
     struct spool_io *io = log->writer->io;

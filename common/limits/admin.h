@@ -5,19 +5,20 @@
 
 /* Connections of operators and their scripts; each may hold a frame in memory. */
 #define LIMIT_ADMIN_CONNS 32
-/* Of one user: so that there is room for another. */
+/* Connections of one user: fewer, so that there is room for another user. */
 #define LIMIT_ADMIN_CONNS_USER (LIMIT_ADMIN_CONNS / 2)
-/* As small as the longest request that makes sense allows (shell/frame.c). */
+/* No more than the longest request that makes sense needs (control/shell/frame.c). */
 #define LIMIT_ADMIN_REQUEST_BYTES (1 << 16)
-/* Values in a request, its members and terms among them: the loop walks and frees them. */
+/* Values in a request, its members and terms included: control's loop walks and frees them. */
 #define LIMIT_ADMIN_REQUEST_VALUES 256
 #define LIMIT_ADMIN_ANSWER_BYTES   (16 << 20)
-/* Deliveries in one answer; escaped, text takes twice the bytes: within the frame. */
+/* Deliveries in one answer, and bytes of their text: with escapes these become twice as many, and
+ * still fit LIMIT_ADMIN_ANSWER_BYTES. */
 #define LIMIT_ADMIN_LIST       10000
 #define LIMIT_ADMIN_LIST_BYTES (7 * 1024 * 1024)
 #define LIMIT_ADMIN_BODY_BYTES (8 * 1024 * 1024)
 #define LIMIT_ADMIN_AUDIT      10000
-/* Holds waiting for their workers at once. */
+/* Holds that wait for their workers at the same time. */
 #define LIMIT_ADMIN_FENCES 64
 
 #endif

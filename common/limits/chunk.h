@@ -3,7 +3,7 @@
 #ifndef HOLDFAST_COMMON_LIMITS_CHUNK_H
 #define HOLDFAST_COMMON_LIMITS_CHUNK_H
 
-/* Most mail fits the small one; the rest moves on in large chunks. */
+/* Most messages fit one small buffer; longer ones go on in large buffers. */
 #define LIMIT_CHUNK_SMALL_BYTES (4 * 1024)
 #define LIMIT_CHUNK_LARGE_BYTES (64 * 1024)
 

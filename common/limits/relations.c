@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* common/limits/relations.c: what one bound promises another, as static assertions. No code.
+/* common/limits/relations.c: how one bound depends on another, as static assertions; no code.
  *
  * This folder has every bound that something from outside can push against (a peer, a next hop, a
  * disk, a configuration, an operator's request), each with its reason. A bound that an operator may
- * set lower has its default in the configuration; here is its ceiling. A pace that a module sets
- * for itself (bursts, ticks, caches) stands at the module's head. What a protocol or a format
- * fixes stands beside its encoder.
+ * set lower has its default in the configuration, and its ceiling here. A number that a module
+ * chooses for itself (bursts, ticks, caches) is at the head of the module; a number that a protocol
+ * or a format fixes is beside its encoder.
  *
- * Promise: a file is rebuilt only for the bounds it uses. A header of this folder does not include
- *          another for a relation's sake, and nobody includes a header of which he names no bound.
+ * Promise: a file is rebuilt only when bounds change that it uses. No header of this folder
+ *          includes another one for a relation between the two, and no file includes a header of
+ *          which it names no bound.
  */
 #include "common/limits/address.h"
 #include "common/limits/admin.h"

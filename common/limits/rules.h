@@ -3,9 +3,9 @@
 #ifndef HOLDFAST_COMMON_LIMITS_RULES_H
 #define HOLDFAST_COMMON_LIMITS_RULES_H
 
-/* Terms of a selection: more is a list, and belongs into several requests. */
+/* Terms of a selection. A list of more addresses is split into several requests. */
 #define LIMIT_SELECT_TERMS 32
-/* Rules: a person has to oversee them; each costs a match per delivery. */
+/* Rules: more than a person can keep in view; `bench/run rules` measures what so many cost. */
 #define LIMIT_RULES 1024
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* common/limits/smtp.h: bounds: lines, mistakes and loops that an SMTP session bears. */
+/* common/limits/smtp.h: bounds: lines, mistakes and loops in an SMTP session. */
 #ifndef HOLDFAST_COMMON_LIMITS_SMTP_H
 #define HOLDFAST_COMMON_LIMITS_SMTP_H
 
@@ -14,13 +14,15 @@
 /* Received fields before a message counts as looping; RFC 5321 section 6.3 asks for at least 100,
  * campus mail has a dozen at most, and a frozen loop is easily released. */
 #define LIMIT_RECEIVED_LINES 100
-/* Of them, those that say "by" this relay: forwarding may bring a message back a few times. */
+/* Received fields that say "by" this relay: forwarding may bring a message back a few times. */
 #define LIMIT_RECEIVED_OWN 10
-/* Mistakes before 421: Postfix's hard limit, generous to a peer's bug, dear to a guesser. */
+/* Mistakes before 421: as Postfix's hard limit. A peer with a bug stays below it; who guesses
+ * addresses has to connect again and again. */
 #define LIMIT_SMTP_MISTAKES 20
-/* What a bare LF in a command line counts: nobody honest goes on after four. */
+/* A bare LF in a command line counts as so many mistakes: the fourth one ends the session. */
 #define LIMIT_SMTP_BARE_LF_WEIGHT 5
-/* 503s for what was pipelined behind a refusal: all RCPTs and chunks of a large message. */
+/* 503s that count as no mistake, for commands that were pipelined after a refused one: enough for
+ * all RCPTs and chunks of a large message. */
 #define LIMIT_SMTP_FOLLOWS (4 * LIMIT_RCPTS)
 
 #endif
