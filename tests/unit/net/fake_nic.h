@@ -59,7 +59,7 @@ size_t fake_echo(uint8_t *out, uint32_t port, const char *src, const char *dst, 
 /* Makes the IPv4 header checksum of a frame right again. */
 void fake_ip4_seal(uint8_t *frame);
 
-/* Lets `addr` at `port` be known with MAC fake_mac_other(n), by its request to us. */
+/* Makes `addr` at `port` known with the MAC fake_mac_other(n): it sends us a request. */
 void fake_know(struct fake *fake, uint32_t port, const char *addr, uint8_t n, uint64_t now_ns);
 
 /* True when wire[i] is an ARP packet of that op for that target. */

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The definition, word by word: RFC 1071 section 1. */
+/* The checksum as RFC 1071 section 1 defines it, 16 bits at a time. */
 static uint16_t checksum_slow(const uint8_t *data, size_t len)
 {
     uint32_t sum = 0;
@@ -203,7 +203,7 @@ Test(ip4, options)
     /* Source routes: RFC 7126 sections 4.3 and 4.4. */
     cr_assert_eq(parse_options((uint8_t[8]){131, 7, 4, 1, 2, 3, 4, 0}, &out), IP4_SOURCE_ROUTED);
     cr_assert_eq(parse_options((uint8_t[8]){1, 137, 7, 4, 1, 2, 3, 4}, &out), IP4_SOURCE_ROUTED);
-    /* Lengths that lie: zero would loop for ever. */
+    /* Option lengths that are wrong: a length of zero would loop for ever. */
     cr_assert_eq(parse_options((uint8_t[8]){148, 0, 0, 0, 0, 0, 0, 0}, &out), IP4_MALFORMED);
     cr_assert_eq(parse_options((uint8_t[8]){148, 1, 0, 0, 0, 0, 0, 0}, &out), IP4_MALFORMED);
     cr_assert_eq(parse_options((uint8_t[8]){148, 9, 0, 0, 0, 0, 0, 0}, &out), IP4_MALFORMED);

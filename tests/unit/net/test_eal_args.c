@@ -94,7 +94,7 @@ Test(eal_args, pci_devices_and_extra_arguments)
     char *extra[] = {"--legacy-mem", "-v"};
     config->dataplane.eal_arg_count = 2;
     config->dataplane.eal_arg = extra;
-    config->interface_count = 2; /* the same device twice is named once */
+    config->interface_count = 2; /* two interfaces with one device: it is named once */
     config->interface[1] = config->interface[0];
     cr_assert_eq(eal_args_build(config, &args), 0);
     cr_assert(has(&args, "-a") && has(&args, "0000:03:00.0,x=1"));

@@ -12,7 +12,7 @@
 
 static const uint8_t all[6] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 
-/* Past the announcements, with an empty wire. */
+/* A fake after its announcements, with an empty wire. */
 static struct fake *started(void)
 {
     struct fake *fake = fake_create();
@@ -90,7 +90,7 @@ Test(neighbour, answers_requests_for_our_addresses_only)
     cr_assert_eq(memcmp(reply, asker, 6), 0, "to the asker alone");
     cr_assert_eq(memcmp(reply + 22, ours, 6), 0);
     cr_assert_eq(memcmp(reply + 32, asker, 6), 0);
-    /* Somebody else's address; and ours, but asked for on the other link. */
+    /* A request for somebody else's address, and one for ours on the wrong link. */
     arp(fake, 1, 1, 7, "10.0.0.20", "10.0.0.30", START);
     arp(fake, 0, 1, 7, "192.0.2.20", "10.0.0.10", START);
     cr_assert_eq(fake->nic.wire_count, 1);
@@ -183,7 +183,7 @@ Test(neighbour, waiting_packets_are_bounded_and_the_latest_kept)
 Test(neighbour, nobody_is_believed_who_was_not_asked)
 {
     struct fake *fake = started();
-    /* A reply out of the blue, an announcement, a request for somebody else. */
+    /* A reply that nobody asked for, an announcement, a request for somebody else's address. */
     arp(fake, 1, 2, 66, "10.0.0.20", "10.0.0.10", START);
     arp(fake, 1, 1, 66, "10.0.0.20", "10.0.0.20", START);
     arp(fake, 1, 1, 66, "10.0.0.20", "10.0.0.99", START);
@@ -251,7 +251,7 @@ Test(neighbour, confirmed_by_unicast_while_in_use)
     arp(fake, 1, 2, 5, "10.0.0.20", "10.0.0.10", START + 62 * SECOND);
     net_tick(fake->net, START + 65 * SECOND);
     cr_assert_eq(fake->nic.wire_count, 4, "confirmed");
-    /* Now it is gone: three probes, then it is asked for from scratch. */
+    /* Now the neighbour is gone: three probes, then it is asked for as an unknown one. */
     send_marked(fake, "10.0.0.20", 3, START + 120 * SECOND);
     for (unsigned s = 0; s < 4; s++) {
         net_tick(fake->net, START + (123 + s) * SECOND);
@@ -304,7 +304,7 @@ Test(neighbour, spoofed_neighbours_cannot_push_out_known_ones)
     send_marked(fake, "10.0.0.20", 2, START + SECOND);
     send_marked(fake, "8.8.8.8", 3, START + SECOND);
     cr_assert(is_packet_to(fake, at, 6, 2) && is_packet_to(fake, at + 1, 5, 3));
-    /* And so for requests from strangers: they fill what is free, no more. */
+    /* Requests from as many strangers: they fill the free entries, and no more. */
     for (unsigned i = 0; i < 20000; i++) {
         char src[32];
         snprintf(src, sizeof src, "10.0.%u.%u", 100 + i / 250, 1 + i % 250);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/net/test_net.c: what becomes of each arriving frame, hostile ones above all. */
+/* tests/unit/net/test_net.c: what happens to each frame that arrives, above all to hostile ones. */
 #include "tests/unit/net/fake_nic.h"
 
 #include "dataplane/net/checksum.h"
@@ -87,7 +87,7 @@ Test(net, wrong_checksums_are_counted_apart)
     fake_input(fake, 0, f, len, 0, NULL);
     cr_assert_eq(fake_count(fake, COUNTER_rx_bad_checksum), len - 34 + 1);
     cr_assert_eq(fake_count(fake, COUNTER_rx_dropped), 0);
-    /* Unless the device has verified both. */
+    /* The same frame is taken when the device says that it has verified both checksums. */
     f[34] ^= 0x40;
     struct nic_frame frame = {.data = f, .len = (uint16_t)len, .port = 0, .checksum_good = true};
     struct net_packet packet;
@@ -264,7 +264,7 @@ Test(net, a_begun_packet_is_given_back_at_the_end)
     struct ip_addr src = fake_ip("10.0.0.10");
     struct ip_addr dst = fake_ip("10.0.0.20");
     cr_assert_not_null(net_begin_tcp(fake->net, &src, &dst, 20));
-    fake_destroy(fake); /* checks it */
+    fake_destroy(fake); /* fails when a frame leaked */
 }
 
 Test(net, random_damage_never_hurts)
