@@ -133,7 +133,7 @@ static void give_buffer(struct server_bed *bed)
     smtp_server_give_buffer(&bed->server, data, cap);
 }
 
-/* A buffer came back: into the body; the first brings the envelope. */
+/* A buffer came back: keeps its bytes as the body; the first buffer also has the envelope. */
 static void keep_buffer(struct server_bed *bed)
 {
     struct smtp_gather gather = smtp_server_take_buffer(&bed->server);
@@ -170,7 +170,7 @@ static void commit(struct server_bed *bed)
         bed->all_crc = bed->all_crc * 31 + crc32c(0, bed->first.data, bed->first.len);
         bed->all_crc = bed->all_crc * 31 + crc32c(0, bed->body.data, bed->body.len);
     }
-    /* While it is pending nothing is taken in. */
+    /* While the commit is pending, no input is consumed. */
     size_t used = 1;
     enum smtp_server_action action =
         smtp_server_feed(&bed->server, bytes_str("NOOP\r\n"), bed->wall_ms, &used);
@@ -187,7 +187,7 @@ static void abort_message(struct server_bed *bed)
     bed->abort_count++;
 }
 
-/* Does what is asked; false when it only waits for input. */
+/* Does what the session asks for. false: it waits for input. */
 static bool act(struct server_bed *bed, enum smtp_server_action action)
 {
     switch (action) {
@@ -309,7 +309,7 @@ static bool push_body(struct client_bed *bed)
     return true;
 }
 
-/* Returns what was consumed. */
+/* Feeds the input once. Returns how much was consumed. */
 static size_t feed_once(struct client_bed *bed, struct bytes input)
 {
     size_t used;

@@ -22,17 +22,17 @@ struct server_bed {
     struct smtp_transaction txn;
     bool txn_lent;
     bool closed;
-    /* How the world is. */
+    /* What the session meets. */
     size_t buffer_cap; /* raised to what is wanted */
     bool no_transaction;
     bool no_buffer;
     enum smtp_commit commit;
     unsigned fail_at_chunk; /* smtp_server_fail_body(commit) at that CHUNK, from 1; 0 never */
     uint64_t wall_ms;
-    /* What came of it. */
+    /* What the session did. */
     struct bed_text out;
     unsigned message_count; /* committed with OK */
-    unsigned commit_count;  /* asked */
+    unsigned commit_count;  /* how often the session asked for a commit */
     unsigned abort_count;
     unsigned chunk_count;
     struct bed_text first; /* of the last message asked for: the encoded envelope */
@@ -42,17 +42,17 @@ struct server_bed {
     uint64_t all_crc; /* over everything committed, for comparing runs */
 };
 
-/* The domains campus.example and mx.campus.example are ours; local-parts that begin with "unknown"
- * and "untrusted" are that, and "rN" or "rN.x" is on route N, others on route 7. */
+/* The domains campus.example and mx.campus.example are ours. A local-part that begins with
+ * "unknown" or "untrusted" gets that verdict; "rN" and "rN.x" are on route N, others on route 7. */
 void server_bed_init(struct server_bed *bed);
 void server_bed_fini(struct server_bed *bed);
 /* Feeds all of it, `piece` bytes at most at a time. Returns how much was consumed: less only when
  * the session closed. */
 size_t server_bed_feed(struct server_bed *bed, struct bytes input, size_t piece);
 void server_bed_say(struct server_bed *bed, const char *text);
-/* The body behind our Received field. */
+/* The body after our Received field. */
 struct bytes server_bed_content(const struct server_bed *bed);
-/* The output so far as a string, and forgets it. Good until the next call. */
+/* Returns the output so far as a string, and forgets it. Valid until the next call. */
 const char *server_bed_take(struct server_bed *bed);
 
 struct client_bed {
@@ -69,7 +69,7 @@ struct client_bed {
 
 void client_bed_init(struct client_bed *bed, bool lmtp);
 void client_bed_fini(struct client_bed *bed);
-/* Lets it go on with nothing new. */
+/* Feeds no input, so that the client goes on with what is pending. */
 void client_bed_pump(struct client_bed *bed);
 size_t client_bed_feed(struct client_bed *bed, struct bytes input, size_t piece);
 void client_bed_say(struct client_bed *bed, const char *text);

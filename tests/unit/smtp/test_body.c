@@ -24,7 +24,7 @@ static void expect_replies(const char *out, const char *codes)
     cr_expect_str_eq(got, codes, "in:\n%s", out);
 }
 
-/* Everything up to 354, whose replies are thrown away. */
+/* Plays a client up to the 354, and throws the replies away. */
 static void to_data(struct server_bed *bed)
 {
     server_bed_init(bed);
@@ -63,7 +63,7 @@ Test(smtp_body, received_field)
     server_bed_fini(&bed);
 }
 
-/* Every known way to fake an end of data (SMTP smuggling, CVE-2023-51764 and kin). */
+/* Every known way to fake an end of data (SMTP smuggling: CVE-2023-51764 and others). */
 static const struct {
     const char *text;
     size_t len;
@@ -113,10 +113,10 @@ static void smuggle(size_t fake, size_t filler, size_t split)
     (void)server_bed_feed(&bed, bytes_of(text + split, len - split), SIZE_MAX);
     const char *out = server_bed_take(&bed);
     if (real_end) {
-        /* That one does end: the rest are commands, and the first of them has a bare CR. */
+        /* This one is a true end: what follows are commands, and the first has a bare CR. */
         cr_expect_eq(bed.commit_count, filler == 0, "fake %zu split %zu", fake, split);
     } else if (nul) {
-        /* NUL is content like any other; it just does not end anything. */
+        /* NUL is content as any other byte; it ends nothing. */
         expect_replies(out, filler > 0 ? "552 " : "250 ");
         cr_expect_eq(bed.commit_count, filler == 0, "fake %zu split %zu", fake, split);
     } else {
@@ -182,7 +182,7 @@ Test(smtp_body, bare_line_ends_in_bdat)
 
 Test(smtp_body, bdat_has_no_dots)
 {
-    /* CVE-2020-BDAT's ground: octets are octets. */
+    /* The octets of a chunk are never commands. */
     struct server_bed bed;
     server_bed_init(&bed);
     server_bed_say(&bed, hello);
@@ -226,7 +226,7 @@ Test(smtp_body, bdat_sequences)
     /* A size over the limit is refused after its octets. */
     bdat("BDAT 1000001\r\n", "", 0, false);
     bdat("BDAT 18446744073709551615\r\nQUIT\r\n", "", 0, false);
-    /* Where the octets end cannot be known: close. */
+    /* Nobody knows where the octets end: the session closes. */
     bdat("BDAT 18446744073709551616\r\nQUIT\r\n", "501 ", 0, true);
     bdat("BDAT\r\nQUIT\r\n", "501 ", 0, true);
     bdat("BDAT x\r\nQUIT\r\n", "501 ", 0, true);
@@ -280,7 +280,7 @@ Test(smtp_body, oversize_is_answered_after_its_true_end)
     bed.env.message_bytes_max = 10;
     server_bed_say(&bed, "0123456\r\n\r\nMAIL FROM:<x@y>\r\n");
     cr_assert_str_eq(server_bed_take(&bed), "");
-    cr_assert_eq(bed.abort_count, 1); /* what was lent is back long before the end */
+    cr_assert_eq(bed.abort_count, 1); /* the transaction is given back before the body ends */
     server_bed_say(&bed, ".\r\n");
     expect_replies(server_bed_take(&bed), "552 ");
     /* Exactly the limit fits (RFC 1870: SIZE is the largest accepted). */
@@ -369,7 +369,7 @@ Test(smtp_body, counts_received_fields)
     server_bed_fini(&bed);
 }
 
-/* Our own mark: the name of this relay behind "by". What it writes itself is one. */
+/* A Received field is by this relay when its name follows "by". The field that it writes is one. */
 Test(smtp_body, counts_its_own_received_fields)
 {
     static const char *const ours[] = {
@@ -430,7 +430,7 @@ Test(smtp_body, chunk_failure_behind_the_end_leaves_the_answer_to_the_commit)
     bed.commit = SMTP_COMMIT_FULL;
     server_bed_say(&bed, "NOOP\r\n");
     expect_replies(server_bed_take(&bed), "452 250 ");
-    smtp_server_fail_body(&bed.server, SMTP_COMMIT_FAILED); /* over long ago */
+    smtp_server_fail_body(&bed.server, SMTP_COMMIT_FAILED); /* the message is already over */
     server_bed_say(&bed, "NOOP\r\n");
     expect_replies(server_bed_take(&bed), "250 ");
     server_bed_fini(&bed);
@@ -478,7 +478,8 @@ Test(smtp_body, our_failure_outranks_a_bare_line_end)
     server_bed_fini(&bed);
 }
 
-/* Sixteen bytes a line: each CR falls into the same lane of the counter, which may not wrap. */
+/* Lines of sixteen bytes: each CR is counted in the same lane of the vector, which must not
+ * overflow. */
 Test(smtp_body, many_line_ends_in_one_piece)
 {
     enum { LINES = 1000 };

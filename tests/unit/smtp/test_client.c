@@ -85,7 +85,7 @@ Test(smtp_client, reply_is_bounded_in_bytes)
 
 Test(smtp_client, long_reply_line_is_cut_not_refused)
 {
-    /* RFC 5321 section 4.5.3.1.5 says 512; being generous costs nothing. */
+    /* RFC 5321 section 4.5.3.1.5 says 512; a longer line is cut, not refused. */
     struct client_bed bed;
     ready(&bed, greeting, 1, false);
     client_bed_begin(&bed);
@@ -235,7 +235,7 @@ Test(smtp_client, reply_before_all_was_sent_is_never_delivered)
 
 Test(smtp_client, a_reply_too_many_breaks_the_connection)
 {
-    /* Else each later message would be answered by its predecessor's reply. */
+    /* Else each later message would get the reply to the message before it. */
     struct client_bed bed;
     ready(&bed, greeting, 1, false);
     client_bed_begin(&bed);
@@ -410,8 +410,8 @@ Test(smtp_client, a_reply_before_its_command_was_sent)
     expect_broken(&client, raw_feed(&client, "250 ok\r\n250 stray\r\n"));
 }
 
-/* RFC 2920 section 3.1: 354 for nobody is answered with a dot; what comes before it was sent is not
- * its reply. */
+/* RFC 2920 section 3.1: a 354 without an accepted recipient is answered with a dot. A reply that
+ * comes before that dot was sent is not the reply to it. */
 Test(smtp_client, a_reply_before_the_lone_dot_was_sent)
 {
     struct smtp_client client;
@@ -421,7 +421,7 @@ Test(smtp_client, a_reply_before_the_lone_dot_was_sent)
     expect_broken(&client, raw_feed(&client, "250 ok\r\n550 5.1.1 no\r\n354 go\r\n250 stray\r\n"));
 }
 
-/* The next message is not begun on a connection that has said too much. */
+/* The next message is not begun on a connection on which one reply too many has come. */
 Test(smtp_client, a_reply_too_many_shows_before_the_next_delivery)
 {
     struct smtp_client client;

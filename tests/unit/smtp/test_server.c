@@ -128,7 +128,7 @@ Test(smtp_server, too_many_routes)
     server_bed_fini(&bed);
 }
 
-/* A browser made to talk to us is hung up on at its first line, whatever its method. */
+/* The session closes at the first line of HTTP, whatever the method. */
 Test(smtp_server, every_method_of_http_is_hung_up_on)
 {
     static const char *const request[] = {"GET / HTTP/1.1\r\n",     "POST / HTTP/1.1\r\n",
@@ -164,7 +164,7 @@ Test(smtp_server, mistakes_end_the_session)
 
 Test(smtp_server, refused_recipients_are_no_mistakes)
 {
-    /* A list with many leavers must get through to the rest. */
+    /* A mailing list with many unknown recipients must still reach the others. */
     struct server_bed bed;
     server_bed_init(&bed);
     server_bed_say(&bed, "EHLO p\r\n");
@@ -347,7 +347,7 @@ Test(smtp_server, no_transaction_is_452)
     server_bed_fini(&bed);
 }
 
-/* What follows from a refusal is no mistake, but not for ever. */
+/* A 503 that only follows from a refusal counts as no mistake, up to a limit. */
 Test(smtp_server, what_follows_a_refusal_has_an_end)
 {
     struct server_bed bed;
@@ -362,7 +362,7 @@ Test(smtp_server, what_follows_a_refusal_has_an_end)
     server_bed_fini(&bed);
 }
 
-/* The index says the route, not the recipient. */
+/* The index is that of the route, not of the recipient. */
 Test(smtp_server, recipients_of_a_route_share_its_index)
 {
     static const char *const rcpt[] = {"r1.a", "r1.b", "r2.a", "r2.b", "r1.c", "r3.a"};
