@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/unit/spool/helper.h: messages to put into a spool, and the writer's loop around it.
  *
- * A message's bytes follow from its id alone, so whoever finds one can check it.
+ * The bytes of a message depend on its id alone, so each message that is found can be checked.
  */
 #ifndef HOLDFAST_TESTS_UNIT_SPOOL_HELPER_H
 #define HOLDFAST_TESTS_UNIT_SPOOL_HELPER_H

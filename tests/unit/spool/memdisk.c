@@ -60,7 +60,7 @@ static uint64_t next_random(struct memdisk *d)
     return d->random;
 }
 
-/* Counts a changing operation. 0: goes ahead; 1: power goes while it happens; 2: there is none. */
+/* Counts a changing operation. 0: go ahead; 1: the power goes during it; 2: there is no power. */
 static int count_operation(struct memdisk *d)
 {
     if (d->off) {
@@ -345,7 +345,7 @@ static int mem_submit(struct spool_io *io, struct spool_io_op *op)
 {
     struct memdisk *d = disk_of(io);
     if (d->in_flight_count == IN_FLIGHT_MAX || next_random(d) % 16 == 0) {
-        return -EAGAIN; /* also for no reason: callers must cope */
+        return -EAGAIN; /* sometimes without a reason: callers must handle it */
     }
     switch (op->kind) {
     case SPOOL_IO_WRITE:
@@ -366,7 +366,7 @@ static int mem_submit(struct spool_io *io, struct spool_io_op *op)
     return 0;
 }
 
-/* Some of what is under way, in any order. */
+/* Finishes some of the operations that are under way, in any order. */
 static struct spool_io_op *mem_reap(struct spool_io *io, bool wait)
 {
     struct memdisk *d = disk_of(io);
@@ -466,7 +466,7 @@ static void make_garbage(struct memdisk *d, uint8_t *data, size_t len)
     }
 }
 
-/* What the device keeps in one piece: a write of a part of it reads, changes and writes it all. */
+/* The device reads, changes and writes a physical sector as a whole: it may spoil all of it. */
 static void tear_physical(struct memdisk *d, struct image *f)
 {
     for (size_t at = 0; at + PHYSICAL <= f->cap; at += PHYSICAL) {

@@ -20,16 +20,16 @@ struct spool_io *memdisk_io(struct memdisk *disk);
 
 /* Loses power: writers must be closed. Locks are gone, faults are cleared. */
 void memdisk_crash(struct memdisk *disk);
-/* Every operation that changes something is counted; at the n-th from now the power goes: it may
- * have half happened, it and all later ones answer -EIO. */
+/* Every operation that changes something is counted. At the n-th from now the power goes: half of
+ * that operation may have happened; it and all later ones return -EIO. */
 void memdisk_crash_at(struct memdisk *disk, uint64_t operation);
 uint64_t memdisk_operations(const struct memdisk *disk);
 /* The next operations of the kind fail with `err` (a positive errno); 0 count: none. */
 void memdisk_fail(struct memdisk *disk, enum spool_io_kind kind, uint32_t count, int err);
-/* Of the writes from now on the one behind `skip` others is cut short, by a sector, without an
- * error: as pwrite may, near the end of a quota or under a signal. */
+/* After `skip` more writes, the next one is cut short by a sector, without an error: pwrite may do
+ * that near the end of a quota or after a signal. */
 void memdisk_shorten(struct memdisk *disk, uint32_t skip);
-/* All files together may not grow beyond. */
+/* All files together may not grow beyond so many bytes. */
 void memdisk_limit(struct memdisk *disk, uint64_t bytes);
 /* The 4096 bytes at the offset of the file cannot be read: EIO, for good. */
 void memdisk_break(struct memdisk *disk, const char *name, uint64_t offset);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/spool/test_checkpoint.c: a checkpoint is the new one or the old one, never half. */
+/* tests/unit/spool/test_checkpoint.c: what loads is the new checkpoint or the old one, always
+ * whole. */
 #include "common/crc32c.h"
 #include "spool/checkpoint.h"
 #include "tests/unit/spool/helper.h"
@@ -9,7 +10,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-/* Two full blocks and a bit, or so. */
+/* A checkpoint of two full blocks and a part of a third. */
 enum { BLOB = 600000, HEADER = FORMAT_CHECKPOINT_HEADER_BYTES, BLOCK = 256 << 10 };
 
 static uint8_t blob[BLOB];
@@ -20,7 +21,8 @@ static int save(struct spool_io *io, uint8_t number)
     return spool_checkpoint_save(io, number * 10u, number * 100u, bytes_of(blob, sizeof blob));
 }
 
-/* The number of the checkpoint that loads, 0 for none; *older_out as told. */
+/* Loads a checkpoint. Returns its number, 0 when none loads; *older_out is that of
+ * spool_checkpoint_load. */
 static uint8_t load(struct spool_io *io, uint64_t *older_out)
 {
     uint64_t message_pos;
@@ -65,7 +67,7 @@ Test(checkpoint, newest_and_the_one_before)
     }
     cr_assert_null(memdisk_file(disk, "ckpt-0000000003", &len));
     cr_assert_not_null(memdisk_file(disk, "ckpt-0000000004", &len));
-    /* A damaged newest is passed over. */
+    /* When the newest one is damaged, it is passed over. */
     memdisk_file(disk, "ckpt-0000000005", &len)[50000] ^= 1;
     cr_assert_eq(load(io, &older), 4);
     cr_assert_eq(older, 0);
@@ -337,7 +339,8 @@ Test(checkpoint, blocks_of_elsewhere_or_in_another_order)
     memdisk_destroy(disk);
 }
 
-/* The stamp of a simulated disk is the number's: another attempt's is made by hand here. */
+/* On a simulated disk the stamp is made from the number: here that of another attempt is made by
+ * hand. */
 Test(checkpoint, a_block_of_an_earlier_attempt_at_the_same_number)
 {
     struct memdisk *disk = memdisk_create(1);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/spool/test_crash.c: power goes at every operation; bytes rot.
+/* tests/unit/spool/test_crash.c: the power goes at every operation; bytes rot.
  *
- * The invariants: what was acknowledged is recovered, whole; what is recovered
- * was submitted; a crash is never mistaken for damage nor damage for a crash. */
+ * The invariants: what was acknowledged is recovered, whole; what is recovered was submitted; a
+ * crash is never taken for damage, nor damage for a crash. */
 #include "tests/unit/spool/helper.h"
 #include "tests/unit/spool/memdisk.h"
 
@@ -20,7 +20,7 @@ struct history {
     uint32_t submitted_count;
     uint64_t state[IDS_MAX];
     uint32_t state_count;
-    uint64_t recycled_below; /* by sequence: what lies below may be gone */
+    uint64_t recycled_below; /* a sequence: segments below it may be gone */
 };
 
 static void message(struct spool_writer *w, struct history *h, uint64_t id, uint32_t chunks,
@@ -41,7 +41,7 @@ static void state(struct spool_writer *w, struct history *h, uint64_t id)
     }
 }
 
-/* A few batches at a time in both logs, a segment filled, recycled and used again. */
+/* Writes a few batches at a time to both logs; fills a segment, recycles it and uses it again. */
 static void workload(struct spool_io *io, struct history *h, uint64_t base)
 {
     struct spool_writer *w;
@@ -100,7 +100,7 @@ static uint64_t one_crash(uint64_t at, uint64_t seed)
     workload(io, &h, 0);
     uint64_t operations = memdisk_operations(disk);
     memdisk_crash(disk);
-    /* Again while it recovers; then whole. */
+    /* The power goes again during recovery; then recovery runs to its end. */
     struct spool_writer *w;
     memdisk_crash_at(disk, at % 17 + 1);
     if (spool_writer_open(io, &helper_settings, &w) == 0) {
@@ -233,7 +233,7 @@ Test(rot, of_a_whole_batch)
     expect(4, 1, 0);
 }
 
-/* Nothing follows: it can not be told from a torn write. */
+/* Nothing was written after it, so the rot cannot be told from a torn write. */
 Test(rot, of_the_last_batch_looks_like_a_tail)
 {
     at_pos(pos[4])[3000] ^= 4;
@@ -243,7 +243,7 @@ Test(rot, of_the_last_batch_looks_like_a_tail)
     expect(4, 0, 1);
 }
 
-/* Unless somebody recorded that it was durable. Here, the state log. */
+/* The state log recorded later that the batch was durable: so it is damage. */
 Test(rot, of_the_last_batch_is_known_to_the_other_log)
 {
     cr_assert_eq(helper_state(writer, 16, NULL), SPOOL_RESULT_OK);
@@ -253,7 +253,7 @@ Test(rot, of_the_last_batch_is_known_to_the_other_log)
     expect(4, 1, 0);
 }
 
-/* Or the next run, which recorded where recovery found the end. */
+/* The next run recorded where recovery found the end: so it is damage. */
 Test(rot, of_an_older_run_is_known_to_the_next)
 {
     spool_writer_close(writer);
@@ -264,10 +264,10 @@ Test(rot, of_an_older_run_is_known_to_the_next)
     expect(5, 1, 0);
     at_pos(batch_of(pos[4]))[40] ^= 4;
     at_pos(pos[4])[40] ^= 4;
-    expect(5, 2, 0); /* the batch and, looked at by itself, the record */
+    expect(5, 2, 0); /* the batch is reported, and the record in it */
 }
 
-/* A torn end stays one for ever, though the log goes on in another segment. */
+/* A torn end stays a torn end, also when the log goes on in another segment. */
 Test(rot, torn_tail_stays_a_tail)
 {
     at_pos(pos[4])[3000] ^= 4;
@@ -294,7 +294,7 @@ static int count_verdicts(void *ctx, const struct spool_scan_item *item)
     return 0;
 }
 
-/* As control does: from the start up to the end that the writer tells of. */
+/* Scans as control does: from the start up to the end that the writer tells. */
 static void expect_to_end(uint32_t records, uint32_t damages, uint32_t tails)
 {
     uint32_t count[3] = {0};
@@ -314,9 +314,10 @@ static void start_again(void)
     cr_assert_eq(spool_writer_open(io, &helper_settings, &writer), 0);
 }
 
-/* A start tells control of an end in the new run's first segment, past the torn batch of the run
- * before. That is where to read on, not a claim that the torn batch was durable: what batches say
- * of durability ends before it, so it stays a tail, whichever log speaks, however many starts. */
+/* A start tells control an end in the new run's first segment, past the torn batch of the run
+ * before. From there control reads on; it does not say that the torn batch was durable. Batches
+ * name durable ends before it, so it stays a tail, whichever log is asked, after any number of
+ * starts. */
 static void torn_stays_torn_over_starts(uint64_t torn_pos)
 {
     for (uint32_t i = 0; i < 3; i++) {
@@ -348,7 +349,7 @@ Test(rot, torn_header_below_the_told_end_is_no_damage)
     torn_stays_torn_over_starts(pos[4]);
 }
 
-/* Not even when the torn batch is the only one of its segment. */
+/* A torn batch is no damage when it is the only one of its segment, either. */
 Test(rot, torn_first_batch_of_a_segment_is_no_damage)
 {
     size_t len;
@@ -368,7 +369,7 @@ Test(rot, torn_first_batch_of_a_segment_is_no_damage)
     expect(6, 0, 1);
 }
 
-/* But what a former run knew to be durable is damage below that end as anywhere. */
+/* What an earlier run knew to be durable is damage when it is bad, also below that end. */
 Test(rot, damage_below_the_told_end_is_said)
 {
     start_again();
@@ -381,7 +382,7 @@ Test(rot, damage_below_the_told_end_is_said)
     cr_assert(count[SPOOL_SCAN_DAMAGE] >= 1 && count[SPOOL_SCAN_TAIL] == 0);
 }
 
-/* And segments that only hold a torn batch, or none, can be let go right after the start. */
+/* A segment that holds only a torn batch, or none, can be recycled right after the start. */
 Test(rot, torn_segment_can_be_recycled_after_a_start)
 {
     at_pos(pos[4])[3000] ^= 4;
@@ -392,7 +393,8 @@ Test(rot, torn_segment_can_be_recycled_after_a_start)
     cr_assert(spool_writer_take_recycled(writer, &seq) && seq == 1);
 }
 
-/* The first copy of a segment header may rot: the second one stands. Both: said, not written. */
+/* When the first copy of a segment header rots, the second one is used. When both rot, that is
+ * said, and nothing is written to the segment. */
 Test(rot, in_segment_headers)
 {
     size_t len;
@@ -412,10 +414,10 @@ Test(rot, in_segment_headers)
     file[9] ^= 1;
     struct helper_seen seen;
     helper_scan(io, &seen);
-    cr_assert_eq(seen.commit_count, n + 5); /* healed by hand, all is there */
+    cr_assert_eq(seen.commit_count, n + 5); /* after the repair by hand all is there */
 }
 
-/* Headers rot of all segments that were in use: what the other log knows of them is not used
+/* The headers of all used segments rot: their sequences, which the other log knows, are not used
  * again. */
 Test(rot, no_sequence_is_given_twice)
 {
@@ -440,7 +442,7 @@ Test(rot, no_sequence_is_given_twice)
     cr_assert_gt(where, pos[4]);
 }
 
-/* A mail may contain what looks like a batch; without the spool's key it is none. */
+/* A mail may contain bytes that look like a batch; without the spool's key they do not verify. */
 Test(rot, forged_batch_in_a_body)
 {
     struct siphash_key wrong = {.k0 = 1, .k1 = 2};
@@ -493,7 +495,7 @@ Test(rot, scan_ranges)
 }
 
 /* Hostile bytes anywhere in a segment: no scan and no read leaves its buffers (the sanitizers
- * watch), and nothing comes out but what was put in. */
+ * watch), and only what was written is handed out. */
 static int only_submitted(void *ctx, const struct spool_scan_item *item)
 {
     (void)ctx;

@@ -53,7 +53,8 @@ static struct spool_io *open_disk(const char *kind, bool read_only)
     return io;
 }
 
-/* Everything once: batches of many records, a full spool, recycling, a restart, a reader beside. */
+/* One whole life of a spool: batches of many records, a full spool, recycling, a restart, a reader
+ * beside the writer. */
 static void whole_life(const char *kind)
 {
     struct spool_io *io = open_disk(kind, false);
@@ -121,7 +122,8 @@ static void *write_one(void *ctx)
     return NULL;
 }
 
-/* What a start after a fault does: a record by the main thread, then the writer thread goes on. */
+/* A start after a fault does so: the main thread writes a record, then the writer's thread goes
+ * on. */
 Test(disk, io_uring_is_handed_to_another_thread)
 {
     struct spool_io *io = open_disk("io_uring", false);
@@ -188,7 +190,7 @@ static void *read_on(void *arg)
         cr_assert_eq(spool_scan_states(r, 0, UINT64_MAX, count, b), 0);
         from = to;
     }
-    /* And once from the start, as far as there is. */
+    /* Then one scan from the start to the end. */
     cr_assert_eq(spool_scan_messages(r, 0, UINT64_MAX, count, b), 0);
     spool_reader_close(r);
     io->ops->destroy(io);
@@ -359,7 +361,7 @@ static struct format_checkpoint_block first_block(struct spool_io *io, const cha
     return block;
 }
 
-/* Written by a thread with an io of its own, beside the writer of the logs. */
+/* Checkpoints are written by a thread with an io of its own, while the writer of the logs runs. */
 Test(disk, checkpoints_of_another_thread)
 {
     struct spool_io *io = open_disk("pwritev2", false);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/spool/test_extent.c: what can be the place of one message, at each of its bounds. */
+/* tests/unit/spool/test_extent.c: which places one message can have, at each of the bounds. */
 #include "spool/extent.h"
 
 #include "common/id.h"
@@ -47,7 +47,7 @@ Test(extent, the_last_record_is_not_before_the_first_nor_too_far_behind)
     cr_assert_not(spool_extent_valid(at(5, o), at(5, o + 1)));
 }
 
-/* What the writer lets grow is what a reader takes. */
+/* The writer lets a message grow exactly as far as readers accept it. */
 Test(extent, a_message_grows_no_further_than_readers_go)
 {
     uint32_t o = FORMAT_SEGMENT_START;

@@ -192,7 +192,7 @@ Test(format, checkpoint_bit_flips)
     cr_assert_not(format_checkpoint_end_decode(end, &e_back));
 }
 
-/* A header that verifies and says what no writer says. */
+/* Headers whose checksum is right, but with values that no writer writes. */
 Test(format, checkpoint_hostile_headers)
 {
     static const struct {

@@ -45,7 +45,7 @@ static void set_start(uint32_t start)
     }
 }
 
-/* They had 20 bits once. */
+/* Start numbers had 20 bits in an earlier version. */
 Test(meta, start_numbers_go_on_behind_a_million)
 {
     spool_writer_close(writer);
@@ -59,7 +59,7 @@ Test(meta, start_numbers_go_on_behind_a_million)
     reopen();
 }
 
-/* Ids would repeat: then no more. */
+/* When the numbers are used up, no start succeeds: ids would repeat. */
 Test(meta, start_numbers_run_out_after_four_billion)
 {
     spool_writer_close(writer);
@@ -93,7 +93,7 @@ Test(meta, a_run_that_uses_its_last_start_number_gets_one_more)
     cr_assert_eq(spool_writer_start(writer), start + 6);
 }
 
-/* A full disk: mail goes on, and after some thousand messages it is tried again. */
+/* On a full disk mail goes on, and the number is tried again after some thousand messages. */
 Test(meta, a_start_number_that_cannot_be_reserved_is_tried_again)
 {
     uint32_t last = spool_writer_start_last(writer);

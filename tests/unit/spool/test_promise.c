@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* tests/unit/spool/test_promise.c: what the writer promises where a disk is at its worst: short
- * writes, bursts, words of control that come late, what a dead process left in the page cache. */
+/* tests/unit/spool/test_promise.c: what the writer promises in the worst cases: short writes,
+ * bursts, commands of control that come late, data that a dead process left in the page cache. */
 #include "tests/unit/spool/helper.h"
 #include "tests/unit/spool/memdisk.h"
 
@@ -41,7 +41,7 @@ static void free_all(struct helper_record **record, uint32_t count)
     }
 }
 
-/* Messages until the next segment is the active one. */
+/* Writes messages until the next segment is the active one. */
 static void next_segment(uint64_t id)
 {
     uint64_t seq = spool_pos_seq(spool_writer_message_pos(writer));
@@ -58,7 +58,7 @@ static bool recycled(uint64_t seq)
 
 /* --- short writes ---------------------------------------------------------------------------- */
 
-/* A write that is cut is no write: nothing of it is answered, and nothing after it. */
+/* A write that is cut short has failed: no record in it is answered, and none after it. */
 Test(promise, a_short_write_is_not_answered)
 {
     memdisk_shorten(disk, 0);
@@ -100,7 +100,7 @@ Test(promise, a_burst_of_the_smallest_mail)
     free_all(r, COUNT);
 }
 
-/* Mail waits for a segment that is being made ready; it is not refused for it. */
+/* While a segment is being prepared, mail waits; it is not refused. */
 Test(promise, a_burst_over_many_segments_is_not_refused)
 {
     enum { COUNT = 19 };
@@ -129,7 +129,7 @@ static bool all_zero(const uint8_t *data, size_t len)
     return true;
 }
 
-/* Buffers are used again: what was in them before is nobody's business on the disk. */
+/* Buffers are used again: what they held before must not get to the disk. */
 Test(promise, padding_tells_nothing_of_earlier_mail)
 {
     struct spool_txn txn = {.id = 16};
@@ -158,9 +158,9 @@ Test(promise, padding_tells_nothing_of_earlier_mail)
     cr_assert(all_zero(file + end, 512 - end % 512));
 }
 
-/* --- control's words ------------------------------------------------------------------------- */
+/* --- commands of control --------------------------------------------------------------------- */
 
-/* An older RECYCLE that comes behind a newer one takes nothing back. */
+/* An older RECYCLE that comes after a newer one changes nothing. */
 Test(promise, a_late_recycle_takes_nothing_back)
 {
     struct spool_txn slow = {.id = 16};
@@ -287,7 +287,7 @@ Test(promise, every_segment_of_a_long_message_is_kept)
     free_all(r, 3);
 }
 
-/* A segment behind which nobody is durable for sure is given to nobody. */
+/* After the fence no segment is freed: nobody knows what is durable. */
 Test(promise, nothing_is_given_up_behind_a_fence)
 {
     struct spool_txn slow = {.id = 16};
@@ -305,7 +305,8 @@ Test(promise, nothing_is_given_up_behind_a_fence)
     helper_record_free(a);
 }
 
-/* Without a control nobody asks: the newest are kept, no more than there are segments. */
+/* Without control nobody takes the list of recycled segments: the newest are kept, and no more than
+ * there are segments. */
 Test(promise, recycled_segments_that_nobody_asks_for)
 {
     uint64_t last = 0;
@@ -322,7 +323,7 @@ Test(promise, recycled_segments_that_nobody_asks_for)
     cr_assert_not(spool_writer_take_recycled(writer, &seq));
 }
 
-/* After a restart nobody has been refused yet, and still it is full. */
+/* After a restart the spool is full from the beginning, before any message was refused. */
 Test(promise, a_full_spool_is_full_after_a_restart)
 {
     uint64_t id = 16;
@@ -337,7 +338,7 @@ Test(promise, a_full_spool_is_full_after_a_restart)
     cr_assert_eq(spool_writer_state(writer), ABI_SPOOL_OK);
 }
 
-/* Full is what the spool is now, not what it was once. */
+/* A spool that was full is not full when there is room again. */
 Test(promise, a_spool_with_room_again_is_not_full)
 {
     uint64_t id = 16;
@@ -351,7 +352,7 @@ Test(promise, a_spool_with_room_again_is_not_full)
     cr_assert_eq(spool_writer_state(writer), ABI_SPOOL_OK, "the active one has room");
 }
 
-/* A read of a segment that is free would meet its next use. */
+/* A free segment is not read: it may be written again meanwhile. */
 Test(promise, free_segments_are_not_read)
 {
     uint64_t pos;
@@ -387,7 +388,7 @@ Test(promise, a_reader_finds_a_recycled_segment_gone)
     spool_reader_close(r);
 }
 
-/* Three segments in use, of which control gave the second one up. Returns the last commit in the
+/* Fills three segments, of which control recycles the second one. Returns the last commit in the
  * first. */
 static uint64_t without_the_second(void)
 {
@@ -406,8 +407,8 @@ static uint64_t without_the_second(void)
     return last;
 }
 
-/* What a batch says of how far the log was durable tells nothing of the end of a segment before one
- * that is gone. */
+/* When the segment after the bad place is gone, the durable positions in later batches tell nothing
+ * about the bad place. */
 Test(promise, a_gap_of_recycled_segments_is_no_damage)
 {
     struct helper_seen seen;
@@ -416,7 +417,7 @@ Test(promise, a_gap_of_recycled_segments_is_no_damage)
     cr_assert_eq(seen.damage_count, 0);
 }
 
-/* The same run went on behind it, so the last batch before the gap was durable once. */
+/* The same run wrote more after the bad batch before the gap: so that batch was durable once. */
 Test(promise, rot_before_a_gap_of_recycled_segments_is_damage)
 {
     struct helper_seen seen;
@@ -431,7 +432,8 @@ Test(promise, rot_before_a_gap_of_recycled_segments_is_damage)
 
 /* --- starts ---------------------------------------------------------------------------------- */
 
-/* What a killed writer left in the page cache looks durable: it is made so before it counts. */
+/* Data that a killed writer left in the page cache looks durable: a start syncs it before it uses
+ * it. */
 Test(promise, what_a_start_has_seen_stays)
 {
     uint32_t seen_count = 0;
@@ -461,7 +463,7 @@ Test(promise, what_a_start_has_seen_stays)
     cr_assert_gt(seen_count, 10);
 }
 
-/* Which old commits refer to a segment is not known after a start: all may, up to the last one. */
+/* After a start nobody knows which old commits refer to a segment: any of them may. */
 Test(promise, a_word_from_before_the_start_frees_nothing)
 {
     uint64_t first;

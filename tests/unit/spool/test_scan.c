@@ -37,8 +37,7 @@ static void start_again(void)
 
 /* --- sectors that cannot be read ------------------------------------------------------------- */
 
-/* A sector that the disk gives back no more is damage like any other: the rest is read, and a
- * writer starts. */
+/* A sector that cannot be read counts as damage: the rest is read, and a writer starts. */
 Test(scan, unreadable_sector)
 {
     memdisk_break(disk, "msg-000001.seg", spool_pos_offset(pos[2]) + 2048);
@@ -53,7 +52,7 @@ Test(scan, unreadable_sector)
     cr_assert_eq(helper_message(writer, 1600, 1, 6000, NULL), SPOOL_RESULT_OK);
 }
 
-/* One in a segment's header: the other copy stands. */
+/* An unreadable sector in a segment's header: the other copy is used. */
 Test(scan, unreadable_sector_in_a_segment_header)
 {
     memdisk_break(disk, "msg-000001.seg", 0);
@@ -103,7 +102,8 @@ static int see_overtaken(void *ctx, const struct spool_scan_item *item)
     return 0;
 }
 
-/* Whoever takes the scan for complete would never read what was written behind its back. */
+/* A scan that the writer overtook says how far it is complete. Else what was written meanwhile
+ * would never be read. */
 Test(scan, overtaken_scan_says_where_it_is_not_complete)
 {
     struct overtaken o = {.trusted_below = UINT64_MAX};
@@ -125,8 +125,8 @@ Test(scan, overtaken_scan_says_where_it_is_not_complete)
 
 /* --- durability ------------------------------------------------------------------------------ */
 
-/* A writer died between write and sync; a reader read it, and some power cut later it must still
- * be there. Over many seeds: without the sync, a good part of them lose it. */
+/* A writer died between write and sync, and a reader read the record: it must still be there after
+ * a loss of power. Without the reader's sync, many of the seeds lose it. */
 Test(sync, what_a_reader_synced_stays)
 {
     uint32_t left = 0;

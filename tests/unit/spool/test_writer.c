@@ -132,7 +132,7 @@ Test(writer, results_keep_their_order)
     cr_assert(seen.commit_count == COUNT && seen.state_count == COUNT && seen.damage_count == 0);
 }
 
-/* spool.h: each record names up to SPOOL_BACK_MAX before it; a reader finds all in a few hops. */
+/* spool.h: each record names up to SPOOL_BACK_MAX before it; a reader finds all in a few steps. */
 Test(writer, long_chain_reads_back_identical)
 {
     uint64_t pos;
@@ -228,7 +228,7 @@ static uint32_t fill(uint64_t first_id)
     return count;
 }
 
-/* Spool full is 452, outcomes can still be recorded. */
+/* A full spool refuses messages (452), but outcomes can still be recorded. */
 Test(writer, full_spool_refuses_messages_but_takes_states)
 {
     uint32_t count = fill(16);
@@ -347,13 +347,13 @@ Test(writer, active_segment_is_never_recycled)
     helper_simple(writer, SPOOL_SUBMIT_RECYCLE, active, seen_pos);
     uint64_t seq;
     cr_assert_not(spool_writer_take_recycled(writer, &seq));
-    next_segment(1600); /* later commits lie in it: the old word is void */
+    next_segment(1600); /* later commits lie in it: the earlier RECYCLE has no effect */
     cr_assert_not(spool_writer_take_recycled(writer, &seq));
     helper_simple(writer, SPOOL_SUBMIT_RECYCLE, active, spool_writer_message_pos(writer));
     cr_assert(recycled(active));
 }
 
-/* A read under way keeps its segment (DELIVER's bytes). */
+/* While a segment is read for a delivery, it is not freed. */
 Test(writer, read_under_way_keeps_its_segment)
 {
     uint64_t pos;
@@ -383,7 +383,7 @@ Test(writer, read_under_way_keeps_its_segment)
     free(buffer);
 }
 
-/* A recycled file's old records never validate again. */
+/* Old records in a recycled file never verify again. */
 Test(writer, stale_records_in_a_recycled_segment_stay_dead)
 {
     uint64_t pos;
@@ -416,12 +416,12 @@ Test(writer, recovered_segments_are_not_written)
     cr_assert_gt(spool_pos_seq(spool_writer_message_pos(writer)), spool_pos_seq(end));
     cr_assert_eq(helper_message(writer, 32, 1, 1000, NULL), SPOOL_RESULT_OK);
     cr_assert_gt(spool_pos_seq(spool_writer_message_pos(writer)), spool_pos_seq(end));
-    /* And only control's word, after it has read them, frees them. */
+    /* Only a RECYCLE of control, after it has read them, frees them. */
     helper_simple(writer, SPOOL_SUBMIT_RECYCLE, spool_pos_seq(end), end);
     cr_assert(recycled(spool_pos_seq(end)));
 }
 
-/* fsyncgate: the first error fences the volume; no sync is tried again. */
+/* The first error of a sync fences the volume; no sync is tried again. */
 Test(writer, failed_sync_fences)
 {
     uint64_t pos;
