@@ -5,7 +5,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-/* The checksum again, the plain way of RFC 1071, so that the stack's is not its own judge. */
+/* Checks the checksum in the plain way of RFC 1071, not with the stack's own code. */
 static bool checksum_is_good(const struct ip_addr *src, const struct ip_addr *dst,
                              const uint8_t *data, size_t len)
 {

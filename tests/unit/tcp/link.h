@@ -18,7 +18,7 @@ enum {
 
 struct link_packet {
     uint64_t due_ns;
-    uint64_t number; /* ties go in the order of sending */
+    uint64_t number; /* packets of the same time arrive in the order of sending */
     unsigned to;
     size_t len;
     uint8_t data[LINK_PACKET_BYTES];
@@ -35,8 +35,8 @@ struct link_app {
     bool close_when_written;
     bool close_on_fin;
     bool lazy;       /* does not read */
-    bool crumbs;     /* consumes a few bytes at a time, leaving a rest */
-    bool wrong_byte; /* read what was not written */
+    bool crumbs;     /* consumes a few bytes at a time, and leaves a rest */
+    bool wrong_byte; /* it read a byte that was not written */
     bool opened, fin, closed;
 };
 
@@ -80,7 +80,7 @@ uint32_t link_random(struct link *link, uint32_t below);
 /* Connects end 0 to end 1, port 25. */
 struct link_app *link_connect(struct link *link, uint16_t local_port);
 struct link_app *link_app_of(struct link_end *end, struct tcp_conn *conn);
-/* Runs until nothing is left to happen or `until_ns`; true: everything came to rest. */
+/* Runs until `until_ns`, or until there is nothing more to do (true). */
 bool link_run(struct link *link, uint64_t until_ns);
 /* Runs one end's events and output now. */
 void link_turn(struct link_end *end);
@@ -112,7 +112,7 @@ void peer_send_options(struct peer *peer, uint8_t flags, const uint8_t *options,
                        const void *payload, size_t len);
 /* Handshake towards a listening end 0; returns its app. */
 struct link_app *peer_open(struct peer *peer, struct link *link);
-/* The last segment held, and their count since the last call of peer_clear. */
+/* The last segment that was held, and how many were held since the last call of peer_clear. */
 const struct tcp_segment *peer_last(const struct peer *peer);
 unsigned peer_count(const struct peer *peer);
 void peer_clear(struct peer *peer);

@@ -5,7 +5,8 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-/* RFC 5961 section 3.2: exact: reset; in the window: challenge ACK; outside: nothing. */
+/* RFC 5961 section 3.2: a RST with the exact sequence number resets; one in the window gets a
+ * challenge ACK; one outside gets nothing. */
 Test(blind, rst)
 {
     struct tcp_settings settings = link_settings();
@@ -30,7 +31,8 @@ Test(blind, rst)
     link_destroy(link);
 }
 
-/* RFC 5961 sections 4.2, 5.2 and 7: SYN anywhere and impossible ACKs: challenges, limited. */
+/* RFC 5961 sections 4.2, 5.2 and 7: a SYN anywhere and impossible ACKs get challenge ACKs, up to a
+ * limit. */
 Test(blind, syn_and_impossible_ack)
 {
     struct tcp_settings settings = link_settings();
@@ -113,7 +115,8 @@ Test(blind, addresses)
     link_destroy(link);
 }
 
-/* RFC 7323 section 5: PAWS drops what is older than the last timestamp, and says so. */
+/* RFC 7323 section 5: PAWS drops a segment that is older than the last timestamp, and answers with
+ * an ACK. */
 Test(blind, paws)
 {
     struct tcp_settings settings = link_settings();
@@ -213,7 +216,7 @@ static size_t noise_segment(struct link *link, const struct peer *peer, struct t
     }
     put_be16(wire, peer->port);
     put_be16(wire + 2, HOST_PORT);
-    /* Mostly near the truth, or every segment would fail the first check. */
+    /* Most numbers are near the right ones; else every segment would fail the first check. */
     if (conn != NULL && link_random(link, 4) != 0) {
         put_be32(wire + 4, conn->rcv_nxt + link_random(link, 3000) - 1000);
     }

@@ -49,7 +49,7 @@ Test(border, fin_stays_within_the_window)
     link_destroy(link_of_test);
 }
 
-/* The last byte's ACK is not the FIN's. */
+/* The ACK of the last byte is not yet the ACK of the FIN. */
 Test(border, fin_is_sent_again_until_it_is_acknowledged)
 {
     struct link_app *app = open_peer(60000);
@@ -67,7 +67,7 @@ Test(border, fin_is_sent_again_until_it_is_acknowledged)
     link_destroy(link_of_test);
 }
 
-/* Where the stream ends was said: nothing behind it is taken, and the end is reached. */
+/* The FIN has said where the stream ends: no byte after it is taken, and the end is reached. */
 Test(border, bytes_behind_a_fin_are_nothing)
 {
     struct link_app *app = open_peer(60000);
@@ -82,7 +82,7 @@ Test(border, bytes_behind_a_fin_are_nothing)
     link_destroy(link_of_test);
 }
 
-/* A FIN before bytes that have arrived contradicts them: it is not believed. */
+/* A FIN that lies before bytes which have arrived contradicts them: it is ignored. */
 Test(border, fin_in_the_middle_is_not_the_end)
 {
     struct link_app *app = open_peer(60000);
@@ -98,7 +98,7 @@ Test(border, fin_in_the_middle_is_not_the_end)
     link_destroy(link_of_test);
 }
 
-/* What is cut to fit the window has lost its end, and with it the FIN. */
+/* A segment that is cut to fit the window has lost its end, and with it the FIN. */
 Test(border, fin_behind_the_window_is_not_taken)
 {
     struct link_app *app = open_peer(60000);
@@ -151,7 +151,7 @@ Test(border, the_filler_of_a_hole_is_older_than_what_came_before_it)
 
 /* --- connections that are being opened -------------------------------------------------------- */
 
-/* Ours, to the peer: its SYN is out. */
+/* A connection of ours to the peer: our SYN is sent. */
 static struct link_app *connect_peer(void)
 {
     struct tcp_settings settings = link_settings();
@@ -169,7 +169,8 @@ static struct link_app *connect_peer(void)
     return app;
 }
 
-/* Who did not see our SYN neither answers nor refuses it (RFC 9293 section 3.10.7.3). */
+/* A segment from somebody who did not see our SYN neither answers nor refuses it (RFC 9293 section
+ * 3.10.7.3). */
 Test(border, a_stranger_does_not_answer_our_syn)
 {
     struct link_app *app = connect_peer();
@@ -193,7 +194,7 @@ Test(border, a_stranger_does_not_answer_our_syn)
     link_destroy(link_of_test);
 }
 
-/* A forged address did not see our SYN-ACK. */
+/* Who forges an address does not see our SYN-ACK, and cannot finish the handshake. */
 Test(border, a_stranger_does_not_finish_a_handshake)
 {
     struct tcp_settings settings = link_settings();
@@ -218,7 +219,7 @@ Test(border, a_stranger_does_not_finish_a_handshake)
     link_destroy(link_of_test);
 }
 
-/* RFC 7323 section 2.2: the window of a SYN is what it says, whatever the scale. */
+/* RFC 7323 section 2.2: the window of a SYN is never scaled. */
 Test(border, the_window_of_a_syn_is_not_scaled)
 {
     static const uint8_t scale[4] = {1, 3, 3, 7};
@@ -229,7 +230,7 @@ Test(border, the_window_of_a_syn_is_not_scaled)
     link_destroy(link_of_test);
 }
 
-/* The SYN's place in the sequence is no byte of the queue. */
+/* The sequence number of the SYN does not belong to a byte of the queue. */
 Test(border, bytes_written_before_the_handshake_all_arrive)
 {
     struct tcp_settings settings = link_settings();
@@ -244,7 +245,8 @@ Test(border, bytes_written_before_the_handshake_all_arrive)
     link_destroy(link);
 }
 
-/* RFC 6298 section 2.5: a maximum, or a path that comes back is not tried for hours. */
+/* RFC 6298 section 2.5: the RTO has a maximum. Without it a path that works again would not be
+ * tried for hours. */
 Test(border, no_wait_is_longer_than_a_minute)
 {
     struct link_app *app = connect_peer();
@@ -255,7 +257,7 @@ Test(border, no_wait_is_longer_than_a_minute)
     link_destroy(link_of_test);
 }
 
-/* The header says how long it is: never longer than what came. */
+/* A header that claims to be longer than the segment is refused. */
 Test(border, options_end_with_the_segment)
 {
     uint8_t wire[60] = {0};

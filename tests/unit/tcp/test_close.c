@@ -200,7 +200,7 @@ Test(closing, lost_fins_are_sent_again)
     link_destroy(link);
 }
 
-/* A peer that vanishes behind our FIN does not hold the object for ever. */
+/* When the peer vanishes after our FIN, the connection object is freed in the end. */
 Test(closing, vanished_peer_times_out)
 {
     struct tcp_settings settings = link_settings();
@@ -284,7 +284,7 @@ Test(time_wait, acknowledges_a_repeated_fin_and_waits_anew)
     link_destroy(link);
 }
 
-/* One that waits anew does not hold up those behind it. */
+/* An entry whose wait began anew does not delay the entries after it. */
 Test(time_wait, ends_in_the_order_of_their_time)
 {
     struct tcp_settings settings = link_settings();

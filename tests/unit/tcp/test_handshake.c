@@ -287,7 +287,8 @@ Test(handshake, mss)
     link_destroy(link);
 }
 
-/* RFC 6528: the ISN of one pair moves with a 4 us clock; another pair's tells nothing of it. */
+/* RFC 6528: the ISN of a pair moves with a clock of 4 us; that of another pair says nothing about
+ * it. */
 Test(handshake, isn)
 {
     struct tcp_settings settings = link_settings();

@@ -35,7 +35,7 @@ Test(keep_alive, is_off_unless_asked_for)
     link_destroy(link);
 }
 
-/* MUST-26: only when nothing arrived for the interval. */
+/* MUST-26: the question is sent only when nothing arrived during the interval. */
 Test(keep_alive, asks_after_silence_with_what_cannot_be_taken)
 {
     struct peer peer = {0};
@@ -77,7 +77,7 @@ Test(keep_alive, a_peer_that_forgot_resets)
     link_destroy(peer.link);
 }
 
-/* MUST-29: one unanswered question is nothing; give_up_ms (300 s) of them are. */
+/* MUST-29: one question without an answer ends nothing; a silence of give_up_ms (300 s) does. */
 Test(keep_alive, a_peer_silent_for_long_is_given_up)
 {
     struct peer peer = {0};
@@ -92,7 +92,7 @@ Test(keep_alive, a_peer_silent_for_long_is_given_up)
     link_destroy(peer.link);
 }
 
-/* MUST-29, where the interval is longer than give_up_ms: it is asked first. */
+/* MUST-29: also when the interval is longer than give_up_ms, the peer is asked first. */
 Test(keep_alive, a_long_interval_gives_nobody_up_unasked)
 {
     struct peer peer = {0};
@@ -110,7 +110,7 @@ Test(keep_alive, a_long_interval_gives_nobody_up_unasked)
     link_destroy(peer.link);
 }
 
-/* An off-path guess at the connection does not count as its peer. */
+/* A segment that a stranger guessed does not count as a sign of life. */
 Test(keep_alive, only_an_acceptable_ack_is_a_sign_of_life)
 {
     struct peer peer = {0};
@@ -131,7 +131,7 @@ Test(keep_alive, only_an_acceptable_ack_is_a_sign_of_life)
     link_destroy(peer.link);
 }
 
-/* MUST-26: what is unacknowledged is sent again, and that is question enough. */
+/* MUST-26: unacknowledged data is sent again, so no question is needed. */
 Test(keep_alive, asks_nothing_while_data_is_in_flight)
 {
     struct peer peer = {0};
@@ -198,7 +198,7 @@ Test(keep_alive, is_answered_by_our_own_stack)
     }
 }
 
-/* The question lies outside the peer's window, so nobody reads its ACK. */
+/* The question lies outside the peer's window, so the peer ignores the ACK in it. */
 Test(keep_alive, leaves_an_owed_ack_owed)
 {
     struct peer peer = {0};

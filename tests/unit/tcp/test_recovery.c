@@ -52,7 +52,7 @@ Test(recovery, timeout_backs_off)
     link_turn(&link->end[0]);
     peer_clear(&peer);
     uint64_t start_ns = link->now_ns;
-    /* First the early retransmission, after RFC 8985 section 7: a probe, not a verdict. */
+    /* First comes the early retransmission (RFC 8985 section 7), which does not back off. */
     peer_wait(&peer, 9 * TCP_NS_PER_MS);
     cr_assert_eq(peer_count(&peer), 0);
     peer_wait(&peer, 3 * TCP_NS_PER_MS);
@@ -83,7 +83,7 @@ Test(recovery, timeout_backs_off)
     link_destroy(link);
 }
 
-/* RFC 5827: two segments out, one duplicate: nothing more can come, so one is enough. */
+/* RFC 5827: with two segments in flight no second duplicate ACK can come, so one is enough. */
 Test(recovery, early_retransmit)
 {
     struct tcp_settings settings = link_settings();
@@ -209,7 +209,8 @@ Test(sack, holes_are_mended)
     link_destroy(link);
 }
 
-/* Lies: beyond what was sent, below what is acknowledged, inside out, everything at once. */
+/* False blocks change nothing: beyond what was sent, below what is acknowledged, with the end
+ * before the start, over everything. */
 Test(sack, lies_change_nothing)
 {
     struct tcp_settings settings = link_settings();

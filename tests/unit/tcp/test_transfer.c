@@ -44,7 +44,7 @@ static uint64_t transfer(struct link *link, uint64_t bytes)
     while ((app->read < bytes || other->read < bytes) && link->now_ns < limit_ns) {
         link_run(link, link->now_ns + TCP_NS_PER_S / 10);
         cr_assert(!app->closed && !other->closed);
-        /* crumbs leave a rest: come back for it */
+        /* an application with `crumbs` has left bytes: it reads again */
         for (unsigned i = 0; i < 2; i++) {
             struct link_app *a = i == 0 ? app : other;
             struct bytes b = tcp_peek(a->conn);

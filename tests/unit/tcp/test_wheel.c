@@ -4,7 +4,7 @@
 
 #include <criterion/criterion.h>
 
-/* Fires at its tick: not before, and at the first pop that reaches it. */
+/* A node fires at its tick: not before, and at the first pop that reaches it. */
 Test(wheel, fires_in_time)
 {
     static struct tcp_wheel wheel;

@@ -132,8 +132,9 @@ Test(reassembly, one_byte_holes_are_bounded)
 
 /* --- our window ------------------------------------------------------------------------------- */
 
-/* An application that does not read: the window shuts, never shrinks, probes are answered, and
- * opens again with an update of its own (RFC 9293 sections 3.8.6, 3.8.6.2.2; MUST-34, SHLD-14). */
+/* The application does not read: the window closes and never shrinks, probes are answered, and an
+ * update tells when the window opens again (RFC 9293 sections 3.8.6, 3.8.6.2.2; MUST-34,
+ * SHLD-14). */
 Test(receive_window, shuts_and_opens)
 {
     struct tcp_settings settings = link_settings();
@@ -161,13 +162,13 @@ Test(receive_window, shuts_and_opens)
     peer_send(&peer, TCP_FLAG_ACK, link_text(20000, 1), 1);
     cr_assert_eq(peer_count(&peer), 1);
     cr_assert_eq(peer_last(&peer)->ack, edge);
-    /* A probe of the old kind (last byte again, empty) too. */
+    /* So is a probe of the old kind, which is empty and has the last byte's sequence number. */
     peer.seq--;
     peer_clear(&peer);
     peer_send(&peer, TCP_FLAG_ACK, NULL, 0);
     cr_assert_eq(peer_count(&peer), 1);
     peer.seq++;
-    /* A shut window still takes RST and ACK (MUST-66); here an ACK of our data. */
+    /* A closed window still takes RST and ACK (MUST-66); here an ACK of our data. */
     peer_clear(&peer);
     app->to_write = 100;
     link_write(app);
@@ -200,7 +201,8 @@ Test(receive_window, shuts_and_opens)
 
 /* --- the peer's window ------------------------------------------------------------------------ */
 
-/* Section 3.8.6.1 (MUST-35, 36, 37): probes with backoff; never given up while answered. */
+/* RFC 9293 section 3.8.6.1 (MUST-35, 36, 37): probes are sent with backoff; a peer that answers
+ * them is never given up. */
 Test(send_window, zero_window_probes)
 {
     struct tcp_settings settings = link_settings();
@@ -375,7 +377,7 @@ Test(memory, in_place_without_blocks)
     link_destroy(link);
 }
 
-/* Low on blocks, windows get small, but the promised right edge stands. */
+/* When few blocks are left, windows get small, but the advertised right edge stays. */
 Test(memory, low_pool_narrows_windows)
 {
     struct tcp_settings settings = link_settings();
@@ -407,8 +409,8 @@ Test(memory, low_pool_narrows_windows)
     link_destroy(link);
 }
 
-/* Promised bytes too few for the wire's unit: the peer sees a shut window, and must hear when the
- * application has read, also while blocks are few. */
+/* The window has fewer bytes than one unit of the scale: the peer sees a closed window, and must
+ * hear when the application has read, also while few blocks are left. */
 Test(memory, low_pool_opens_what_the_wire_shows_shut)
 {
     struct tcp_settings settings = link_settings();
