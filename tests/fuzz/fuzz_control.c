@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { CHANGES_MAX = 4 };
 
-/* true: the file is not what it was. */
+/* Changes the file. Returns true when it differs from before. */
 static bool change(struct memdisk *disk, struct cursor *c, unsigned count)
 {
     size_t len;
@@ -79,7 +79,7 @@ static void look(const struct core *core)
     }
 }
 
-/* What loaded goes on, and out again. */
+/* Runs turns on the core that loaded, and checks that its own image loads again. */
 static void go_on(struct core *core)
 {
     uint64_t deliveries = core->image.load.deliveries;

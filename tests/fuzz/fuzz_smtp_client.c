@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/fuzz/fuzz_smtp_client.c: a next hop that says anything, in turns.
  *
- * The first four bytes say how it is cut; the rest is what the hop says. Whenever the client is
- * READY it gets another delivery. At the end every recipient must have a result. */
+ * The first four bytes say how the input is cut; the rest is what the hop says. Whenever the client
+ * is READY it gets another delivery. At the end every recipient must have a result. */
 #include "tests/fuzz/reach.h"
 #include "tests/unit/smtp/bed.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/fuzz/fuzz_smtp_server.c: a peer that says anything.
  *
- * The first four bytes say how the world is; the rest is what the peer says. It is said twice, cut
- * differently and with other buffers: answers and stored messages must be the same. */
+ * The first four bytes choose buffers and failures; the rest is what the peer says. It is said
+ * twice, cut differently and with other buffers: answers and stored messages must be the same. */
 #include "tests/unit/smtp/bed.h"
 
 #include "common/limits/chunk.h"

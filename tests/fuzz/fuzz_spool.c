@@ -50,7 +50,7 @@ static void fill(struct world *w)
         enum spool_result result =
             helper_message(writer, w->id[i], 1 + i % 3, 100 + i * 300, &w->pos[i]);
         assert(result == SPOOL_RESULT_OK);
-        if (i + 1 < MESSAGES) { /* behind the last nothing vouches for it: a torn tail can be */
+        if (i + 1 < MESSAGES) { /* nothing after the last one: damage to it may be a torn tail */
             result = helper_state(writer, w->id[i], NULL);
             assert(result == SPOOL_RESULT_OK);
         }
@@ -97,7 +97,7 @@ static void change(struct world *w, struct cursor *c)
     memdisk_keep(w->disk);
 }
 
-/* What is found is what was written; what nobody touched is found. */
+/* Checks that all that is found was written, and that all that nobody touched is found. */
 static void check(struct world *w)
 {
     static struct helper_seen seen;

@@ -40,8 +40,8 @@ struct world {
     struct ip_addr there;
     uint64_t now_ns;
     struct tcp_conn *conn[PORTS]; /* by the peer's port - 1 */
-    uint32_t last_seq[PORTS];     /* behind what we sent last */
-    uint32_t next_seq[PORTS];     /* of the peer's, as we last expected it */
+    uint32_t last_seq[PORTS];     /* one past what we sent last */
+    uint32_t next_seq[PORTS];     /* the peer's next one, as we last expected it */
     uint16_t local_port[PORTS];   /* of the last connection; 25 before */
     bool asked[PORTS];            /* a keep-alive is out */
     bool reads;
@@ -115,7 +115,8 @@ static void reach_state(enum tcp_state state)
     }
 }
 
-/* What every step leaves: states, and where the peer stands once the connection is gone. */
+/* After each step: notes which states were reached, and the numbers that the peer would use when
+ * the connection is gone. */
 static void world_look(struct world *world)
 {
     struct tcp_stats stats;

@@ -8,8 +8,8 @@
  *
  * Promise: each mark is counted. The sums are printed when the target ends, under libFuzzer and
  *          after a replay, and a replay fails where its corpus leaves a mark at zero.
- * Trap:    a mark is a floor: only what the corpus does reach belongs into the list, and what a
- *          target was written for belongs there first. */
+ * Trap:    the list is a minimum: it must hold what a target was written for, and can hold only
+ *          what the corpus reaches. */
 #ifndef HOLDFAST_TESTS_FUZZ_REACH_H
 #define HOLDFAST_TESTS_FUZZ_REACH_H
 

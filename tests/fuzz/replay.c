@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/fuzz/replay.c: runs a fuzz target over the files of a corpus directory, as an ordinary
- * test. Once a target found something, its input stays there for good. The corpus has to reach
- * every mark of the target's (reach.h): a target that stops at its door fails. */
+ * test. An input that once showed a fault stays in the corpus. The corpus has to reach every mark
+ * of the target (reach.h). */
 #include "tests/fuzz/reach.h"
 
 #include <dirent.h>
@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { INPUT_BYTES_MAX = 1 << 20 };
 
-/* 0 when the file could be read and was run. */
+/* Runs one file. Returns 0 when it could be read. */
 static int replay(const char *path)
 {
     FILE *file = fopen(path, "rb");
