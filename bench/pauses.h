@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* bench/pauses.h: when the machine itself gave no processor time: a virtual machine is stopped by
- * its host, the kernel works through interrupts. A benchmark that measures latencies by the clock
- * says with it which part of them nobody in this process could have helped.
+/* bench/pauses.h: times in which the machine itself gave no processor time: its host stopped the
+ * virtual machine, or the kernel handled interrupts. A benchmark that measures latencies by the
+ * clock can say which part of them does not come from this process.
  *
  *   a thread for each CPU, pinned, SCHED_FIFO:  sleeps 200 us, looks how late it was woken
  *
- * Promise: only time in which the thread before all others on that CPU did not run is a pause.
+ * Promise: a pause is only time in which the thread with the highest priority on that CPU could not
+ *          run.
  * Trap:    without the right to SCHED_FIFO there are no pauses: bench_pauses_watch says so.
  */
 #ifndef HOLDFAST_BENCH_PAUSES_H
@@ -17,7 +18,7 @@
 
 struct bench_pauses;
 
-/* Begins to watch. *pauses_out is to be ended also when this gives false: nothing is watched. */
+/* Begins to watch. false: nothing is watched; *pauses_out is to be ended in this case, too. */
 bool bench_pauses_watch(struct bench_pauses **pauses_out);
 void bench_pauses_end(struct bench_pauses *pauses);
 

@@ -5,8 +5,9 @@
  * Promise: nothing else is in the figures. Both ways judge the same envelopes in turns, and the
  *          first envelopes of each line are compared: answers that differ end the benchmark.
  *          Rounds are short, so that in most of them nobody else has the processor.
- * Trap:    rules and envelopes stay in the processor's caches, and it learns their branches, as
- *          only where mail comes thick; "each in turn" judges fewer messages, since it is slow. */
+ * Trap:    rules and envelopes stay in the processor's caches, and it learns their branches: with
+ *          little mail a message costs more. "each in turn" judges fewer messages, since it is
+ *          slow. */
 #include "bench/bench.h"
 
 #include "control/core/rulebook.h"
@@ -145,7 +146,7 @@ static void put_glob(uint32_t number, term_text out)
     }
 }
 
-/* No three characters in a row. */
+/* A term that has no three fixed characters in a row. */
 static void put_short(uint32_t number, term_text out)
 {
     char a = letter();
@@ -226,7 +227,7 @@ static struct envelope envelope[ENVELOPES_MAX];
 static char sender_text[ENVELOPES_MAX][TEXT_SIZE];
 static char rcpt_text[ENVELOPES_MAX][LIMIT_RCPTS][TEXT_SIZE];
 
-/* An address of the campus's that matches: something for each star. */
+/* An address of the campus that matches the pattern: each star becomes some characters. */
 static void put_match(const char *pattern, char out[TEXT_SIZE])
 {
     struct text text = text_of(out, TEXT_SIZE);
@@ -242,7 +243,7 @@ static void put_match(const char *pattern, char out[TEXT_SIZE])
     }
 }
 
-/* The envelope meets what that rule asks for: its last recipient does. */
+/* Changes the envelope so that it meets that rule: by its sender, or by its last recipient. */
 static void meet(unsigned at, const struct select *select)
 {
     struct envelope *e = &envelope[at];
@@ -299,7 +300,7 @@ static size_t in_turn(const struct book *book, const struct envelope *e,
     return count;
 }
 
-/* ns of CPU a message: what else the machine does is not counted. */
+/* Returns the CPU time per message in ns; time of other processes is not in it. */
 static double round_of(judge_fn judge, const struct book *book, unsigned rcpts, uint64_t messages)
 {
     const struct rcptset pending = rcptset_first(rcpts);
@@ -313,7 +314,7 @@ static double round_of(judge_fn judge, const struct book *book, unsigned rcpts, 
     return (double)(bench_thread_cpu_ns() - ns) / (double)messages;
 }
 
-/* Both ways answer the same. Returns how many rules a message meets. */
+/* Checks that both ways give the same answers. Returns how many rules a message meets. */
 static double compare(const struct book *book, unsigned rcpts)
 {
     const struct rcptset pending = rcptset_first(rcpts);
