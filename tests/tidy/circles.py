@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """tests/tidy/circles.py [ROOT]: no files of the daemons call each other in a circle.
 
-A file calls another one when it names a function that the other one defines for all. To hand a
-function on by its name counts as a call: a linker sees no difference, and whoever names it has to
-know it. A call through a pointer is none: that is how a lower file reaches a higher one here. What
-a header does inline, and what a macro becomes, is done by the file that names it.
+A file calls another one when it names a function that is not static there. Passing a function on by
+its name counts as a call, too: the linker sees no difference, and the file has to know the
+function. A call through a pointer does not count: by it a lower file reaches a higher one. Calls
+inside an inline function or a macro count for the file that uses it.
 
 Promise: every circle gives one breach, which lists each call between its files: which function of
          which file names which function of which other one.
 Trap:    it reads text. A function has its name before the first parenthesis and its body from `{`
          in column 0, as clang-format lays it out. A variable with the name of another file's
-         function counts as a call of it: it wants another name.
+         function counts as a call of that function: give it another name.
 """
 import collections
 import functools

@@ -8,8 +8,8 @@ calls them (net.c's drop). A test saw it move where it asserts that it is some n
     check(lab.counter("worker_busy_cycles") > 0, "the worker worked")      (tests/system)
 
 Promise: no counter is exempt.
-Trap:    "is 0" is no such assertion, and "is what that function says" is none either: both hold of
-         a counter that never moves.
+Trap:    an assertion that a counter is 0, or what some function returns, does not count: it also
+         holds for a counter that never moves.
 """
 import re
 

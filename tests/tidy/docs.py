@@ -11,8 +11,8 @@
 
 Promise: prints one line "file:line: what" for every difference, in either direction, and exits 1
          when there is one.
-Trap:    it reads C by the shape the tables have. A table it finds no entry in counts as a failure,
-         so that a new shape cannot silence it.
+Trap:    it finds tables in C by how they are written. A table in which it finds no entry is a
+         difference, so that tables written in a new way are not passed over.
 """
 import glob
 import os
@@ -63,7 +63,7 @@ def rows_under(text, first_cell):
 
 
 def compare_rows(docs, what, wanted, rows):
-    """Each name has a row in which of every set of words one is a cell."""
+    """Each name has a row that holds, for every set of words in `cells`, one of these words."""
     for name, cells in wanted.items():
         if not any(row[1] == name and all(words & set(row[2]) for words in cells) for row in rows):
             said = " | ".join(min(words) for words in cells)

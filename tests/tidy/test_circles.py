@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """tests/tidy/test_circles.py: what counts as a call between files, and that a circle is found.
 
-Trap:    a rule that sees nothing passes for ever. So circles are planted in the house itself, too.
+Trap:    a rule that finds nothing always passes. So circles are planted in this tree, too.
 """
 import os
 import sys

@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """tests/tidy/test_rules.py [ROOT]: do the house rules find what they are there for?
 
-Each fault below is what a person forgets who adds a thing. It is planted in a copy of the tree by
-itself; the rule must tell it, in the file and the words given here.
+Each fault below is one that a person makes who adds something and forgets a step. Each is planted
+alone in a copy of the tree; the rule must tell it, with the file and the words given here.
 
-Promise: the copy as it is has no breach of these rules, so what is told is the planted fault.
-Trap:    a fault whose text has gone from the tree fails here: plant it anew for what stands there
-         now. Layout and mutations have their own tests, and mandoc judges the manuals.
+Promise: the copy has no breach of these rules before, so what is told is the planted fault.
+Trap:    a fault whose text is no longer in the tree fails here: write it anew for the present text.
+         Layout and mutations have their own tests, and mandoc judges the manuals.
 """
 import contextlib
 import io

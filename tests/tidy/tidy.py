@@ -23,8 +23,9 @@ import mutants
 FILE_LINES = 600
 FUNCTION_LINES = 70
 COLUMNS = 100
-# Assertions in what decides over mail, for each function of more than ASSERT_EXEMPT_LINES lines
-# beside them: shorter ones have nothing to say that their caller does not. The floor goes up only.
+# The least number of assertions per function in control/core, on the average. A function counts
+# when it has more than ASSERT_EXEMPT_LINES lines besides its assertions. The number may only be
+# raised.
 ASSERT_FLOOR = 0.82
 ASSERT_EXEMPT_LINES = 3
 
@@ -65,14 +66,14 @@ PURE_CREATES = ["dataplane/tcp/stack.c", "control/core/mem.c"]
 PURE = ["dataplane/tcp/", "dataplane/smtp/", "control/core/"]
 IMPURE = (r"\b(malloc|calloc|realloc|free|printf|fprintf|clock_gettime|time|gettimeofday|read|"
           r"write|open|socket|rte_\w+|syslog|sd_journal_\w+|rte_rdtsc)\s*\(")
-# What decides over mail makes no text for people either, and knows no database and no JSON.
+# The core of control also makes no text for people, and knows no database and no JSON.
 CORE = "control/core/"
 CORE_IMPURE = (r"\b(\w*n?printf|json_\w+|sqlite3_\w+|pthread_\w+|getpw\w+|"
                r"spool_\w*(read|scan|open)\w*)\s*\(")
 
 BANNED = (r"\b(strcpy|strcat|sprintf|vsprintf|gets|atoi|atol|strtok|system|popen|rand|srand|"
           r"alloca|tmpnam|mktemp)\s*\(")
-# strerror says of EBADMSG "Bad message", and of nothing where or what.
+# strerror says "Bad message" for EBADMSG, and never says with which file or what was done.
 SHIPPED = ("common/", "spool/", "dataplane/", "control/")
 UNCHAINED = r"\b(strerror|strerror_r|perror)\s*\("
 MARKERS = r"\b(TODO|FIXME|XXX|HACK)\b"
@@ -112,7 +113,7 @@ class Tidy:
 
 
 def blank(match):
-    """What a comment or string leaves: as many lines, no words."""
+    """What replaces a comment or string: as many lines, without words."""
     text = match.group(0)
     return "\n" * text.count("\n") if text.startswith("/") else '""'
 
@@ -187,7 +188,7 @@ def check_includes(tidy, path, text):
 
 
 def check_limits(tidy, path, text, code):
-    """A bound that changes rebuilds only who names it."""
+    """A file that includes a header of bounds names one of them: else it is rebuilt for nothing."""
     for name in re.findall(r'#\s*include\s*"(common/limits/\w+\.h)"', text):
         if os.path.exists(os.path.join(tidy.root, name)):
             bounds = re.findall(r"#\s*define (LIMIT_\w+)", tidy.read(name))
@@ -287,8 +288,8 @@ def check_links(tidy):
 
 
 def check_mutants(tidy):
-    """Each line that a mutation is of is still there, once: a fault that nobody can make any more
-    tells nothing of the tests."""
+    """The line that a mutation changes is still in its file, exactly once: a mutation that cannot
+    be made says nothing about the tests."""
     for path, line, text in mutants.load(tidy.root)[1]:
         tidy.breach(path, line, text)
 
