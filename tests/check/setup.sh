@@ -2,8 +2,8 @@
 # tests/check/setup.sh: sourced by ./run, ./check and bench/run: packages and builds.
 #
 # Promise: installs only what is missing, so that a second run needs no network; leaves no service
-#          running that was not running before. Says what it does before it does it: whoever waits
-#          sees from the first second on what he waits for.
+#          running that was not running before. Says what it does before it does it, so that a
+#          person who waits knows why.
 # Trap:    the caller has set HOUSE to the root of the repository and runs as root.
 
 PACKAGES_BUILD="gcc libc6-dev clang libclang-rt-14-dev clang-format meson ninja-build pkg-config
@@ -47,7 +47,7 @@ packages_install()
     [ -n "$missing" ] || return 0
     echo "packages: installing with apt, which takes minutes: $missing"
     log=$(mktemp /tmp/holdfast-apt.XXXXXX) || die "no temporary file"
-    # One with our mark is left of an installation that was killed.
+    # A policy-rc.d with our mark was left by an installation that was killed.
     if [ ! -e $policy ] || grep -q "^$POLICY_MARK\$" $policy; then
         # shellcheck disable=SC2064
         trap "rm -f $policy" EXIT
@@ -92,7 +92,7 @@ build_configure()
     fi
 }
 
-# build_make DIR [TARGET...]: prints the compiler's words only when it fails.
+# build_make DIR [TARGET...]: prints the compiler's output only when it fails.
 build_make()
 {
     local dir=$1

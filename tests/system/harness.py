@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""tests/system/harness.py: the frame in which every system test runs.
+"""tests/system/harness.py: runs a system test: makes its lab, counts its checks, ends it.
 
 Promise: a test prints its checks as it goes and closes with one line, PASS or FAIL, and the exit
          status that says the same; its lab is gone afterwards.

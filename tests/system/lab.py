@@ -417,7 +417,7 @@ class Lab:
         return b"__tsan_init" in text or b"__asan_init" in text
 
     def sanitizer_reports(self):
-        """What sanitizers wrote into the daemons' logs, from the first report on."""
+        """What the sanitizers wrote into the daemons' logs, from their first report on."""
         found = {}
         for name in ("control", "dataplane"):
             with open(self.path("log", name), encoding="utf-8", errors="replace") as file:
