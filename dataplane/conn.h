@@ -3,7 +3,7 @@
  * the worker's own files only:
  *
  *   worker.c    the loop, attach, policy, commands from control, results of the writer
- *   relief.c    connections that give back what others wait for
+ *   relief.c    which connection gives up its message when memory or the spool is short
  *   server.c    a connection from outside
  *   intake.c    one message coming in: buffers to the spool, the commit
  *   delivery.c  one delivery going out: from DELIVER to a connection

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* dataplane/relief.c: when memory or the spool is short, the connection that makes the least use of
- * what it holds gives it back, with a 421.
+/* dataplane/relief.c: when memory or the spool is short, a connection gives up its message with a
+ * 421: while memory is short, the slowest one; while the spool is full, the one whose message is
+ * the oldest of those that keep a segment.
  *
- * Promise: a client that sends at an honest pace, or waits for a commit, is never chosen.
- * Trap:    only one connection in each turn: what it gives back can be used only after its results
- *          have come.
+ * Promise: a client that waits for a commit is never chosen; nor, while only memory is short, one
+ *          that sends at an honest pace.
+ * Trap:    only one connection is chosen in each turn: what it gives back can be used only after
+ *          its results have come.
  */
 #include "dataplane/conn.h"
 

@@ -6,7 +6,8 @@
  *                                                 └─▶ ICMP ─▶ echo reply
  *                                                        └──▶ unreachable ─▶ the caller
  *
- * Promise: each frame is either handed on or counted as dropped in exactly one counter.
+ * Promise: each frame is handed on, handled here (ARP, echo), or counted as dropped in exactly one
+ *          counter.
  * Trap:    an address that is ours on one interface is not ours on another (the strong end system
  *          of RFC 1122 section 3.3.4.2): the outside cannot talk to the inside's address.
  */
