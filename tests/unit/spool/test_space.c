@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tests/unit/spool/test_space.c: a filesystem without room. Mail is refused, outcomes wait.
  *
- * Promise: an outcome that was handed in is recorded once there is room, in its place in the order,
- *          or answered FAILED by a fence; never refused and never overtaken.
+ * Promise: an outcome that was submitted is recorded when there is room, in its place in the order,
+ *          or answered FAILED after a fence; it is never refused, and none overtakes it.
  */
 #include "tests/unit/spool/helper.h"
 #include "tests/unit/spool/memdisk.h"
@@ -42,7 +42,8 @@ static void submit_states(void)
     spool_writer_submit(writer, &note[1]);
 }
 
-/* What is done leaves in the order it came in, all with the result. */
+/* Turns, and checks that submissions come back in the order in which they were given, all with the
+ * wanted result. */
 static void turns(uint32_t count, enum spool_result wanted)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -61,7 +62,7 @@ static void turns(uint32_t count, enum spool_result wanted)
     }
 }
 
-/* States and a note, of which some wait for room. */
+/* Submits states and notes; some of them wait for room. */
 static void setup(void)
 {
     disk = memdisk_create(3);
@@ -113,7 +114,8 @@ static void expect_all(void)
     }
 }
 
-/* The result of a message, which has as many turns as it takes to answer at once. */
+/* Submits a message, and gives it only the few turns that an answer without waiting takes. Returns
+ * its result. */
 static enum spool_result message_soon(uint64_t id)
 {
     struct spool_txn txn = {.id = id};
@@ -129,7 +131,7 @@ static enum spool_result message_soon(uint64_t id)
 
 TestSuite(space, .init = setup, .fini = teardown);
 
-/* spool.h: a STATE is not answered FULL; by turns alone it finds the room that somebody made. */
+/* spool.h: a STATE is not answered FULL. When somebody made room, further turns are enough. */
 Test(space, states_wait_and_go_on_by_turns)
 {
     struct spool_writer_stats stats;
@@ -154,7 +156,7 @@ Test(space, states_wait_through_vain_retries)
     cr_assert_eq(recorded(0), STATES);
 }
 
-/* Mail gets its 452 at once, whatever else waits. */
+/* Mail gets its 452 at once, also while outcomes wait. */
 Test(space, messages_are_refused_at_once_meanwhile)
 {
     uint32_t before = done_count;
@@ -172,7 +174,7 @@ Test(space, messages_are_refused_at_once_meanwhile)
     cr_assert_eq(message_soon(id + 32), SPOOL_RESULT_OK);
 }
 
-/* A retry in vain is no room: nobody waits for it and the volume does not look well again. */
+/* A retry that fails counts as no room: no message waits for it, and the spool stays FULL. */
 Test(space, vain_retry_does_not_look_like_room)
 {
     uint64_t id = 16;
@@ -190,7 +192,7 @@ Test(space, vain_retry_does_not_look_like_room)
     }
 }
 
-/* Submissions that let go of something are a reason to try at once. */
+/* Checks that a submission of this kind, which may free room, makes the writer try at once. */
 static void expect_retry_after(enum spool_submit_kind kind)
 {
     struct spool_submit s = {.kind = kind, .seq = 0};
@@ -214,7 +216,7 @@ Test(space, state_recycle_tries_again)
     expect_retry_after(SPOOL_SUBMIT_STATE_RECYCLE);
 }
 
-/* A state segment that a checkpoint lets go of is room too, though no file can grow. */
+/* A state segment that a checkpoint frees gives room, too, although no file can grow. */
 Test(space, freed_state_segment_is_room)
 {
     uint32_t before = done_count;
@@ -230,7 +232,7 @@ Test(space, freed_state_segment_is_room)
     expect_all();
 }
 
-/* fsyncgate: a fence answers everything that waits, in order too. */
+/* A fence answers everything that waits, in order. */
 Test(space, fence_fails_what_waits)
 {
     uint32_t before = done_count;
@@ -246,7 +248,7 @@ Test(space, fence_fails_what_waits)
     helper_record_free(r);
 }
 
-/* What waited when the power went was never said to be recorded; what was said, is. */
+/* The power goes while some outcomes wait: every outcome that was answered is recorded. */
 Test(space, crash_while_waiting_keeps_what_was_answered)
 {
     uint32_t before = done_count;

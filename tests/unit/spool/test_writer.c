@@ -51,7 +51,7 @@ Test(writer, committed_message_survives_a_crash)
 
 TestSuite(writer_dsync, .init = setup, .fini = teardown);
 
-/* RWF_DSYNC where a durable write costs no flush. */
+/* Where a durable write costs no flush, RWF_DSYNC takes the place of the sync. */
 Test(writer_dsync, commits_without_a_sync)
 {
     spool_writer_close(writer);
@@ -206,7 +206,7 @@ Test(writer, unreadable_is_not_damaged)
         spool_writer_submit(writer, &s);
         helper_run(writer);
         cr_assert_eq(s.result, SPOOL_RESULT_UNREAD);
-        spool_writer_submit(writer, &s); /* what was good before is good still */
+        spool_writer_submit(writer, &s); /* the same read succeeds when the device answers */
         helper_run(writer);
         cr_assert_eq(s.result, SPOOL_RESULT_OK);
     }
