@@ -1,69 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/core/rulebook.c: finds the rules that may match. See rulebook.h; rulebook_key.c knows
- * which keys a term offers.
+/* control/core/rulebook.c: adds rules to the book, and takes them out. See rulebook.h;
+ * rulebook_key.c knows which keys a term offers, rulebook_match.c asks the book. Pure.
  *
- * A shelf holds the rules under one key, in the order of their ids. One map finds all shelves. A
- * key has 64 bits; two things that have the same by chance only cost time, because every rule on a
- * shelf is asked in full.
- *
- * Promise: no memory is taken for a message. One lookup for each key that it has: address, domain,
- *          characters in a row. Most of the latter end at one bit of a filter, and most rules under
- *          a key that is found end at their sign: what they want does not occur in the address.
- * Trap:    the filter must have the bit of every shelf of characters. A bit too many costs a
- *          lookup; a bit too few lets mail through that is to be held. */
+ * Promise: a rule stands on one shelf, under the key that is asked for least. A shelf of characters
+ *          has its bit in the filter. */
 #include "control/core/rulebook.h"
 
-#include "control/core/map.h"
 #include "control/core/mem.h"
-#include "control/core/rulebook_key.h"
+#include "control/core/rulebook_shelf.h"
 
-#include "common/id.h"
-#include "common/limits/rcpts.h"
 #include "common/limits/rules.h"
 
-enum { FILTER_SHIFT = 48, FILTER_WORDS = (1 << 16) / 64 };
-
-struct booked;
-
-struct slot {
-    uint64_t older_min_ms; /* of age>, age<: a rule out of these bounds is not asked */
-    uint64_t younger_ms;
-    struct book_sign sign; /* of the side that the key is of: without it a rule is not asked */
-    struct booked *rule;
-    uint32_t id;
-    uint32_t number; /* of the rule in a bitmap of all */
-};
-
-struct shelf {
-    uint64_t key;
-    enum book_kind kind;
-    size_t count;
-    size_t capacity;
-    struct slot *slot;
-};
-
-struct booked {
-    struct shelf *shelf;
-    uint32_t number;
-    uint32_t term_count;
-    bool asks_envelope;
-    struct select_term term[];
-};
-
-struct book {
-    struct siphash_key hash_key;
-    struct map rules;   /* by id */
-    struct map shelves; /* by key */
-    struct shelf rest_envelope;
-    struct shelf rest_now;
-    size_t kind_count[BOOK_KINDS]; /* shelves */
-    size_t envelope_count;
-    uint64_t numbers[LIMIT_RULES / 64]; /* those in use */
-    uint64_t filter[FILTER_WORDS];
-};
-
 _Static_assert(LIMIT_RULES % 64 == 0, "a bitmap of rules is whole words");
-_Static_assert(OUTCOME_COUNT <= 64, "a bitmap of classes is one word");
 
 struct book *book_create(const struct siphash_key *key)
 {
@@ -109,22 +57,11 @@ static struct book_sign sign_for(const struct shelf *s, const struct booked *rul
     return book_terms_sign(rule->term, rule->term_count, book_kind_is_of_rcpt(s->kind));
 }
 
-static uint32_t filter_bit(uint64_t key)
-{
-    return (uint32_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> FILTER_SHIFT);
-}
-
-static bool filter_has(const struct book *book, uint64_t key)
-{
-    uint32_t bit = filter_bit(key);
-    return (book->filter[bit / 64] >> (bit % 64) & 1) != 0;
-}
-
 static void filter_add(struct book *book, uint64_t key)
 {
-    uint32_t bit = filter_bit(key);
+    uint32_t bit = book_filter_bit(key);
     book->filter[bit / 64] |= UINT64_C(1) << (bit % 64);
-    assert(filter_has(book, key));
+    assert(book_filter_has(book, key));
 }
 
 /* A bit may stand for two shelves. */
@@ -298,301 +235,40 @@ void book_remove(struct book *book, uint32_t rule_id)
     mem_free(rule);
 }
 
-/* --- what an envelope meets ------------------------------------------------------------------ */
+/* --- does it agree with itself --------------------------------------------------------------- */
 
-/* Of a domain: one for each of its characters in each width, and its own. */
-enum { DOMAIN_SHELVES_MAX = BOOK_MARKED_SIZE * BOOK_PART_MAX + 1 };
-
-struct walk {
-    const struct book *book;
-    const struct envelope *envelope;
-    unsigned route_index;
-    const struct rcptset *pending;
-    struct bytes sender; /* in lower case, as rcpt and marked */
-    bool of_rcpt;        /* what is asked for is a recipient: this one */
-    struct bytes rcpt;
-    struct bytes marked; /* the address that is asked for, and its sign */
-    struct book_sign sign;
-    struct bytes domain; /* of the recipient before, as in the envelope: most have the same */
-    bool in_domain;      /* a shelf that is found now belongs to the domain */
-    size_t domain_shelf_count;
-    const struct shelf **domain_shelf; /* DOMAIN_SHELVES_MAX */
-    uint64_t met[LIMIT_RULES / 64];    /* rules that match */
-    uint64_t asked[LIMIT_RULES / 64];  /* those, and all that were asked of this address */
-    uint32_t *id;
-    size_t count;
-    size_t max;
-};
-
-static void note_match(struct walk *w, uint32_t id)
+/* Returns how many rules stand there. */
+static size_t check_shelf(const struct book *book, const struct shelf *s)
 {
-    size_t at = w->count;
-    assert(w->count <= w->max);
-    while (at > 0 && w->id[at - 1] > id) {
-        at--;
-    }
-    if (at == w->max) {
-        return;
-    }
-    size_t keep = w->count < w->max ? w->count : w->max - 1;
-    memmove(&w->id[at + 1], &w->id[at], (keep - at) * sizeof w->id[0]);
-    w->id[at] = id;
-    w->count = keep + 1;
-}
-
-static bool ask_rule(const struct walk *w, const struct booked *rule)
-{
-    if (w->of_rcpt) {
-        return select_terms_match_rcpt(rule->term, rule->term_count, w->sender, w->rcpt);
-    }
-    struct rcptset mask = *w->pending;
-    return select_terms_match_envelope(rule->term, rule->term_count, w->envelope, w->route_index,
-                                       &mask);
-}
-
-static void ask_shelf(struct walk *w, const struct shelf *s)
-{
-    const struct book_sign sign = w->sign;
-    const struct slot *end = s->slot + s->count;
-    for (const struct slot *slot = s->slot; slot < end; slot++) {
-        if (!book_sign_has(sign, slot->sign)) {
-            continue;
-        }
-        uint64_t bit = UINT64_C(1) << (slot->number % 64);
-        if ((w->asked[slot->number / 64] & bit) != 0) {
-            continue;
-        }
-        w->asked[slot->number / 64] |= bit;
-        if (ask_rule(w, slot->rule)) {
-            w->met[slot->number / 64] |= bit;
-            note_match(w, slot->id);
-        }
-    }
-}
-
-static void ask_key(struct walk *w, uint64_t key)
-{
-    const struct shelf *s = map_find(&w->book->shelves, key);
-    if (s == NULL) {
-        return;
-    }
-    if (w->in_domain) {
-        assert(w->domain_shelf_count < DOMAIN_SHELVES_MAX);
-        w->domain_shelf[w->domain_shelf_count++] = s;
-    }
-    ask_shelf(w, s);
-}
-
-static void ask_text(struct walk *w, enum book_kind kind, struct bytes text)
-{
-    if (w->book->kind_count[kind] > 0) {
-        ask_key(w, book_key_text(&w->book->hash_key, kind, text));
-    }
-}
-
-static void ask_characters(struct walk *w, enum book_kind kind, size_t from, size_t to)
-{
-    uint64_t seen[256 / 64] = {0};
-    for (size_t i = from; i < to; i++) {
-        uint8_t c = w->marked.data[i];
-        uint64_t bit = UINT64_C(1) << (c % 64);
-        if ((seen[c / 64] & bit) == 0) {
-            seen[c / 64] |= bit;
-            uint64_t key = book_key_number(kind, c);
-            if (filter_has(w->book, key)) {
-                ask_key(w, key);
-            }
-        }
-    }
-}
-
-/* The parts of one width; it is a constant where it is called. */
-static inline void ask_rows(struct walk *w, enum book_kind kind, size_t width, size_t from,
-                            size_t to)
-{
-    const struct book *book = w->book;
-    const struct bytes text = w->marked;
-    for (size_t i = from; i < to && i + width <= text.len; i++) {
-        uint64_t key = book_key_number(kind, book_part(text.data + i, width));
-        if (filter_has(book, key)) {
-            ask_key(w, key);
-        }
-    }
-}
-
-/* The parts of the marked text that begin there. */
-static void ask_parts(struct walk *w, enum book_kind one, size_t from, size_t to)
-{
-    const size_t *kind_count = &w->book->kind_count[one];
-    if (kind_count[0] > 0) {
-        ask_characters(w, one, from, to);
-    }
-    if (kind_count[1] > 0) {
-        ask_rows(w, (enum book_kind)(one + 1), 2, from, to);
-    }
-    if (kind_count[2] > 0) {
-        ask_rows(w, (enum book_kind)(one + 2), 3, from, to);
-    }
-}
-
-/* `marked` is what is asked for from now on. Returns it without its marks. */
-static struct bytes ask_for(struct walk *w, struct bytes marked)
-{
-    assert(marked.len >= 2);
-    w->marked = marked;
-    w->sign = book_sign_of(marked);
-    memcpy(w->asked, w->met, sizeof w->asked);
-    return bytes_of(marked.data + 1, marked.len - 2);
-}
-
-static void ask_sender(struct walk *w, struct bytes marked)
-{
-    struct bytes text = ask_for(w, marked);
-    ask_text(w, BOOK_SENDER, text);
-    ask_text(w, BOOK_SENDER_DOMAIN, select_domain_of(text));
-    ask_parts(w, BOOK_SENDER_ONE, 0, w->marked.len);
-}
-
-static void ask_rcpt(struct walk *w, struct bytes address)
-{
-    uint8_t memory[BOOK_MARKED_SIZE];
-    struct bytes text = ask_for(w, book_mark(address, memory));
-    struct bytes domain = select_domain_of(address);
-    size_t at = 1 + text.len - domain.len; /* where it begins in the marked text */
-    w->rcpt = text;
-    ask_text(w, BOOK_RCPT, text);
-    ask_parts(w, BOOK_RCPT_ONE, 0, at);
-    if (w->domain.data != NULL && bytes_equal(domain, w->domain)) {
-        for (size_t i = 0; i < w->domain_shelf_count; i++) {
-            ask_shelf(w, w->domain_shelf[i]);
-        }
-        return;
-    }
-    w->in_domain = true;
-    w->domain_shelf_count = 0;
-    ask_text(w, BOOK_RCPT_DOMAIN, select_domain_of(text));
-    ask_parts(w, BOOK_RCPT_ONE, at, w->marked.len);
-    w->in_domain = false;
-    w->domain = domain;
-}
-
-/* Some rule stands under a key of that side: the whole, the domain, or parts of it. */
-static bool has_side(const struct book *book, enum book_kind whole, enum book_kind domain,
-                     enum book_kind one)
-{
-    size_t shelves = book->kind_count[whole] + book->kind_count[domain];
-    for (int width = 0; width < BOOK_PART_MAX; width++) {
-        shelves += book->kind_count[one + width];
-    }
-    return shelves > 0;
-}
-
-static void ask_rcpts(struct walk *w)
-{
-    const struct envelope *e = w->envelope;
-    unsigned n = 0;
-    w->of_rcpt = true;
-    for (unsigned i = 0; i < e->rcpt_count; i++) {
-        if (e->rcpt[i].route_index == w->route_index && rcptset_has(w->pending, n++)) {
-            ask_rcpt(w, e->rcpt[i].address);
-        }
-    }
-}
-
-size_t book_match_envelope(const struct book *book, const struct envelope *envelope,
-                           unsigned route_index, const struct rcptset *pending,
-                           uint32_t *rule_id_out, size_t max)
-{
-    const struct shelf *domain_shelf[DOMAIN_SHELVES_MAX];
-    uint8_t memory[BOOK_MARKED_SIZE];
-    struct walk w = {.book = book,
-                     .envelope = envelope,
-                     .route_index = route_index,
-                     .pending = pending,
-                     .domain_shelf = domain_shelf,
-                     .id = rule_id_out,
-                     .max = max};
-    assert(envelope->rcpt_count <= LIMIT_RCPTS);
-    if (book->envelope_count == 0 || rcptset_is_empty(pending)) {
-        return 0;
-    }
-    struct bytes marked = book_mark(envelope->sender, memory);
-    w.sender = bytes_of(memory + 1, marked.len - 2);
-    ask_shelf(&w, &book->rest_envelope);
-    if (has_side(book, BOOK_SENDER, BOOK_SENDER_DOMAIN, BOOK_SENDER_ONE)) {
-        ask_sender(&w, marked);
-    }
-    if (has_side(book, BOOK_RCPT, BOOK_RCPT_DOMAIN, BOOK_RCPT_ONE)) {
-        ask_rcpts(&w);
-    }
-    assert(w.count <= max && w.count <= book->envelope_count);
-    return w.count;
-}
-
-/* --- what is known without the envelope ------------------------------------------------------ */
-
-/* The lowest id on that shelf that matches and is below `best`, else `best`. */
-static uint64_t ask_now(const struct shelf *s, const struct select_facts *facts, uint64_t best)
-{
-    for (size_t i = 0; s != NULL && i < s->count && s->slot[i].id < best; i++) {
+    assert(s->kind == BOOK_REST || (s->count > 0 && map_find(&book->shelves, s->key) == s));
+    assert(!book_kind_is_part(s->kind) || book_filter_has(book, s->key));
+    for (size_t i = 0; i < s->count; i++) {
         const struct slot *slot = &s->slot[i];
-        if (facts->age_ms < slot->older_min_ms || facts->age_ms >= slot->younger_ms) {
-            continue;
-        }
-        struct rcptset mask;
-        if (select_terms_match_facts(slot->rule->term, slot->rule->term_count, facts, &mask) ==
-            SELECT_YES) {
-            return slot->id;
-        }
+        assert(i == 0 || s->slot[i - 1].id < slot->id);
+        assert(map_find(&book->rules, slot->id) == slot->rule && slot->rule->shelf == s);
+        assert(slot->number == slot->rule->number && slot->number < LIMIT_RULES);
+        assert((book->numbers[slot->number / 64] >> (slot->number % 64) & 1) != 0);
     }
-    return best;
+    return s->count;
 }
 
-static uint64_t ask_name(const struct book *book, enum book_kind kind, const char *name,
-                         const struct select_facts *facts, uint64_t best)
+size_t book_check(const struct book *book)
 {
-    if (book->kind_count[kind] == 0) {
-        return best;
+    size_t kind_count[BOOK_KINDS] = {0};
+    size_t numbers = 0;
+    size_t at = 0;
+    size_t rules = check_shelf(book, &book->rest_envelope) + check_shelf(book, &book->rest_now);
+    for (const struct shelf *s = map_next(&book->shelves, &at); s != NULL;
+         s = map_next(&book->shelves, &at)) {
+        rules += check_shelf(book, s);
+        kind_count[s->kind]++;
     }
-    uint64_t key = book_key_text(&book->hash_key, kind, bytes_str(name));
-    return ask_now(map_find(&book->shelves, key), facts, best);
-}
-
-static uint64_t ask_classes(const struct book *book, const struct select_facts *facts,
-                            uint64_t best)
-{
-    uint64_t seen = 0;
-    if (book->kind_count[BOOK_CLASS] == 0) {
-        return best;
+    for (int kind = 0; kind < BOOK_KINDS; kind++) {
+        assert(kind_count[kind] == book->kind_count[kind]);
     }
-    for (unsigned i = 0; i < LIMIT_RCPTS; i++) {
-        if (facts->pending.word[i / 64] == 0) {
-            i |= 63;
-            continue;
-        }
-        uint64_t class = rcptset_has(&facts->pending, i) ? facts->class_of(facts->ctx, i) : 64;
-        if (class < 64 && (seen >> class & 1) == 0) {
-            seen |= UINT64_C(1) << class;
-            uint64_t key = book_key_number(BOOK_CLASS, class);
-            best = ask_now(map_find(&book->shelves, key), facts, best);
-        }
+    for (size_t i = 0; i < LIMIT_RULES / 64; i++) {
+        numbers += (size_t)__builtin_popcountll(book->numbers[i]);
     }
-    return best;
-}
-
-uint32_t book_match_now(const struct book *book, const struct select_facts *facts)
-{
-    uint64_t best = UINT64_MAX;
-    best = ask_now(&book->rest_now, facts, best);
-    if (book->kind_count[BOOK_ID] > 0) {
-        uint64_t key = book_key_number(BOOK_ID, id_message(facts->id));
-        best = ask_now(map_find(&book->shelves, key), facts, best);
-    }
-    best = ask_name(book, BOOK_ROUTE, facts->route_name, facts, best);
-    for (uint32_t i = 0; i < facts->hop_count; i++) {
-        best = ask_name(book, BOOK_HOP, facts->hop_name[i], facts, best);
-    }
-    best = ask_classes(book, facts, best);
-    assert(best != 0);
-    return best == UINT64_MAX ? 0 : (uint32_t)best;
+    assert(rules == book->rules.count && numbers == rules);
+    return rules;
 }

@@ -46,4 +46,8 @@ size_t book_match_envelope(const struct book *book, const struct envelope *envel
 /* The lowest id of a rule without envelope terms that matches now; 0 when none does. */
 uint32_t book_match_now(const struct book *book, const struct select_facts *facts);
 
+/* Asserts that the book agrees with itself: in proportion to its rules, for core_check (check.h).
+ * Returns how many rules it has. */
+size_t book_check(const struct book *book);
+
 #endif
