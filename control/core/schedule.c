@@ -7,8 +7,6 @@
 
 #include "control/core/mem.h"
 
-enum { SLAB_LIVES = 1024, PAGE_PLACES = 1024 };
-
 void schedule_init(struct schedule *s)
 {
     *s = (struct schedule){0};
@@ -33,11 +31,11 @@ void schedule_fini(struct schedule *s)
 static void add_slab(struct schedule *s)
 {
     s->slab = mem_grow(s->slab, &s->slab_capacity, s->slab_count + 1, sizeof(struct live *));
-    struct live *slab = mem_zalloc(SLAB_LIVES * sizeof *slab);
-    size_t first = s->slab_count * SLAB_LIVES;
-    assert(first + SLAB_LIVES < UINT32_MAX);
+    struct live *slab = mem_zalloc(SCHEDULE_SLAB_LIVES * sizeof *slab);
+    size_t first = s->slab_count * SCHEDULE_SLAB_LIVES;
+    assert(first + SCHEDULE_SLAB_LIVES < UINT32_MAX);
     s->slab[s->slab_count++] = slab;
-    for (size_t i = 0; i < SLAB_LIVES; i++) {
+    for (size_t i = 0; i < SCHEDULE_SLAB_LIVES; i++) {
         slab[i].index = (uint32_t)(first + i);
         list_append(&s->free, &slab[i].node);
     }
@@ -62,8 +60,8 @@ struct live *schedule_take(struct schedule *s, struct delivery *d)
 
 struct live *schedule_live(const struct schedule *s, const struct delivery *d)
 {
-    assert(d->live / SLAB_LIVES < s->slab_count);
-    struct live *l = &s->slab[d->live / SLAB_LIVES][d->live % SLAB_LIVES];
+    assert(d->live / SCHEDULE_SLAB_LIVES < s->slab_count);
+    struct live *l = &s->slab[d->live / SCHEDULE_SLAB_LIVES][d->live % SCHEDULE_SLAB_LIVES];
     assert(l->delivery == d);
     return l;
 }
@@ -82,16 +80,16 @@ void schedule_give(struct schedule *s, struct delivery *d)
 /* The heap lies in pages: it grows without a copy of what is in it. */
 static struct live **heap_at(const struct schedule *s, size_t i)
 {
-    assert(i / PAGE_PLACES < s->page_count);
-    return &s->heap_page[i / PAGE_PLACES][i % PAGE_PLACES];
+    assert(i / SCHEDULE_PAGE_PLACES < s->page_count);
+    return &s->heap_page[i / SCHEDULE_PAGE_PLACES][i % SCHEDULE_PAGE_PLACES];
 }
 
 static void add_page(struct schedule *s)
 {
-    assert(s->heap_count == s->page_count * PAGE_PLACES);
+    assert(s->heap_count == s->page_count * SCHEDULE_PAGE_PLACES);
     s->heap_page =
         mem_grow(s->heap_page, &s->page_capacity, s->page_count + 1, sizeof(struct live **));
-    s->heap_page[s->page_count++] = mem_zalloc(PAGE_PLACES * sizeof(struct live *));
+    s->heap_page[s->page_count++] = mem_zalloc(SCHEDULE_PAGE_PLACES * sizeof(struct live *));
 }
 
 static void place(struct schedule *s, size_t i, struct live *l)
@@ -133,7 +131,7 @@ static void sink(struct schedule *s, size_t i, struct live *l)
 static void heap_put(struct schedule *s, struct live *l)
 {
     assert(l->heap_place == 0 && s->heap_count < UINT32_MAX - 1);
-    if (s->heap_count == s->page_count * PAGE_PLACES) {
+    if (s->heap_count == s->page_count * SCHEDULE_PAGE_PLACES) {
         add_page(s);
     }
     s->heap_count++;

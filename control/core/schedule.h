@@ -29,6 +29,11 @@ struct live {
     uint32_t success_mark; /* poison: the hop's successes when it last lost us at the dot */
 };
 
+enum {
+    SCHEDULE_SLAB_LIVES = 1024,
+    SCHEDULE_PAGE_PLACES = 1024,
+};
+
 struct schedule {
     struct live **slab;
     size_t slab_count;

@@ -3,6 +3,7 @@
 #include "tests/fuzz/core_bed.h"
 
 #include "common/config.h"
+#include "control/core/check.h"
 
 #include <stdio.h>
 
@@ -61,8 +62,10 @@ void core_bed_init(struct core *core)
 uint8_t *core_bed_image(struct core *core, size_t *len_out)
 {
     image_begin(core, 0);
+    core_check(core);
     bool whole = image_step(core, UINT32_MAX);
     assert(whole);
+    core_check(core);
     uint8_t *data = NULL;
     size_t capacity = 0;
     size_t len = 0;

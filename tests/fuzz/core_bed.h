@@ -9,7 +9,7 @@
 enum { CORE_BED_SENDER_RULE = 1, CORE_BED_ROUTE_RULE = 2 };
 
 void core_bed_init(struct core *core);
-/* Takes the image of a core. Whole records; the caller frees. */
+/* Checks the core (core_check), and takes its image. Whole records; the caller frees. */
 uint8_t *core_bed_image(struct core *core, size_t *len_out);
 
 #endif

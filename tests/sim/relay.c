@@ -7,11 +7,15 @@
  */
 #include "tests/sim/relay_parts.h"
 
+#include "control/core/check.h"
+#include "control/shell/parts.h"
 #include "tests/sim/trace.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { CHECK_TURNS = 64 }; /* of control, from one core_check to the next */
 
 static const char *const crash_names[RELAY_CRASH_COUNT] = {
     "none", "dataplane killed", "control killed", "both killed", "power lost",
@@ -267,10 +271,14 @@ static bool turn_worker(struct relay *r)
     return worker_turn(r->dataplane.worker, trace.now_ns, relay_time(r).wall_ms);
 }
 
-/* A turn of the loop, then some works of the lanes. */
+/* A turn of the loop, then some works of the lanes. Now and then, does everything in its core
+ * agree? */
 static bool turn_control_once(struct relay *r)
 {
     bool worked = control_turn(r->control.control, relay_time(r));
+    if (++r->control.turn_count % CHECK_TURNS == 0) {
+        core_check(&r->control.control->core);
+    }
     for (uint64_t n = rng_below(&r->rng, 4); n > 0; n--) {
         worked = control_work(r->control.control) || worked;
     }

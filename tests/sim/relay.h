@@ -72,6 +72,7 @@ struct relay {
         struct control *control;
         struct config *config;
         uint32_t start_count;
+        uint32_t turn_count;
         bool dataplane_gone; /* killed, and control has not noticed yet */
         uint64_t notice_ns;
     } control;

@@ -3,6 +3,8 @@
 #include "tests/unit/control/fake.h"
 
 #include "common/config.h"
+#include "control/core/check.h"
+#include "control/shell/parts.h"
 #include "common/crc32c.h"
 #include "common/limits/ring.h"
 #include "spool/reader.h"
@@ -126,9 +128,15 @@ static void remove_folder(const char *path)
     cr_assert_eq(rmdir(path), 0);
 }
 
+static void end_control(struct fake *f)
+{
+    core_check(&f->control->core);
+    control_destroy(f->control);
+}
+
 void fake_destroy(struct fake *f)
 {
-    control_destroy(f->control);
+    end_control(f);
     spool_writer_close(f->writer);
     f->writer_io->ops->destroy(f->writer_io);
     f->control_io->ops->destroy(f->control_io);
@@ -150,7 +158,7 @@ void fake_restart_control(struct fake *f, bool clean)
     if (clean) {
         cr_assert_eq(control_checkpoint(f->control, f->time), 0);
     }
-    control_destroy(f->control);
+    end_control(f);
     free_rings(f);
     start_control(f);
 }
