@@ -29,6 +29,7 @@ static void heard_answer(struct core *c, struct hop *hop, enum outcome outcome)
     if (breaker_close(&hop->breaker)) {
         closed(c, hop, NOTE_BREAKER_CLOSED);
     }
+    assert(hop->breaker.state == BREAKER_CLOSED && hop->breaker.failures == 0);
     if (outcome == OUTCOME_REPLY_4XX) {
         hop->tempfail_run++;
         if (hop->tempfail_run % TEMPFAILS_HALVE == 0 && hop->window > 1) {
@@ -41,6 +42,7 @@ static void heard_answer(struct core *c, struct hop *hop, enum outcome outcome)
     if (hop->window < hop->connection_count_max) {
         hop->window++;
     }
+    assert(!hop->known || (hop->window > 0 && hop->window <= hop->connection_count_max));
 }
 
 void hopside_heard(struct core *c, struct hop *hop, enum outcome outcome, uint16_t code,
@@ -54,7 +56,7 @@ void hopside_heard(struct core *c, struct hop *hop, enum outcome outcome, uint16
         hop->last_state_pos = pos;
         hop->heard_ns = c->now.now_ns;
     }
-    bool was_probe = flight != NULL && flight->probe;
+    bool was_probe = flight != NULL && flight->probe && flight->hop == hop;
     if (is_answer(outcome)) {
         heard_answer(c, hop, outcome);
     } else if (scope == OUTCOME_SCOPE_HOP && (flight == NULL || !flight->saw_hop)) {
@@ -67,9 +69,10 @@ void hopside_heard(struct core *c, struct hop *hop, enum outcome outcome, uint16
     } else {
         return;
     }
-    if (flight != NULL) {
+    if (was_probe) {
         flight->probe = false;
     }
+    assert(!was_probe || hop->breaker.state != BREAKER_PROBING);
 }
 
 void hopside_close(struct core *c, struct hop *hop)
@@ -77,10 +80,12 @@ void hopside_close(struct core *c, struct hop *hop)
     if (breaker_close(&hop->breaker)) {
         closed(c, hop, NOTE_BREAKER_CLOSED_BY_HAND);
     }
+    assert(hop->breaker.state == BREAKER_CLOSED);
 }
 
 void hopside_close_route(struct core *c, const struct route *route)
 {
+    assert(route->hop_count <= LIMIT_HOPS_PER_ROUTE);
     for (uint32_t i = 0; i < route->hop_count; i++) {
         hopside_close(c, route->hop[i]);
     }
