@@ -16,6 +16,7 @@
 static bool contradicts(const struct core *c, const struct life_facts *f)
 {
     const struct delivery *other = index_find_message(&c->index, f->id);
+    assert(other == NULL || id_message(other->id) == id_message(f->id));
     return other != NULL &&
            (other->first_pos != f->first_pos || delivery_commit_pos(other) != f->commit_pos);
 }
@@ -37,6 +38,7 @@ enum apply_result apply_commit(struct core *c, const struct life_facts *f,
     }
     seen_add(&c->journal.messages, f->commit_pos, (uint16_t)(1u << index));
     liveness_advance(&c->journal.liveness, f->commit_pos);
+    assert(seen_has(&c->journal.messages, f->commit_pos, index));
     if (index_find(&c->index, f->id) != NULL) {
         return APPLY_KNOWN;
     }
@@ -66,13 +68,14 @@ void apply_damaged(struct core *c, struct life_facts *f)
     f->rcpt_count = 1;
     if (apply_commit(c, f, NULL, true) == APPLY_NEW) {
         struct delivery *d = index_find(&c->index, f->id);
+        assert(d != NULL && delivery_rcpt_count(d) == 1);
         (void)life_lift(c, d);
         struct rcpt rcpt = delivery_rcpt(d, 0);
         rcpt.state = RCPT_FROZEN;
         rcpt.outcome = OUTCOME_DAMAGED;
         delivery_set_rcpt(d, 0, rcpt);
         bool here = life_settle(c, d);
-        assert(here);
+        assert(here && delivery_frozen_count(d) == 1);
         return;
     }
     if (index_has_message(&c->index, f->id)) {
@@ -96,7 +99,9 @@ uint64_t apply_backoff_ns(uint64_t id, uint32_t attempts, uint32_t first_ms, uin
     delay_ms = delay_ms < max_ms ? delay_ms : max_ms;
     uint64_t mixed = (id + attempts) * UINT64_C(0x9e3779b97f4a7c15);
     uint64_t delay_ns = delay_ms * 1000000;
-    return delay_ns - (delay_ns / 4 / 65536) * (mixed >> 48);
+    uint64_t less_ns = (delay_ns / 4 / 65536) * (mixed >> 48);
+    assert(less_ns <= delay_ns / 4 && delay_ms <= max_ms);
+    return delay_ns - less_ns;
 }
 
 static void back_off(const struct core *c, struct delivery *d, struct live *l)
@@ -114,6 +119,8 @@ static void back_off(const struct core *c, struct delivery *d, struct live *l)
 static void end_flight(struct core *c, struct flight *flight, struct live *l)
 {
     struct attach *a = &c->attach;
+    uint64_t id = flight->id;
+    assert((l == NULL) == (flight->delivery == NULL));
     if (flight->worker < a->worker_count) {
         assert(a->in_flight[flight->worker] > 0);
         a->in_flight[flight->worker]--;
@@ -123,6 +130,7 @@ static void end_flight(struct core *c, struct flight *flight, struct live *l)
         c->suspects.next_ns = c->now.now_ns + UINT64_C(1000000000);
     }
     flight_end(&c->flights, flight, l, c->now.now_ns);
+    assert(flight_find(&c->flights, id) == NULL && c->suspects.alone_id != id);
 }
 
 /* The attempt is over. The recipients that are left wait. The hop is down: the attempt is not
@@ -143,11 +151,13 @@ static void end_attempt(struct core *c, struct delivery *d, struct live *l, stru
         d->faults = 0; /* this delivery did not bring the dataplane down */
     }
     end_flight(c, flight, l);
+    assert(l == NULL || l->flight == NULL);
 }
 
 void apply_flight_gone(struct core *c, struct flight *flight)
 {
     struct delivery *d = flight->delivery;
+    assert(flight_find(&c->flights, flight->id) == flight);
     struct live *l = d == NULL ? NULL : life_lift(c, d);
     end_flight(c, flight, l);
     if (d != NULL) {
@@ -160,6 +170,7 @@ void apply_flight_gone(struct core *c, struct flight *flight)
 
 static void note_scope(struct flight *flight, enum outcome outcome)
 {
+    assert(outcome_valid(outcome));
     switch (outcome_scope(outcome)) {
     case OUTCOME_SCOPE_MESSAGE:
         flight->saw_message = true;
@@ -171,6 +182,7 @@ static void note_scope(struct flight *flight, enum outcome outcome)
         flight->saw_self = true;
         break;
     }
+    assert(flight->saw_message || flight->saw_hop || flight->saw_self);
 }
 
 /* The connection went between dot and reply. The message is blamed only when the hop took others
@@ -178,7 +190,7 @@ static void note_scope(struct flight *flight, enum outcome outcome)
 static void note_dot_loss(struct core *c, struct delivery *d, struct live *l, const struct hop *hop,
                           const struct state_fact *fact)
 {
-    assert((d == NULL) == (l == NULL));
+    assert(d == NULL ? l == NULL : l->delivery == d);
     bool lost = fact->outcome == OUTCOME_DOT_LOST;
     if (lost || (fact->flags & ABI_FLAG_AFTER_DOT) != 0) {
         c->journal.possible_duplicates++;
@@ -198,14 +210,16 @@ static void note_dot_loss(struct core *c, struct delivery *d, struct live *l, co
     }
 }
 
-/* Nobody needs the reply any more that was kept when its segment went. */
+/* The reply was kept when its segment was given back. Nobody needs it any more. */
 static void forget_reply(struct core *c, const struct rcpt *rcpt)
 {
     struct wishes *w = &c->wishes;
+    assert(rcpt->state == RCPT_FROZEN); /* the replies of others are not kept */
     if (rcpt->state_pos != 0 && rcpt->state_pos >> 32 < c->journal.told_seq) {
         w->done_reply = mem_grow(w->done_reply, &w->done_reply_capacity, w->done_reply_count + 1,
                                  sizeof *w->done_reply);
         w->done_reply[w->done_reply_count++] = rcpt->state_pos;
+        assert(w->done_reply_count <= w->done_reply_capacity);
     }
 }
 
@@ -213,6 +227,8 @@ static void set_outcome(struct core *c, struct delivery *d, const struct state_f
 {
     enum outcome_disposition disposition = outcome_disposition((enum outcome)fact->outcome);
     unsigned count = delivery_rcpt_count(d);
+    /* A recipient is done, or frozen, only by a record that is in the log. */
+    assert(fact->pos != 0 || disposition == OUTCOME_DISPOSITION_WAIT);
     for (unsigned i = 0; i < count; i++) {
         struct rcpt rcpt = delivery_rcpt(d, i);
         if (!rcptset_has(&fact->rcpts, i) || rcpt.state == RCPT_DONE ||
@@ -238,10 +254,12 @@ static void set_outcome(struct core *c, struct delivery *d, const struct state_f
         }
         delivery_set_rcpt(d, i, rcpt);
     }
+    assert(delivery_waiting_count(d) + delivery_frozen_count(d) <= count);
 }
 
-/* A log tells of mail whose own segment was emptied and given back since the image: it came and
- * went between the two. A recipient that was delivered twice counts twice here. */
+/* A log tells of mail that is in no segment of the message log: it came after the image, was
+ * delivered, and its segment was given back. A recipient that was delivered twice counts twice
+ * here. */
 static void count_gone(struct core *c, const struct state_fact *fact)
 {
     assert(!fact->live && index_find(&c->index, fact->id) == NULL);
@@ -251,7 +269,7 @@ static void count_gone(struct core *c, const struct state_fact *fact)
     }
 }
 
-/* `repeated`: the log told it before the ring did; only the end of the attempt is news. */
+/* `repeated`: the log told it before the ring did. Only the end of the attempt is news. */
 static void apply_outcome(struct core *c, const struct state_fact *fact, bool repeated)
 {
     struct delivery *d = index_find(&c->index, fact->id);
@@ -266,6 +284,7 @@ static void apply_outcome(struct core *c, const struct state_fact *fact, bool re
         hopside_heard(c, hop, (enum outcome)fact->outcome, fact->code, fact->pos, flight);
     }
     struct live *l = d == NULL ? NULL : life_lift(c, d);
+    assert(flight == NULL || d == NULL || l->flight == flight);
     if (!repeated) {
         note_dot_loss(c, d, l, hop, fact);
         if (d != NULL) {
@@ -294,6 +313,7 @@ static void apply_outcome(struct core *c, const struct state_fact *fact, bool re
 
 static void apply_release(struct core *c, const struct state_fact *fact)
 {
+    assert(fact->kind == ABI_STATE_RELEASE && fact->pos != 0);
     bool done = outbox_done(&c->outbox, fact->id, ABI_STATE_RELEASE, &fact->rcpts);
     struct delivery *d = index_find(&c->index, fact->id);
     if (d == NULL) {
@@ -313,6 +333,7 @@ static void apply_release(struct core *c, const struct state_fact *fact)
     d->faults = 0;
     d->dot_losses = 0;
     d->releasing = d->releasing && !done;
+    assert(!d->releasing || outbox_find(&c->outbox, fact->id, ABI_STATE_RELEASE) != NULL);
     l->due_ns = c->now.now_ns;
     if (fact->live) {
         hopside_close_route(c, routes_at(&c->routes, d->route));
@@ -322,6 +343,7 @@ static void apply_release(struct core *c, const struct state_fact *fact)
 
 static void apply_freeze(struct core *c, const struct state_fact *fact)
 {
+    assert(fact->kind == ABI_STATE_FREEZE && fact->pos != 0);
     bool done = outbox_done(&c->outbox, fact->id, ABI_STATE_FREEZE, &fact->rcpts);
     struct delivery *d = index_find(&c->index, fact->id);
     if (d == NULL) {
@@ -340,17 +362,20 @@ static void apply_freeze(struct core *c, const struct state_fact *fact)
         }
     }
     d->freezing = d->freezing && !done;
+    assert(!d->freezing || outbox_find(&c->outbox, fact->id, ABI_STATE_FREEZE) != NULL);
     (void)life_settle(c, d);
 }
 
 static void apply_fault(struct core *c, const struct state_fact *fact)
 {
     struct delivery *d = index_find(&c->index, fact->id);
+    assert(fact->kind == ABI_STATE_FAULT && fact->pos != 0);
     if (d == NULL) {
         return;
     }
     (void)life_lift(c, d);
     d->faults += d->faults < DELIVERY_FAULTS_MAX;
+    assert(d->faults > 0); /* from now on it goes alone */
     (void)life_settle(c, d);
 }
 
