@@ -7,6 +7,7 @@ bool breaker_fail(struct breaker *breaker, uint64_t now_ns, bool at_once, bool w
     if (breaker->failures < UINT32_MAX) {
         breaker->failures++;
     }
+    assert(breaker->failures > 0);
     switch (breaker->state) {
     case BREAKER_CLOSED:
         if (!at_once && breaker->failures < breaker->failures_max) {
@@ -30,6 +31,7 @@ bool breaker_fail(struct breaker *breaker, uint64_t now_ns, bool at_once, bool w
 bool breaker_close(struct breaker *breaker)
 {
     bool was_open = breaker->state != BREAKER_CLOSED;
+    assert(!was_open || breaker->failures > 0);
     breaker->state = BREAKER_CLOSED;
     breaker->failures = 0;
     breaker->next_probe_ns = 0;
@@ -46,6 +48,7 @@ void breaker_probe_begin(struct breaker *breaker)
     assert(breaker->state == BREAKER_OPEN);
     assert(breaker->failures > 0);
     breaker->state = BREAKER_PROBING;
+    assert(!breaker_may_probe(breaker, UINT64_MAX)); /* one canary at a time */
 }
 
 void breaker_probe_cancel(struct breaker *breaker, uint64_t now_ns, uint64_t delay_ns)
@@ -53,8 +56,10 @@ void breaker_probe_cancel(struct breaker *breaker, uint64_t now_ns, uint64_t del
     if (breaker->state != BREAKER_PROBING) {
         return;
     }
+    assert(breaker->failures > 0);
     breaker->state = BREAKER_OPEN;
     breaker->next_probe_ns = now_ns + delay_ns;
+    assert(!breaker_may_probe(breaker, now_ns) || delay_ns == 0);
 }
 
 const char *breaker_state_text(enum breaker_state state)

@@ -7,7 +7,8 @@
  *       └────────── any answer to a message ───────────┴─▶ PROBING   one canary per interval
  *
  * Promise: a dead hop costs one delivery per probe interval, and closes by itself.
- * Trap:    only what says something about the hop may come here; a damaged message does not.
+ * Trap:    only an outcome that says something about the hop may come here. What a damaged message
+ *          causes says nothing of it.
  */
 #ifndef HOLDFAST_CONTROL_CORE_BREAKER_H
 #define HOLDFAST_CONTROL_CORE_BREAKER_H
@@ -31,10 +32,10 @@ struct breaker {
     uint64_t next_probe_ns;
 };
 
-/* The hop failed. `at_once`: it said itself that it takes nothing. `was_probe`: the failed attempt
- * was the canary. true when this opened a closed breaker. */
+/* The hop failed. `at_once`: it said itself that it takes nothing. `was_probe`: the attempt that
+ * failed was the canary. Returns true when this opened a closed breaker. */
 bool breaker_fail(struct breaker *breaker, uint64_t now_ns, bool at_once, bool was_probe);
-/* The hop answered to a message. true when this closed an open breaker. */
+/* The hop answered to a message. Returns true when this closed an open breaker. */
 bool breaker_close(struct breaker *breaker);
 must_check bool breaker_may_probe(const struct breaker *breaker, uint64_t now_ns);
 void breaker_probe_begin(struct breaker *breaker);

@@ -18,6 +18,7 @@ void core_init(struct core *c, const struct siphash_key *key, struct control_tim
     schedule_init(&c->schedule);
     flight_init(&c->flights);
     outbox_init(&c->outbox);
+    assert(c->attach.phase == ATTACH_NONE && c->index.count == 0 && c->routes.route_count == 1);
 }
 
 void core_fini(struct core *c)
@@ -31,10 +32,12 @@ void core_fini(struct core *c)
     rules_fini(&c->rules);
     routes_fini(&c->routes);
     mem_free(c->wishes.done_reply);
+    assert(c->index.slab_count == 0 && c->image.out == NULL);
 }
 
 void core_configure(struct core *c, const struct config *config)
 {
+    assert(config->route_count == 0 || config->hop_count > 0);
     c->retry_first_ms = config->retry.first_ms;
     c->retry_max_ms = config->retry.max_ms;
     routes_configure(&c->routes, config);
@@ -55,6 +58,7 @@ bool core_turn(struct core *c)
     } else if (a->phase == ATTACH_INFLIGHT) {
         worked = outbox_offer_states(&c->outbox, a) || worked;
     }
+    assert(c->newest_wall_ms >= c->now.wall_ms && c->flights.count == c->flights.by_id.count);
     return rounds_turn(c) || worked;
 }
 
@@ -66,12 +70,13 @@ uint64_t core_next_ns(const struct core *c)
     if (c->attach.phase == ATTACH_RUNNING && c->outbox.offer_ns < next_ns) {
         next_ns = c->outbox.offer_ns;
     }
+    assert(next_ns <= schedule_next_ns(&c->schedule)); /* what is due is not slept over */
     return next_ns;
 }
 
 void core_attach(struct core *c, struct abi_attach *region, uint32_t worker_count)
 {
-    assert(worker_count > 0 && worker_count <= LIMIT_WORKERS);
+    assert(region != NULL && worker_count > 0 && worker_count <= LIMIT_WORKERS);
     struct attach *a = &c->attach;
     uint64_t ticket = a->ticket + 1;
     *a = (struct attach){.phase = ATTACH_HELLO,
@@ -115,5 +120,6 @@ void core_detach(struct core *c)
     }
     assert(c->flights.count == 0 && c->attach.region == NULL);
     outbox_resend_all(&c->outbox);
+    assert(c->outbox.sent_count == 0 && !c->attach.reading && c->suspects.alone_id == 0);
     notes_add(&c->notes, NOTE_DETACHED, NULL, 0, 0);
 }

@@ -13,6 +13,7 @@ void delivery_init(struct delivery *d, uint64_t id, uint64_t first_pos, uint64_t
     assert(rcpt_count > 0 && rcpt_count <= LIMIT_RCPTS);
     *d = (struct delivery){.id = id, .first_pos = first_pos};
     if (rcpt_count == 1 && first_pos == commit_pos) {
+        assert(delivery_waiting_count(d) == 1 && delivery_commit_pos(d) == commit_pos);
         return;
     }
     d->is_wide = true;
@@ -25,7 +26,7 @@ void delivery_init(struct delivery *d, uint64_t id, uint64_t first_pos, uint64_t
 
 void delivery_fini(struct delivery *d)
 {
-    assert(d->id != 0);
+    assert(d->id != 0 && (!d->is_wide || d->wide->rcpt_count > 0));
     if (d->is_wide) {
         mem_free(d->wide);
     }
@@ -35,6 +36,7 @@ void delivery_fini(struct delivery *d)
 struct rcpt delivery_rcpt(const struct delivery *d, unsigned i)
 {
     assert(i < delivery_rcpt_count(d));
+    assert(d->id != 0);
     if (d->is_wide) {
         return d->wide->rcpt[i];
     }
@@ -71,6 +73,8 @@ struct rcptset delivery_rcpts(const struct delivery *d, enum rcpt_state state)
             rcptset_add(&set, i);
         }
     }
+    assert(state != RCPT_WAITING || rcptset_is_empty(&set) == (delivery_waiting_count(d) == 0));
+    assert(state != RCPT_FROZEN || rcptset_is_empty(&set) == (delivery_frozen_count(d) == 0));
     return set;
 }
 

@@ -15,6 +15,8 @@ void feed_message_seen(struct core *c, uint64_t pos)
 {
     seen_add(&c->journal.messages, pos, SEEN_ALL);
     liveness_advance(&c->journal.liveness, pos);
+    assert(seen_has(&c->journal.messages, pos, SEEN_READ_INDEX));
+    assert(c->journal.liveness.newest_seq >= pos >> 32);
 }
 
 bool feed_state(struct core *c, const struct state_fact *fact)
@@ -24,6 +26,7 @@ bool feed_state(struct core *c, const struct state_fact *fact)
         return false;
     }
     apply_state(c, fact);
+    assert(seen_has(&c->journal.states, fact->pos, 0));
     return true;
 }
 
@@ -32,6 +35,7 @@ void feed_pin(struct core *c, uint64_t seq)
     if (seq == 0 || !liveness_pin(&c->journal.liveness, seq)) {
         return; /* no segment has 0: a header, no place */
     }
+    assert(c->journal.liveness.count > 0);
     c->journal.dirty = true;
     notes_add(&c->notes, NOTE_PINNED, NULL, seq, 0);
 }
@@ -53,7 +57,9 @@ bool feed_damage(struct core *c, bool messages, uint64_t pos)
 
 void feed_floor(struct core *c, bool messages, uint64_t pos)
 {
-    seen_raise(messages ? &c->journal.messages : &c->journal.states, pos);
+    struct seen *seen = messages ? &c->journal.messages : &c->journal.states;
+    seen_raise(seen, pos);
+    assert(seen->floor >= pos);
     c->journal.dirty = true;
 }
 
@@ -83,6 +89,7 @@ void feed_envelope(struct core *c, uint64_t id, struct bytes encoded)
     if (d == NULL || !d->unjudged) {
         return;
     }
+    assert(d->id == id);
     bool good = encoded.len > 0 && envelope_decode(encoded, &envelope);
     life_judge(c, d, good ? &envelope : NULL);
     assert(!d->unjudged);

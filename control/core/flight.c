@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/core/flight.c: see flights.h. Pure.
+/* control/core/flight.c: see flight.h. Pure.
  *
  * What was under way when the dataplane went is counted as a possible duplicate, unless the log or
  * the next dataplane knows its end: the hop may have it already.
@@ -50,12 +50,14 @@ struct flight *flight_begin(struct flights *flights, uint64_t id, struct live *l
     flights->count++;
     if (hop != NULL) {
         hop->in_flight++;
+        assert(hop->in_flight <= flights->count);
     }
     if (l != NULL) {
         l->flight = flight;
         flight->delivery = l->delivery;
         flight->open = delivery_rcpts(l->delivery, RCPT_WAITING);
     }
+    assert(flight_find(flights, id) == flight && !list_is_empty(&flights->all));
     return flight;
 }
 
@@ -101,6 +103,7 @@ void flight_end(struct flights *flights, struct flight *flight, struct live *l, 
         l->flight = NULL;
     }
     mem_free(flight);
+    assert(flights->count == flights->by_id.count);
 }
 
 void flight_note_cut(struct flights *flights, const struct flight *flight)
@@ -110,11 +113,13 @@ void flight_note_cut(struct flights *flights, const struct flight *flight)
                             sizeof *flights->cut);
     flights->cut[flights->cut_count++] =
         (struct cut){.id = flight->id, .begun_pos = flight->begun_pos};
+    assert(flights->cut_count <= flights->cut_capacity);
 }
 
 static bool heard_since(const struct delivery *d, uint64_t begun_pos)
 {
     unsigned count = delivery_rcpt_count(d);
+    assert(d->id != 0 && count > 0);
     for (unsigned i = 0; i < count; i++) {
         uint64_t pos = delivery_rcpt(d, i).state_pos;
         if (pos >= begun_pos && pos != 0) {
@@ -140,6 +145,7 @@ uint64_t flight_count_cut(struct flights *flights, const struct index *index)
 uint64_t flight_oldest_ns(const struct flights *flights, const struct hop *hop)
 {
     uint64_t oldest_ns = 0;
+    assert(hop != NULL && hop->in_flight <= flights->count);
     for (const struct list *n = flights->all.next; n != &flights->all; n = n->next) {
         const struct flight *flight = list_entry(n, struct flight, node);
         if (flight->hop == hop && (oldest_ns == 0 || flight->begun_ns < oldest_ns)) {
