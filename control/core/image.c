@@ -47,6 +47,7 @@ static struct image_piece *begin_piece(struct image *image)
         image->out_last->next = piece;
     }
     image->out_last = piece;
+    assert(image->out != NULL && image->spare_count <= IMAGE_SPARE_MAX);
     return piece;
 }
 
@@ -56,7 +57,7 @@ static void put(struct image *image, const struct image_record *record)
     _Static_assert(sizeof *piece == MEM_LENT_BYTES, "a piece is one loan");
     _Static_assert((int)IMAGE_RECORD_BYTES_MAX <= (int)IMAGE_PIECE_BYTES,
                    "a record has room in a piece");
-    assert((image->out == NULL) == (piece == NULL));
+    assert(image->active && (image->out == NULL) == (piece == NULL));
     if (piece == NULL || IMAGE_PIECE_BYTES - piece->len < IMAGE_RECORD_BYTES_MAX) {
         piece = begin_piece(image);
     }
@@ -66,6 +67,7 @@ static void put(struct image *image, const struct image_record *record)
 
 static void put_seen(struct image *image, uint8_t log, const struct seen *seen)
 {
+    assert(log <= 1 && image->out != NULL); /* behind the head */
     for (size_t i = 0; i < seen->count; i++) {
         struct image_record record = {.kind = IMAGE_SEEN};
         record.seen.log = log;
@@ -80,6 +82,7 @@ static void put_head(struct core *c)
     struct image *image = &c->image;
     const struct journal *j = &c->journal;
     struct image_record record;
+    assert(image->out == NULL && image->deliveries == 0);
     record.kind = IMAGE_HEAD;
     record.head.version = IMAGE_VERSION;
     record.head.accepted_rcpts = j->accepted_rcpts;
@@ -107,6 +110,7 @@ static void put_head(struct core *c)
             put(image, &record);
         }
     }
+    assert(image->out != NULL && image->cursor == 0);
 }
 
 void image_begin(struct core *c, uint64_t keep_below_seq)
@@ -128,14 +132,16 @@ void image_begin(struct core *c, uint64_t keep_below_seq)
     image->state_pos = c->journal.states.floor;
     image->keep_below_seq = keep_below_seq;
     c->journal.dirty = false;
+    assert(image->epoch > 0); /* 0 in `saved` is: never */
     put_head(c);
 }
 
-/* The reply of a frozen recipient outlives its segment. */
+/* The reply of a frozen recipient is kept when its segment is given back. */
 static void keep_reply(struct core *c, const struct rcpt *rcpt)
 {
     struct image *image = &c->image;
     uint64_t seq = rcpt->state_pos >> 32;
+    assert(image->active);
     if (rcpt->state != RCPT_FROZEN || rcpt->state_pos == 0 || seq >= image->keep_below_seq ||
         seq < c->journal.told_seq) {
         return;
@@ -148,10 +154,12 @@ static void keep_reply(struct core *c, const struct rcpt *rcpt)
         image->keep = page;
     }
     page->pos[page->count++] = rcpt->state_pos;
+    assert(image->keep == page && page->count <= IMAGE_KEEP_POSITIONS);
 }
 
 static uint64_t due_wall_ms(const struct core *c, const struct delivery *d)
 {
+    assert(d->id != 0);
     if (d->state != DELIVERY_WAITING && d->state != DELIVERY_IN_FLIGHT) {
         return c->now.wall_ms;
     }
@@ -169,6 +177,7 @@ static void put_rules(const struct core *c, const struct delivery *d, uint32_t s
         if (!rule->in_force || !slotset_has(&rule->noted, slot)) {
             continue;
         }
+        assert(rule->asks_envelope && rule->id < RULES_PLANNED);
         if (record->delivery.rule_count == IMAGE_RULES_MAX) {
             record->delivery.unjudged = true; /* more than have room: it is judged again */
             break;
@@ -182,6 +191,7 @@ static void put_delivery(struct core *c, const struct delivery *d, uint32_t slot
     struct image_record record; /* large: only what is encoded is set */
     const struct route *route = routes_at(&c->routes, d->route);
     const struct hop *hop = routes_hop_at(&c->routes, d->hop);
+    assert(d->id != 0 && route != NULL && (hop != NULL || d->hop == 0));
     record.kind = IMAGE_DELIVERY;
     record.delivery.id = d->id;
     record.delivery.first_pos = d->first_pos;
@@ -215,7 +225,8 @@ static void put_delivery(struct core *c, const struct delivery *d, uint32_t slot
 static void save_chunk(struct core *c, uint32_t chunk)
 {
     struct image *image = &c->image;
-    assert(chunk < image->chunk_count && image->saved[chunk] != image->epoch);
+    uint64_t before = image->deliveries;
+    assert(image->active && chunk < image->chunk_count && image->saved[chunk] != image->epoch);
     image->saved[chunk] = image->epoch;
     for (uint32_t i = 0; i < IMAGE_CHUNK_SLOTS; i++) {
         uint32_t slot = chunk * IMAGE_CHUNK_SLOTS + i;
@@ -224,6 +235,7 @@ static void save_chunk(struct core *c, uint32_t chunk)
             put_delivery(c, d, slot);
         }
     }
+    assert(image->deliveries - before <= IMAGE_CHUNK_SLOTS);
 }
 
 void image_touch(struct core *c, uint32_t slot)
@@ -233,6 +245,7 @@ void image_touch(struct core *c, uint32_t slot)
     if (image->active && chunk < image->chunk_count && image->saved[chunk] != image->epoch) {
         save_chunk(c, chunk);
     }
+    assert(!image->active || chunk >= image->chunk_count || image->saved[chunk] == image->epoch);
 }
 
 bool image_step(struct core *c, uint32_t chunks)
@@ -265,6 +278,7 @@ struct image_piece *image_take(struct image *image)
     assert(piece->len > 0);
     image->out = piece->next;
     image->out_last = piece->next == NULL ? NULL : image->out_last;
+    assert(!image->active || image->out != NULL); /* the one that is being filled stays */
     return piece;
 }
 
@@ -277,11 +291,13 @@ void image_give(struct image *image, struct image_piece *piece)
     piece->next = image->spare;
     image->spare = piece;
     image->spare_count++;
+    assert(image->spare_count <= IMAGE_SPARE_MAX);
 }
 
 struct image_keep *image_take_keep(struct image *image)
 {
     struct image_keep *keep = image->keep;
+    assert(keep == NULL || (keep->count > 0 && keep->count <= IMAGE_KEEP_POSITIONS));
     image->keep = NULL;
     return keep;
 }

@@ -2,8 +2,8 @@
 /* control/core/image.h: the delivery table as it was at one moment, taken while it changes.
  *
  * image_begin marks the moment. From then on the chunks of the index (some slots each) are encoded
- * one after the other, some in each turn; a chunk that is about to change is encoded first. So the
- * image is of that one moment, whatever happens meanwhile, and nothing is copied but what goes out.
+ * one after the other, some in each turn. A chunk that is about to change is encoded first. So the
+ * image shows that one moment, whatever happens meanwhile. Nothing is copied but what goes out.
  *
  *   image_begin ─▶ image_step … image_step ─▶ done     pieces go out through image_take
  *                    ▲

@@ -7,6 +7,7 @@
 static bool load_head(struct core *c, const struct image_record *r)
 {
     struct journal *j = &c->journal;
+    assert(r->kind == IMAGE_HEAD && r->head.version == IMAGE_VERSION);
     if (c->image.load.head_seen) {
         return false;
     }
@@ -19,6 +20,7 @@ static bool load_head(struct core *c, const struct image_record *r)
     j->messages.floor = r->head.message_floor;
     j->states.floor = r->head.state_floor;
     j->told_seq = r->head.told_seq;
+    assert(c->image.load.deliveries == 0);
     return true;
 }
 
@@ -35,6 +37,7 @@ static bool all_judged(const struct core *c)
 
 static void load_rcpts(struct delivery *d, const struct image_record *r)
 {
+    assert(delivery_rcpt_count(d) == r->delivery.rcpt_count);
     for (unsigned i = 0; i < r->delivery.rcpt_count; i++) {
         const struct image_rcpt *from = &r->delivery.rcpt[i];
         struct rcpt rcpt = {.state_pos = from->state_pos,
@@ -43,10 +46,13 @@ static void load_rcpts(struct delivery *d, const struct image_record *r)
                             .outcome = from->outcome};
         delivery_set_rcpt(d, i, rcpt);
     }
+    /* The decoder refuses a delivery that is complete. */
+    assert(delivery_waiting_count(d) + delivery_frozen_count(d) > 0);
 }
 
 static void load_rules(struct core *c, struct delivery *d, const struct image_record *r)
 {
+    assert(d->id == r->delivery.id && !d->noted);
     for (unsigned i = 0; i < r->delivery.rule_count; i++) {
         struct rule *rule = rules_find(&c->rules, r->delivery.rule[i]);
         if (rule != NULL && rule->asks_envelope) { /* else it ended meanwhile */
@@ -72,7 +78,7 @@ static bool load_delivery(struct core *c, const struct image_record *r)
         return false;
     }
     struct delivery *d = life_begin(c, &f);
-    assert(delivery_rcpt_count(d) == r->delivery.rcpt_count);
+    assert(index_find(&c->index, f.id) == d && d->hop == 0);
     const struct hop *hop = routes_find_hop(&c->routes, r->delivery.hop_id);
     d->hop = hop == NULL ? 0 : hop->index;
     d->attempts =
@@ -88,11 +94,14 @@ static bool load_delivery(struct core *c, const struct image_record *r)
     left_ms = left_ms < c->retry_max_ms ? left_ms : c->retry_max_ms;
     schedule_live(&c->schedule, d)->due_ns = c->now.now_ns + left_ms * 1000000;
     c->image.load.deliveries++;
-    return life_settle(c, d);
+    bool here = life_settle(c, d);
+    assert(here);
+    return here;
 }
 
 static bool load_record(struct core *c, const struct image_record *r)
 {
+    assert(r->kind >= IMAGE_HEAD && r->kind <= IMAGE_END); /* the decoder knows no other */
     if ((r->kind != IMAGE_HEAD && !c->image.load.head_seen) || c->image.load.end_seen) {
         return false;
     }
@@ -129,6 +138,7 @@ bool image_load(struct core *c, struct bytes piece)
             return false;
         }
     }
+    assert(!in.failed && in.rest.len == 0);
     return true;
 }
 

@@ -5,8 +5,16 @@
 #include "common/outcome.h"
 #include "common/limits/rcpts.h"
 
+/* The lengths of what is in records of these kinds always. */
+enum { HEAD_BYTES = 4 + 8 * 8, DELIVERY_BYTES = 5 * 8 + 4 * 4 + 2 + 4 * 1 + 2, RCPT_BYTES = 12 };
+
+_Static_assert(1 + DELIVERY_BYTES + RCPT_BYTES * LIMIT_RCPTS + 4 * IMAGE_RULES_MAX <=
+                   IMAGE_RECORD_BYTES_MAX,
+               "the longest record has room");
+
 static uint8_t *put(uint8_t *p, uint64_t v, size_t len)
 {
+    assert(len > 0 && len <= 8 && (len == 8 || v >> (8 * len) == 0));
     for (size_t i = 0; i < len; i++) {
         *p++ = (uint8_t)(v >> (8 * i));
     }
@@ -15,6 +23,8 @@ static uint8_t *put(uint8_t *p, uint64_t v, size_t len)
 
 static uint8_t *put_head(const struct image_record *r, uint8_t *p)
 {
+    const uint8_t *begin = p;
+    assert(r->head.version == IMAGE_VERSION);
     p = put(p, r->head.version, 4);
     p = put(p, r->head.accepted_rcpts, 8);
     p = put(p, r->head.delivered_rcpts, 8);
@@ -23,11 +33,15 @@ static uint8_t *put_head(const struct image_record *r, uint8_t *p)
     p = put(p, r->head.state_damage_top, 8);
     p = put(p, r->head.message_floor, 8);
     p = put(p, r->head.state_floor, 8);
-    return put(p, r->head.told_seq, 8);
+    p = put(p, r->head.told_seq, 8);
+    assert(p - begin == HEAD_BYTES);
+    return p;
 }
 
 static uint8_t *put_delivery(const struct image_record *r, uint8_t *p)
 {
+    const uint8_t *begin = p;
+    assert(r->delivery.id != 0);
     assert(r->delivery.rcpt_count > 0 && r->delivery.rcpt_count <= LIMIT_RCPTS);
     p = put(p, r->delivery.id, 8);
     p = put(p, r->delivery.first_pos, 8);
@@ -54,11 +68,14 @@ static uint8_t *put_delivery(const struct image_record *r, uint8_t *p)
     for (unsigned i = 0; i < r->delivery.rule_count; i++) {
         p = put(p, r->delivery.rule[i], 4);
     }
+    assert(p - begin ==
+           DELIVERY_BYTES + RCPT_BYTES * r->delivery.rcpt_count + 4 * r->delivery.rule_count);
     return p;
 }
 
 size_t image_record_encode(const struct image_record *r, uint8_t *out)
 {
+    assert(r->kind >= IMAGE_HEAD && r->kind <= IMAGE_END);
     uint8_t *p = put(out, r->kind, 1);
     switch (r->kind) {
     case IMAGE_HEAD:
@@ -88,6 +105,7 @@ size_t image_record_encode(const struct image_record *r, uint8_t *out)
 
 static bool get_head(struct cursor *in, struct image_record *r)
 {
+    assert(!in->failed && r->kind == IMAGE_HEAD);
     r->head.version = cursor_le32(in);
     r->head.accepted_rcpts = cursor_le64(in);
     r->head.delivered_rcpts = cursor_le64(in);
@@ -103,6 +121,7 @@ static bool get_head(struct cursor *in, struct image_record *r)
 static bool get_rcpts(struct cursor *in, struct image_record *r)
 {
     unsigned open = 0;
+    assert(r->delivery.rcpt_count > 0 && r->delivery.rcpt_count <= LIMIT_RCPTS);
     for (unsigned i = 0; i < r->delivery.rcpt_count; i++) {
         struct image_rcpt *rcpt = &r->delivery.rcpt[i];
         rcpt->state = cursor_u8(in);
@@ -117,11 +136,13 @@ static bool get_rcpts(struct cursor *in, struct image_record *r)
     for (unsigned i = 0; i < r->delivery.rule_count; i++) {
         r->delivery.rule[i] = cursor_le32(in);
     }
+    assert(open <= r->delivery.rcpt_count);
     return !in->failed && open > 0;
 }
 
 static bool get_delivery(struct cursor *in, struct image_record *r)
 {
+    assert(!in->failed && r->kind == IMAGE_DELIVERY);
     r->delivery.id = cursor_le64(in);
     r->delivery.first_pos = cursor_le64(in);
     r->delivery.commit_pos = cursor_le64(in);
@@ -146,6 +167,7 @@ static bool get_delivery(struct cursor *in, struct image_record *r)
 
 static bool get_seen(struct cursor *in, struct image_record *r)
 {
+    assert(!in->failed && r->kind == IMAGE_SEEN);
     r->seen.log = cursor_u8(in);
     r->seen.pos = cursor_le64(in);
     r->seen.mask = cursor_le16(in);

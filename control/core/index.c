@@ -41,6 +41,7 @@ struct delivery *index_find(const struct index *index, uint64_t id)
     if (shard->count == 0) {
         return NULL;
     }
+    assert(shard->count < shard->size); /* an empty entry ends each search */
     for (uint32_t i = home(shard, id); shard->entry[i] != 0; i = (i + 1) & (shard->size - 1)) {
         struct delivery *d = at(index, shard->entry[i]);
         if (d->id == id) {
@@ -56,6 +57,7 @@ struct delivery *index_find_message(const struct index *index, uint64_t id)
     if (shard->count == 0) {
         return NULL;
     }
+    assert(shard->count < shard->size);
     for (uint32_t i = home(shard, id); shard->entry[i] != 0; i = (i + 1) & (shard->size - 1)) {
         struct delivery *d = at(index, shard->entry[i]);
         if (id_message(d->id) == id_message(id)) {
@@ -73,6 +75,7 @@ bool index_has_message(const struct index *index, uint64_t id)
 static void put(const struct index *index, struct index_shard *shard, uint32_t entry)
 {
     uint32_t i = home(shard, at(index, entry)->id);
+    assert(shard->size > 0 && i < shard->size);
     while (shard->entry[i] != 0) {
         i = (i + 1) & (shard->size - 1);
     }
@@ -109,6 +112,7 @@ static void add_slab(struct index *index)
         slab[i].next_free = first + i + 2;
     }
     index->free_slot = first + 1; /* the lowest slots first: they lie close together */
+    assert(slab[INDEX_SLAB_SLOTS - 1].next_free == 0 && index->free_slot <= index_slots(index));
 }
 
 struct delivery *index_add(struct index *index, uint64_t id, uint64_t first_pos,
@@ -149,6 +153,7 @@ static void forget(const struct index *index, struct index_shard *shard, uint32_
             hole = i;
         }
     }
+    assert(shard->entry[hole] != 0);
     shard->entry[hole] = 0;
     shard->count--;
 }
@@ -169,6 +174,7 @@ void index_remove(struct index *index, struct delivery *d)
     d->next_free = index->free_slot;
     index->free_slot = (uint64_t)slot + 1;
     index->count--;
+    assert(index_next_slot(index) == slot && index_at(index, slot)->id == 0);
 }
 
 uint32_t index_slot(const struct index *index, const struct delivery *d)
@@ -207,6 +213,7 @@ void index_fini(struct index *index)
     while ((d = index_next(index, &slot, &budget)) != NULL) {
         delivery_fini(d);
     }
+    assert(slot == index_slots(index)); /* all were met */
     for (size_t i = 0; i < index->slab_count; i++) {
         mem_free(index->slab[i]);
     }
