@@ -11,6 +11,7 @@ static struct route *route_of(const struct core *c, const struct delivery *d)
 
 struct delivery *life_begin(struct core *c, const struct life_facts *f)
 {
+    assert(f->id != 0 && index_find(&c->index, f->id) == NULL);
     if (!index_has_message(&c->index, f->id)) {
         liveness_message_add(&c->journal.liveness, f->first_pos, f->commit_pos);
     }
@@ -85,6 +86,7 @@ static void sum(struct core *c, const struct delivery *d, int sign)
     if (delivery_frozen_count(d) > 0) {
         sum_frozen(r, d, one);
     }
+    assert(tally->deliveries > 0 || tally->rcpts == 0);
     if (d->state == DELIVERY_HELD) {
         rules_count(&c->rules, d, sign);
     }
@@ -102,6 +104,7 @@ static bool is_held_by(const void *ctx, uint32_t rule_id)
 {
     const struct life_view *view = ctx;
     const struct rule *rule = rules_find(&view->core->rules, rule_id);
+    assert(view->facts.id == view->d->id);
     return rule != NULL && rule->in_force && view->d->state != DELIVERY_WAITING &&
            rules_match(rule, view->d, index_slot(&view->core->index, view->d), &view->facts);
 }
@@ -126,6 +129,7 @@ void life_view_init(struct life_view *view, const struct core *c, const struct d
         .ctx = view,
     };
     rcptset_union(&view->facts.pending, &view->facts.frozen);
+    assert(!rcptset_is_empty(&view->facts.pending));
 }
 
 /* --- lift and settle -------------------------------------------------------------------------- */
@@ -155,8 +159,9 @@ struct live *life_lift(struct core *c, struct delivery *d)
     return l;
 }
 
-/* Frozen by our own judgement: twice there when the dataplane fell, or a hop's poison. The log is
- * told, and the freeze comes back as a state record like any other. */
+/* Freezes by our own judgement: the delivery was there twice when the dataplane fell, or a hop fell
+ * silent at its dot again and again. The log is told. The freeze takes effect when it comes back as
+ * a state record, like any other. */
 static void blame(struct core *c, struct delivery *d, const struct live *l)
 {
     bool suspect = d->faults >= LIFE_FREEZE_FAULTS;
@@ -170,6 +175,7 @@ static void blame(struct core *c, struct delivery *d, const struct live *l)
     d->freezing = true;
     outbox_add(&c->outbox, d->id, ABI_STATE_FREEZE, suspect ? OUTCOME_SUSPECT : OUTCOME_POISON,
                &rcpts);
+    assert(outbox_find(&c->outbox, d->id, ABI_STATE_FREEZE) != NULL);
 }
 
 static uint32_t holding_rule(const struct core *c, const struct delivery *d)
@@ -229,6 +235,7 @@ bool life_settle(struct core *c, struct delivery *d)
 
 void life_replace(struct core *c, struct delivery *d)
 {
+    assert(d->id != 0);
     (void)life_lift(c, d);
     bool here = life_settle(c, d);
     assert(here); /* it was not complete before */
@@ -239,10 +246,12 @@ bool life_leaves_queue(struct core *c, struct delivery *d)
     uint32_t rule;
     assert(d->state == DELIVERY_WAITING);
     const struct live *l = schedule_live(&c->schedule, d);
+    assert(l->flight == NULL && l->heap_place == 0);
     if (place(c, d, l, &rule) == DELIVERY_WAITING) {
         return false;
     }
     life_replace(c, d);
+    assert(d->state == DELIVERY_HELD || d->state == DELIVERY_ORPHAN);
     return true;
 }
 
@@ -262,6 +271,7 @@ void life_release(struct core *c, struct delivery *d, const struct rcptset *rcpt
     (void)life_lift(c, d);
     d->releasing = true;
     outbox_add(&c->outbox, d->id, ABI_STATE_RELEASE, OUTCOME_NONE, rcpts);
+    assert(outbox_find(&c->outbox, d->id, ABI_STATE_RELEASE) != NULL);
     bool here = life_settle(c, d);
     assert(here);
 }

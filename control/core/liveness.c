@@ -28,6 +28,8 @@ static size_t lower(const struct liveness *live, uint64_t seq)
             high = middle;
         }
     }
+    assert(low == live->count || live->segment[low].seq >= seq);
+    assert(low == 0 || live->segment[low - 1].seq < seq);
     return low;
 }
 
@@ -47,7 +49,9 @@ static struct liveness_segment *take(struct liveness *live, uint64_t seq)
                 (live->count - i) * sizeof *live->segment);
         live->segment[i] = (struct liveness_segment){.seq = seq};
         live->count++;
+        assert(live->count <= live->capacity);
     }
+    assert(live->segment[i].seq == seq);
     return &live->segment[i];
 }
 
@@ -69,6 +73,7 @@ void liveness_restart(struct liveness *live)
             live->segment[kept++].offered_ns = 0;
         }
     }
+    assert(kept <= live->count);
     live->count = kept;
     live->dirty = true;
 }
@@ -79,6 +84,7 @@ void liveness_message_add(struct liveness *live, uint64_t first_pos, uint64_t la
     for (uint64_t seq = (first_pos >> 32); seq <= (last_pos >> 32); seq++) {
         take(live, seq)->live++;
     }
+    assert(live->count > 0);
 }
 
 void liveness_message_remove(struct liveness *live, uint64_t first_pos, uint64_t last_pos)
@@ -97,6 +103,7 @@ bool liveness_pin(struct liveness *live, uint64_t seq)
     struct liveness_segment *segment = take(live, seq);
     bool news = !segment->pinned;
     segment->pinned = true;
+    assert(segment->seq == seq && find(live, seq) == segment);
     return news;
 }
 
@@ -121,6 +128,7 @@ void liveness_advance(struct liveness *live, uint64_t pos)
             take(live, s)->exists = true;
         }
     }
+    assert(seq > live->newest_seq);
     live->newest_seq = seq;
     live->dirty = true;
 }
@@ -128,6 +136,7 @@ void liveness_advance(struct liveness *live, uint64_t pos)
 void liveness_segment_exists(struct liveness *live, uint64_t seq)
 {
     struct liveness_segment *segment = take(live, seq);
+    assert(segment->seq == seq);
     live->dirty |= !segment->exists;
     segment->exists = true;
 }
@@ -142,6 +151,7 @@ bool liveness_segment_recycled(struct liveness *live, uint64_t seq)
         return false;
     }
     drop(live, segment);
+    assert(find(live, seq) == NULL);
     return true;
 }
 
@@ -154,6 +164,8 @@ bool liveness_offer(struct liveness *live, uint64_t now_ns, uint64_t again_ns, u
         }
         bool rested = segment->offered_ns == 0 || now_ns - segment->offered_ns >= again_ns;
         if (segment->exists && segment->live == 0 && !segment->pinned && rested) {
+            /* Whoever takes the offer writes over it. */
+            assert(segment->live == 0 && !segment->pinned && segment->seq < live->newest_seq);
             segment->offered_ns = now_ns == 0 ? 1 : now_ns;
             *seq_out = segment->seq;
             return true;

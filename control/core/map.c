@@ -45,6 +45,7 @@ static void resize(struct map *map, size_t slots)
             *slot_of(map, old.slot[i].key) = old.slot[i];
         }
     }
+    assert(map->count == old.count && map->mask + 1 == slots);
     mem_free(old.slot);
 }
 
@@ -84,6 +85,7 @@ void *map_remove(struct map *map, uint64_t key)
     }
     map->slot[hole].value = NULL;
     map->count--;
+    assert(map->count < map->mask);
     return value;
 }
 
@@ -92,6 +94,7 @@ void *map_next(const struct map *map, size_t *at)
     while (map->slot != NULL && *at <= map->mask) {
         void *value = map->slot[(*at)++].value;
         if (value != NULL) {
+            assert(map->count > 0);
             return value;
         }
     }

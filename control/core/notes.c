@@ -22,6 +22,7 @@ void notes_add(struct notes *notes, enum note_kind kind, const char *name, uint6
         return;
     }
     struct note *note = &notes->note[notes->count++];
+    assert(notes->count <= NOTES_MAX && notes->dropped == 0);
     *note = (struct note){.kind = kind, .a = a, .b = b};
     (void)bytes_copy_str(bytes_str(name == NULL ? "" : name), note->name, sizeof note->name);
 }
