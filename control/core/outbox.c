@@ -40,6 +40,7 @@ void outbox_fini(struct outbox *o)
     while (!list_is_empty(&o->fences)) {
         free_fence(o, list_entry(o->fences.next, struct fence, node));
     }
+    assert(o->fence_count == 0);
 }
 
 /* --- state commands ------------------------------------------------------------------------- */
@@ -58,9 +59,10 @@ struct pending *outbox_find(const struct outbox *o, uint64_t id, enum abi_state_
 void outbox_add(struct outbox *o, uint64_t id, enum abi_state_kind kind, enum outcome outcome,
                 const struct rcptset *rcpts)
 {
-    assert(!rcptset_is_empty(rcpts));
+    assert(id != 0 && !rcptset_is_empty(rcpts));
     struct pending *p = outbox_find(o, id, kind);
     if (p != NULL) {
+        assert(p->kind == kind && p->sent == list_is_empty(&p->node));
         rcptset_union(&p->rcpts, rcpts);
         return; /* if it is under way, what its record leaves over goes again */
     }
@@ -72,10 +74,12 @@ void outbox_add(struct outbox *o, uint64_t id, enum abi_state_kind kind, enum ou
     map_put((struct map *)map_of(o, kind), id, p);
     assert(outbox_find(o, id, kind) == p && !p->sent);
     list_append(&o->unsent, &p->node);
+    assert(outbox_next(o) != NULL || o->sent_count >= OUTBOX_OUTSTANDING);
 }
 
 void outbox_forget(struct outbox *o, struct pending *p)
 {
+    uint64_t id = p->id;
     struct map *map = (struct map *)map_of(o, (enum abi_state_kind)p->kind);
     void *was = map_remove(map, p->id);
     assert(was == p);
@@ -85,6 +89,7 @@ void outbox_forget(struct outbox *o, struct pending *p)
     }
     list_remove(&p->node);
     mem_free(p);
+    assert(map_find(map, id) == NULL);
 }
 
 bool outbox_done(struct outbox *o, uint64_t id, enum abi_state_kind kind,
@@ -105,6 +110,7 @@ bool outbox_done(struct outbox *o, uint64_t id, enum abi_state_kind kind,
         o->sent_count--;
         list_append(&o->unsent, &p->node);
     }
+    assert(!p->sent && !list_is_empty(&p->node)); /* what is left goes again */
     return false;
 }
 
@@ -113,7 +119,9 @@ struct pending *outbox_next(const struct outbox *o)
     if (o->sent_count >= OUTBOX_OUTSTANDING || list_is_empty(&o->unsent)) {
         return NULL;
     }
-    return list_entry(o->unsent.next, struct pending, node);
+    struct pending *p = list_entry(o->unsent.next, struct pending, node);
+    assert(!p->sent && !rcptset_is_empty(&p->rcpts));
+    return p;
 }
 
 bool outbox_send(struct outbox *o, struct attach *attach, struct pending *p)
@@ -149,31 +157,34 @@ void outbox_resend_all(struct outbox *o)
     resend(o, &o->releases);
     resend(o, &o->freezes);
     o->sent_count = 0;
+    assert(list_is_empty(&o->unsent) == (o->releases.count + o->freezes.count == 0));
 }
 
 /* --- fences ---------------------------------------------------------------------------------- */
+
+static struct fence *find_fence(const struct outbox *o, uint64_t token)
+{
+    for (struct list *l = o->fences.next; l != &o->fences; l = l->next) {
+        struct fence *fence = list_entry(l, struct fence, node);
+        assert(fence->token != 0 && fence->token <= o->fence_token);
+        if (fence->token == token) {
+            return fence;
+        }
+    }
+    return NULL;
+}
 
 uint64_t outbox_fence(struct outbox *o, const struct attach *attach)
 {
     struct fence *fence = mem_zalloc(sizeof *fence);
     fence->token = ++o->fence_token;
     fence->waiting = attach->phase == ATTACH_NONE ? 0 : attach_workers(attach);
-    assert(fence->token != 0);
+    assert(fence->token != 0 && find_fence(o, fence->token) == NULL);
     fence->unsent = fence->waiting;
     list_append(&o->fences, &fence->node);
     o->fence_count++;
+    assert(attach->phase == ATTACH_NONE || fence->waiting != 0);
     return fence->token;
-}
-
-static struct fence *find_fence(const struct outbox *o, uint64_t token)
-{
-    for (struct list *l = o->fences.next; l != &o->fences; l = l->next) {
-        struct fence *fence = list_entry(l, struct fence, node);
-        if (fence->token == token) {
-            return fence;
-        }
-    }
-    return NULL;
 }
 
 bool outbox_fence_passed(struct outbox *o, const struct attach *attach, uint64_t token)
@@ -186,6 +197,7 @@ bool outbox_fence_passed(struct outbox *o, const struct attach *attach, uint64_t
         return false;
     }
     free_fence(o, fence);
+    assert(find_fence(o, token) == NULL);
     return true;
 }
 
@@ -199,18 +211,21 @@ void outbox_fence_answer(struct outbox *o, uint64_t token, uint32_t worker)
 
 void outbox_fences_again(struct outbox *o, const struct attach *attach, bool fresh)
 {
+    assert(attach->phase != ATTACH_NONE);
     for (struct list *l = o->fences.next; l != &o->fences; l = l->next) {
         struct fence *fence = list_entry(l, struct fence, node);
         if (fresh) {
             fence->waiting = attach_workers(attach);
         }
         fence->unsent = fence->waiting; /* on a gap: its answers may be among the dropped */
+        assert((fence->unsent & ~attach_workers(attach)) == 0);
     }
 }
 
 static bool send_fences(struct outbox *o, struct attach *attach)
 {
     bool worked = false;
+    assert(attach->phase == ATTACH_RUNNING);
     for (struct list *l = o->fences.next; l != &o->fences; l = l->next) {
         struct fence *fence = list_entry(l, struct fence, node);
         for (uint32_t w = 0; w < attach->worker_count; w++) {
@@ -243,6 +258,7 @@ static bool send_offers(struct outbox *o, struct attach *attach, struct journal 
         assert(put); /* there was room a line before */
         sent++;
     }
+    assert(sent <= OFFERS_PER_TURN && o->offer_ns > now_ns);
     return sent > 0;
 }
 

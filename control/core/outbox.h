@@ -59,7 +59,7 @@ void outbox_fini(struct outbox *outbox);
 
 void outbox_add(struct outbox *outbox, uint64_t id, enum abi_state_kind kind, enum outcome outcome,
                 const struct rcptset *rcpts);
-/* Its record is in the log. true: nothing of the command is left. */
+/* Its record is in the log. Returns true when nothing of the command is left. */
 bool outbox_done(struct outbox *outbox, uint64_t id, enum abi_state_kind kind,
                  const struct rcptset *rcpts);
 struct pending *outbox_find(const struct outbox *outbox, uint64_t id, enum abi_state_kind kind);

@@ -17,7 +17,8 @@ void rounds_resettle(struct core *c)
     c->rounds.resettle_slot = 0;
 }
 
-/* What nobody waits for stays: only the places of those that wait depend on routes and rules. */
+/* Frozen deliveries, and those under way, stay where they are: only the place of one that waits
+ * depends on routes and rules. */
 static bool resettle(struct core *c)
 {
     assert(c->rounds.resettle_slot <= index_slots(&c->index));
@@ -28,13 +29,14 @@ static bool resettle(struct core *c)
             life_replace(c, d);
         }
     }
+    assert(c->rounds.resettle_slot <= index_slots(&c->index));
     c->rounds.resettling = c->rounds.resettle_slot < index_slots(&c->index);
     return c->rounds.resettling;
 }
 
 static void begin_census(struct core *c)
 {
-    assert(!c->rounds.counting);
+    assert(!c->rounds.counting && c->routes.route_count > 0);
     c->rounds.counting = true;
     c->rounds.census_slot = 0;
     c->rounds.census_changes = c->changes;
@@ -56,6 +58,7 @@ static void end_census(struct core *c)
         r->tempfail_oldest_ms = r->census.tempfail_oldest_ms;
         r->tempfail_count = r->census.tempfail_count;
     }
+    assert(c->rounds.census_changes <= c->changes);
 }
 
 static uint64_t older(uint64_t oldest_ms, uint64_t ms)
@@ -69,7 +72,7 @@ static bool census(struct core *c)
     const struct delivery *d;
     while ((d = index_next(&c->index, &c->rounds.census_slot, &budget)) != NULL) {
         struct route *r = routes_at(&c->routes, d->route);
-        assert(r != NULL);
+        assert(r != NULL && d->state < DELIVERY_STATE_COUNT);
         r->census.oldest_ms = older(r->census.oldest_ms, d->received_ms);
         if (d->state <= DELIVERY_IN_FLIGHT && delivery_class(d, NULL) == OUTCOME_REPLY_4XX) {
             r->census.tempfail_oldest_ms = older(r->census.tempfail_oldest_ms, d->received_ms);
@@ -85,6 +88,7 @@ static bool census(struct core *c)
 
 bool rounds_turn(struct core *c)
 {
+    assert(c->rounds.census_changes <= c->changes);
     if (c->rounds.resettling && resettle(c)) {
         return true;
     }
@@ -92,6 +96,7 @@ bool rounds_turn(struct core *c)
         c->now.now_ns >= c->rounds.census_ns) {
         begin_census(c);
     }
+    assert(!c->rounds.resettling);
     return c->rounds.counting && census(c);
 }
 

@@ -17,7 +17,7 @@ void routes_init(struct routes *routes)
     routes->route[0] = NULL;
     routes->hop[0] = NULL;
     (void)routes_take(routes, 0); /* of mail whose envelope cannot be read */
-    assert(routes->route_count == 1);
+    assert(routes->route_count == 1 && routes_find(routes, 0) == routes_at(routes, 1));
 }
 
 void routes_fini(struct routes *routes)
@@ -39,6 +39,7 @@ static void name_number(char *name, size_t size, uint32_t id)
 {
     char digits[16];
     size_t len = sizeof digits;
+    assert(size > sizeof digits);
     do {
         digits[--len] = (char)('0' + id % 10);
         id /= 10;
@@ -54,6 +55,7 @@ struct route *routes_take(struct routes *routes, uint32_t id)
         return r;
     }
     size_t index = routes->route_count + 1;
+    assert(routes->by_id.count == routes->route_count);
     if (index > INDEX_MAX) {
         return routes->route[1]; /* ids come from a ring and a disk: no more names than room */
     }
@@ -68,6 +70,7 @@ struct route *routes_take(struct routes *routes, uint32_t id)
     routes->route[index] = r;
     routes->route_count = index;
     map_put(&routes->by_id, id, r);
+    assert(routes_at(routes, index) == r && routes_find(routes, id) == r && !r->known);
     return r;
 }
 
@@ -87,6 +90,7 @@ struct hop *routes_take_hop(struct routes *routes, uint32_t id)
     routes->hop[index] = h;
     routes->hop_count = index;
     map_put(&routes->hop_by_id, id, h);
+    assert(routes_hop_at(routes, index) == h && routes_find_hop(routes, id) == h && !h->known);
     return h;
 }
 
@@ -102,6 +106,7 @@ struct route *routes_find(const struct routes *routes, uint32_t id)
 
 struct route *routes_find_name(const struct routes *routes, const char *name)
 {
+    assert(routes->route_count < routes->route_capacity); /* index 0 has its place, too */
     for (size_t i = 1; i <= routes->route_count; i++) {
         if (strcmp(routes->route[i]->name, name) == 0) {
             return routes->route[i];
@@ -117,6 +122,7 @@ struct hop *routes_find_hop(const struct routes *routes, uint32_t id)
 
 struct hop *routes_find_hop_name(const struct routes *routes, const char *name)
 {
+    assert(routes->hop_count < routes->hop_capacity);
     for (size_t i = 1; i <= routes->hop_count; i++) {
         if (strcmp(routes->hop[i]->name, name) == 0) {
             return routes->hop[i];
@@ -138,6 +144,7 @@ struct hop *routes_hop_at(const struct routes *routes, size_t index)
 static void configure_hop(struct routes *routes, const struct config_hop *config)
 {
     bool is_new = routes_find_hop(routes, config->id) == NULL;
+    assert(config->id != 0); /* 0 says "no hop" */
     struct hop *h = routes_take_hop(routes, config->id);
     uint32_t most = config->connection_count_max > 0 ? config->connection_count_max : 1;
     (void)bytes_copy_str(bytes_str(config->name), h->name, sizeof h->name);
@@ -147,6 +154,7 @@ static void configure_hop(struct routes *routes, const struct config_hop *config
     h->window = h->window < most ? h->window : most;
     h->breaker.failures_max = config->breaker_failures > 0 ? config->breaker_failures : 1;
     h->breaker.probe_interval_ns = (uint64_t)config->probe_interval_ms * 1000000;
+    assert(h->window >= 1 && h->window <= h->connection_count_max);
 }
 
 static void configure_route(struct routes *routes, const struct config *config,
@@ -182,4 +190,5 @@ void routes_configure(struct routes *routes, const struct config *config)
     for (uint32_t i = 0; i < config->route_count; i++) {
         configure_route(routes, config, &config->route[i]);
     }
+    assert(routes->hop_count >= config->hop_count);
 }

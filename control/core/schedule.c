@@ -31,6 +31,7 @@ void schedule_fini(struct schedule *s)
 static void add_slab(struct schedule *s)
 {
     s->slab = mem_grow(s->slab, &s->slab_capacity, s->slab_count + 1, sizeof(struct live *));
+    assert(list_is_empty(&s->free));
     struct live *slab = mem_zalloc(SCHEDULE_SLAB_LIVES * sizeof *slab);
     size_t first = s->slab_count * SCHEDULE_SLAB_LIVES;
     assert(first + SCHEDULE_SLAB_LIVES < UINT32_MAX);
@@ -39,6 +40,7 @@ static void add_slab(struct schedule *s)
         slab[i].index = (uint32_t)(first + i);
         list_append(&s->free, &slab[i].node);
     }
+    assert(!list_is_empty(&s->free) && s->live_count == first);
 }
 
 struct live *schedule_take(struct schedule *s, struct delivery *d)
@@ -106,6 +108,7 @@ static void rise(struct schedule *s, size_t i, struct live *l)
         i = (i - 1) / 2;
     }
     place(s, i, l);
+    assert(i == 0 || (*heap_at(s, (i - 1) / 2))->due_ns <= l->due_ns);
 }
 
 static void sink(struct schedule *s, size_t i, struct live *l)
@@ -126,6 +129,8 @@ static void sink(struct schedule *s, size_t i, struct live *l)
         i = child;
     }
     place(s, i, l);
+    assert(2 * i + 1 >= s->heap_count || (*heap_at(s, 2 * i + 1))->due_ns >= l->due_ns);
+    assert(2 * i + 2 >= s->heap_count || (*heap_at(s, 2 * i + 2))->due_ns >= l->due_ns);
 }
 
 static void heap_put(struct schedule *s, struct live *l)
@@ -178,12 +183,14 @@ void schedule_wait(struct schedule *s, struct live *l, struct route *route, uint
     } else {
         make_ready(s, l, route);
     }
+    assert((l->heap_place != 0) == list_is_empty(&l->node));
 }
 
 void schedule_wait_judgement(struct schedule *s, struct live *l)
 {
     assert(list_is_empty(&l->node) && l->heap_place == 0 && l->delivery->unjudged);
     list_append(&s->unjudged, &l->node);
+    assert(l->flight == NULL);
 }
 
 void schedule_drop(struct schedule *s, struct live *l, struct route *route)
@@ -199,6 +206,7 @@ void schedule_drop(struct schedule *s, struct live *l, struct route *route)
     if (list_is_empty(&route->ready) && !list_is_empty(&route->active_node)) {
         list_remove(&route->active_node);
     }
+    assert(list_is_empty(&route->ready) == list_is_empty(&route->active_node));
 }
 
 struct live *schedule_take_due(struct schedule *s, uint64_t now_ns)
@@ -209,6 +217,7 @@ struct live *schedule_take_due(struct schedule *s, uint64_t now_ns)
     struct live *l = *heap_at(s, 0);
     assert(l->due_ns <= now_ns && l->flight == NULL);
     heap_take(s, l);
+    assert(l->heap_place == 0 && l->delivery != NULL && list_is_empty(&l->node));
     return l;
 }
 

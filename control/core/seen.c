@@ -30,6 +30,7 @@ static size_t lower(const struct seen *seen, uint64_t pos)
             high = middle;
         }
     }
+    assert(seen->entry[low].pos >= pos && (low == 0 || seen->entry[low - 1].pos < pos));
     return low;
 }
 
@@ -57,6 +58,8 @@ void seen_add(struct seen *seen, uint64_t pos, uint16_t mask)
     memmove(&seen->entry[i + 1], &seen->entry[i], (seen->count - i) * sizeof *seen->entry);
     seen->entry[i] = (struct seen_entry){.pos = pos, .mask = mask};
     seen->count++;
+    assert(seen->count <= seen->capacity && seen->entry[0].pos >= seen->floor);
+    assert(i + 1 == seen->count || seen->entry[i + 1].pos > pos);
 }
 
 void seen_raise(struct seen *seen, uint64_t floor)
@@ -69,6 +72,7 @@ void seen_raise(struct seen *seen, uint64_t floor)
         seen->count -= drop;
         memmove(seen->entry, &seen->entry[drop], seen->count * sizeof *seen->entry);
     }
+    assert(seen->count == 0 || seen->entry[0].pos >= floor);
     seen->floor = floor;
 }
 
@@ -76,12 +80,14 @@ void seen_lower(struct seen *seen, uint64_t pos)
 {
     seen->count = lower(seen, pos);
     seen->floor = seen->floor < pos ? seen->floor : pos;
+    assert(seen_top(seen) <= pos);
 }
 
 void seen_trim(struct seen *seen)
 {
     if (seen->count > 2 * SEEN_KEEP) {
         seen_raise(seen, seen->entry[seen->count - SEEN_KEEP].pos);
+        assert(seen->count == SEEN_KEEP);
     }
 }
 

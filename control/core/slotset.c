@@ -50,6 +50,7 @@ void slotset_add(struct slotset *set, uint32_t slot)
     set->page[at]->count++;
     set->count++;
     assert(slotset_has(set, slot) && set->page[at]->count <= PAGE_SLOTS);
+    assert(set->count >= set->page[at]->count && slot < slotset_end(set));
 }
 
 void slotset_remove(struct slotset *set, uint32_t slot)
@@ -65,7 +66,7 @@ void slotset_remove(struct slotset *set, uint32_t slot)
         mem_free(page);
         set->page[slot / PAGE_SLOTS] = NULL;
     }
-    assert(!slotset_has(set, slot));
+    assert(!slotset_has(set, slot) && set->page_count <= set->page_capacity);
 }
 
 uint32_t slotset_end(const struct slotset *set)
@@ -90,6 +91,7 @@ uint32_t slotset_next(const struct slotset *set, uint32_t *slot, uint32_t *budge
         }
         uint32_t found = *slot + (uint32_t)__builtin_ctzll(word);
         assert(found < end && slotset_has(set, found));
+        assert(found >= *slot && set->count > 0);
         *slot = found + 1;
         return found;
     }
