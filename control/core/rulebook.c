@@ -25,6 +25,7 @@ struct book *book_create(const struct siphash_key *key)
 void book_destroy(struct book *book)
 {
     size_t at = 0;
+    assert(book->rules.count <= LIMIT_RULES && book->envelope_count <= book->rules.count);
     for (struct shelf *s = map_next(&book->shelves, &at); s != NULL;
          s = map_next(&book->shelves, &at)) {
         mem_free(s->slot);
@@ -51,6 +52,7 @@ size_t book_envelope_count(const struct book *book)
 
 static struct book_sign sign_for(const struct shelf *s, const struct booked *rule)
 {
+    assert(s->kind < BOOK_KINDS);
     if (s->kind == BOOK_REST) {
         return (struct book_sign){0, 0};
     }
@@ -80,6 +82,7 @@ static void filter_rebuild(struct book *book)
 static struct shelf *shelf_take(struct book *book, const struct book_offer *offer)
 {
     struct shelf *s = map_find(&book->shelves, offer->key);
+    assert(offer->kind < BOOK_REST);
     if (s == NULL) {
         s = mem_zalloc(sizeof *s);
         s->key = offer->key;
@@ -147,6 +150,7 @@ static void shelf_put(struct shelf *s, struct booked *rule, uint32_t id)
     s->slot[at] = slot;
     s->count++;
     rule->shelf = s;
+    assert(s->count <= s->capacity && slot_of(s, id) == at);
 }
 
 /* The best key so far. */
@@ -158,6 +162,7 @@ struct choice {
 static void choose(void *ctx, const struct book_offer *offer)
 {
     struct choice *choice = ctx;
+    assert(offer->kind < BOOK_REST && offer->cost < UINT32_MAX);
     const struct shelf *s = map_find(&choice->book->shelves, offer->key);
     uint32_t cost = offer->cost + (s == NULL ? 0 : (uint32_t)s->count);
     if (cost < choice->best.cost) {
@@ -169,6 +174,7 @@ static void choose(void *ctx, const struct book_offer *offer)
 static struct shelf *choose_shelf(struct book *book, const struct booked *rule)
 {
     struct choice choice = {.book = book, .best = {.kind = BOOK_REST, .cost = UINT32_MAX}};
+    assert(rule->shelf == NULL);
     for (uint32_t i = 0; i < rule->term_count; i++) {
         if (select_key_is_envelope(rule->term[i].key) == rule->asks_envelope) {
             book_term_offers(&book->hash_key, &rule->term[i], choose, &choice);
@@ -215,6 +221,7 @@ void book_add(struct book *book, uint32_t rule_id, const struct select *select)
     map_put(&book->rules, rule_id, rule);
     shelf_put(choose_shelf(book, rule), rule, rule_id);
     book->envelope_count += rule->asks_envelope;
+    assert(rule->shelf != NULL && book->envelope_count <= book->rules.count);
 }
 
 void book_remove(struct book *book, uint32_t rule_id)
@@ -233,6 +240,7 @@ void book_remove(struct book *book, uint32_t rule_id)
     book->numbers[rule->number / 64] &= ~(UINT64_C(1) << (rule->number % 64));
     book->envelope_count -= rule->asks_envelope;
     mem_free(rule);
+    assert(book->envelope_count <= book->rules.count);
 }
 
 /* --- does it agree with itself --------------------------------------------------------------- */

@@ -68,6 +68,7 @@ struct book_sign book_sign_of(struct bytes marked)
         sign.pairs |= pair_bit(marked.data[i], marked.data[i + 1]);
     }
     sign.chars |= char_bit(marked.data[marked.len - 1]);
+    assert(sign.chars != 0 && sign.pairs != 0); /* its marks are there at least */
     return sign;
 }
 
@@ -82,6 +83,7 @@ static struct bytes mark_pattern(const struct select_term *term, uint8_t out[MAR
 struct book_sign book_terms_sign(const struct select_term *term, uint32_t count, bool of_rcpt)
 {
     struct book_sign sign = {0, 0};
+    assert(count <= LIMIT_SELECT_TERMS);
     for (uint32_t t = 0; t < count; t++) {
         uint8_t memory[MARKED_PATTERN_SIZE];
         if (!select_key_is_envelope(term[t].key) || (term[t].key != SELECT_SENDER) != of_rcpt) {
@@ -113,6 +115,7 @@ struct offering {
 static void offer_text(const struct offering *o, enum book_kind kind, struct bytes text,
                        uint32_t cost)
 {
+    assert(kind < BOOK_REST && !book_kind_is_part(kind));
     const struct book_offer offer = {
         .kind = kind, .key = book_key_text(o->hash_key, kind, text), .cost = cost};
     o->fn(o->ctx, &offer);
@@ -121,6 +124,7 @@ static void offer_text(const struct offering *o, enum book_kind kind, struct byt
 static void offer_number(const struct offering *o, enum book_kind kind, uint64_t number,
                          uint32_t cost)
 {
+    assert(kind < BOOK_REST);
     const struct book_offer offer = {
         .kind = kind, .key = book_key_number(kind, number), .cost = cost};
     o->fn(o->ctx, &offer);
@@ -136,6 +140,7 @@ static bool is_part(const uint8_t *text, size_t width)
 static uint32_t part_cost(const uint8_t *text, size_t width)
 {
     static const char common[] = "etaoinsrlcm.@"; /* most addresses have most of them */
+    assert(width > 0 && width <= BOOK_PART_MAX);
     if (width > 1) {
         return width == 2 ? COST_TWO : COST_THREE;
     }
@@ -146,6 +151,7 @@ static uint32_t part_cost(const uint8_t *text, size_t width)
 static void offer_parts(const struct offering *o, struct bytes marked)
 {
     bool offered = false;
+    assert(o->one == BOOK_SENDER_ONE || o->one == BOOK_RCPT_ONE);
     for (size_t width = BOOK_PART_MAX; width > 0 && !offered; width--) {
         enum book_kind kind = (enum book_kind)(o->one + width - 1);
         for (size_t i = 0; i + width <= marked.len; i++) {
@@ -171,6 +177,7 @@ static struct bytes tail_of(struct bytes pattern)
 static void offer_pattern(const struct offering *o, struct bytes pattern, struct bytes marked)
 {
     struct bytes tail = tail_of(pattern);
+    assert(pattern.len + 2 == marked.len && tail.len <= pattern.len);
     if (tail.len == pattern.len) {
         bool is_null = pattern.len == 0;
         offer_text(o, o->whole, pattern, is_null ? COST_NULL_SENDER : COST_WHOLE);
@@ -184,6 +191,7 @@ static void offer_pattern(const struct offering *o, struct bytes pattern, struct
 
 static void offer_domain(const struct offering *o, struct bytes pattern, struct bytes marked)
 {
+    assert(pattern.len + 1 == marked.len); /* its head has no mark */
     if (bytes_index(pattern, '*') == pattern.len) {
         offer_text(o, o->domain, pattern, COST_DOMAIN);
     } else {
@@ -195,6 +203,7 @@ static void offer_address(struct offering *o, const struct select_term *term)
 {
     uint8_t memory[MARKED_PATTERN_SIZE];
     bool sender = term->key == SELECT_SENDER;
+    assert(select_key_is_envelope(term->key));
     struct bytes marked = mark_pattern(term, memory);
     struct bytes pattern = bytes_first(marked, marked.len - 1);
     o->whole = sender ? BOOK_SENDER : BOOK_RCPT;
@@ -211,6 +220,7 @@ void book_term_offers(const struct siphash_key *hash_key, const struct select_te
                       book_offer_fn fn, void *ctx)
 {
     struct offering o = {.hash_key = hash_key, .fn = fn, .ctx = ctx};
+    assert(fn != NULL);
     switch (term->key) {
     case SELECT_ID:
         offer_number(&o, BOOK_ID, id_message(term->number), COST_WHOLE);

@@ -79,6 +79,7 @@ static inline uint64_t book_key_number(enum book_kind kind, uint64_t number)
 static inline uint64_t book_part(const uint8_t *text, size_t width)
 {
     uint64_t number = 0;
+    assert(width > 0 && width <= BOOK_PART_MAX);
     for (size_t i = 0; i < width; i++) {
         number = number << 8 | text[i];
     }

@@ -56,10 +56,12 @@ static void note_match(struct walk *w, uint32_t id)
     memmove(&w->id[at + 1], &w->id[at], (keep - at) * sizeof w->id[0]);
     w->id[at] = id;
     w->count = keep + 1;
+    assert(w->count <= w->max && at < w->count);
 }
 
 static bool ask_rule(const struct walk *w, const struct booked *rule)
 {
+    assert(rule->asks_envelope);
     if (w->of_rcpt) {
         return select_terms_match_rcpt(rule->term, rule->term_count, w->sender, w->rcpt);
     }
@@ -71,6 +73,7 @@ static bool ask_rule(const struct walk *w, const struct booked *rule)
 static void ask_shelf(struct walk *w, const struct shelf *s)
 {
     const struct book_sign sign = w->sign;
+    assert(s->count > 0 || s->kind == BOOK_REST); /* an empty shelf is taken away */
     const struct slot *end = s->slot + s->count;
     for (const struct slot *slot = s->slot; slot < end; slot++) {
         if (!book_sign_has(sign, slot->sign)) {
@@ -82,6 +85,7 @@ static void ask_shelf(struct walk *w, const struct shelf *s)
         }
         w->asked[slot->number / 64] |= bit;
         if (ask_rule(w, slot->rule)) {
+            assert(slot->id != 0 && slot->number < LIMIT_RULES);
             w->met[slot->number / 64] |= bit;
             note_match(w, slot->id);
         }
@@ -111,6 +115,7 @@ static void ask_text(struct walk *w, enum book_kind kind, struct bytes text)
 static void ask_characters(struct walk *w, enum book_kind kind, size_t from, size_t to)
 {
     uint64_t seen[256 / 64] = {0};
+    assert(from <= to && to <= w->marked.len);
     for (size_t i = from; i < to; i++) {
         uint8_t c = w->marked.data[i];
         uint64_t bit = UINT64_C(1) << (c % 64);
@@ -130,6 +135,7 @@ static inline void ask_rows(struct walk *w, enum book_kind kind, size_t width, s
 {
     const struct book *book = w->book;
     const struct bytes text = w->marked;
+    assert(book_kind_is_part(kind) && to <= text.len);
     for (size_t i = from; i < to && i + width <= text.len; i++) {
         uint64_t key = book_key_number(kind, book_part(text.data + i, width));
         if (book_filter_has(book, key)) {
@@ -142,6 +148,8 @@ static inline void ask_rows(struct walk *w, enum book_kind kind, size_t width, s
 static void ask_parts(struct walk *w, enum book_kind one, size_t from, size_t to)
 {
     const size_t *kind_count = &w->book->kind_count[one];
+    assert(one == BOOK_SENDER_ONE || one == BOOK_RCPT_ONE);
+    assert(from <= to && to <= w->marked.len);
     if (kind_count[0] > 0) {
         ask_characters(w, one, from, to);
     }
@@ -165,6 +173,7 @@ static struct bytes ask_for(struct walk *w, struct bytes marked)
 
 static void ask_sender(struct walk *w, struct bytes marked)
 {
+    assert(!w->of_rcpt && !w->in_domain);
     struct bytes text = ask_for(w, marked);
     ask_text(w, BOOK_SENDER, text);
     ask_text(w, BOOK_SENDER_DOMAIN, select_domain_of(text));
@@ -177,6 +186,7 @@ static void ask_rcpt(struct walk *w, struct bytes address)
     struct bytes text = ask_for(w, book_mark(address, memory));
     struct bytes domain = select_domain_of(address);
     size_t at = 1 + text.len - domain.len; /* where it begins in the marked text */
+    assert(w->of_rcpt && !w->in_domain && domain.len <= text.len);
     w->rcpt = text;
     ask_text(w, BOOK_RCPT, text);
     ask_parts(w, BOOK_RCPT_ONE, 0, at);
@@ -192,6 +202,7 @@ static void ask_rcpt(struct walk *w, struct bytes address)
     ask_parts(w, BOOK_RCPT_ONE, at, w->marked.len);
     w->in_domain = false;
     w->domain = domain;
+    assert(w->domain_shelf_count <= DOMAIN_SHELVES_MAX);
 }
 
 /* Some rule stands under a key of that side: the whole, the domain, or parts of it. */
@@ -199,6 +210,7 @@ static bool has_side(const struct book *book, enum book_kind whole, enum book_ki
                      enum book_kind one)
 {
     size_t shelves = book->kind_count[whole] + book->kind_count[domain];
+    assert(one == BOOK_SENDER_ONE || one == BOOK_RCPT_ONE);
     for (int width = 0; width < BOOK_PART_MAX; width++) {
         shelves += book->kind_count[one + width];
     }
@@ -215,6 +227,7 @@ static void ask_rcpts(struct walk *w)
             ask_rcpt(w, e->rcpt[i].address);
         }
     }
+    assert(n <= e->rcpt_count && w->count <= w->max);
 }
 
 size_t book_match_envelope(const struct book *book, const struct envelope *envelope,
@@ -260,6 +273,7 @@ static uint64_t ask_now(const struct shelf *s, const struct select_facts *facts,
         struct rcptset mask;
         if (select_terms_match_facts(slot->rule->term, slot->rule->term_count, facts, &mask) ==
             SELECT_YES) {
+            assert(slot->id != 0 && !slot->rule->asks_envelope);
             return slot->id;
         }
     }
@@ -269,6 +283,7 @@ static uint64_t ask_now(const struct shelf *s, const struct select_facts *facts,
 static uint64_t ask_name(const struct book *book, enum book_kind kind, const char *name,
                          const struct select_facts *facts, uint64_t best)
 {
+    assert(kind == BOOK_ROUTE || kind == BOOK_HOP);
     if (book->kind_count[kind] == 0) {
         return best;
     }
@@ -280,6 +295,7 @@ static uint64_t ask_classes(const struct book *book, const struct select_facts *
                             uint64_t best)
 {
     uint64_t seen = 0;
+    assert(best != 0);
     if (book->kind_count[BOOK_CLASS] == 0) {
         return best;
     }
@@ -311,6 +327,6 @@ uint32_t book_match_now(const struct book *book, const struct select_facts *fact
         best = ask_name(book, BOOK_HOP, facts->hop_name[i], facts, best);
     }
     best = ask_classes(book, facts, best);
-    assert(best != 0);
+    assert(best != 0 && (best == UINT64_MAX || best <= UINT32_MAX));
     return best == UINT64_MAX ? 0 : (uint32_t)best;
 }

@@ -21,6 +21,7 @@ static void destroy(struct rule *rule)
 
 void rules_fini(struct rules *rules)
 {
+    assert(rules->count <= MATCHES_MAX && book_envelope_count(rules->book) <= rules->count);
     for (size_t i = 0; i < rules->count; i++) {
         destroy(rules->rule[i]);
     }
@@ -42,6 +43,7 @@ struct rule *rules_add(struct rules *rules, const struct rule *rule)
     if (copy->in_force || copy->asks_envelope) {
         book_add(rules->book, copy->id, &copy->select);
     }
+    assert(copy->id != 0 && copy->in_force == (copy->id < RULES_PLANNED));
     return copy;
 }
 
@@ -60,6 +62,7 @@ void rules_enforce(struct rules *rules, struct rule *rule, uint32_t id)
 void rules_remove(struct rules *rules, struct rule *rule)
 {
     size_t at = 0;
+    uint32_t id = rule->id;
     while (at < rules->count && rules->rule[at] != rule) {
         at++;
     }
@@ -72,6 +75,7 @@ void rules_remove(struct rules *rules, struct rule *rule)
         rules->rule[at] = rules->rule[at + 1];
     }
     destroy(rule);
+    assert(rules_find(rules, id) == NULL);
 }
 
 struct rule *rules_find(const struct rules *rules, uint32_t id)
@@ -90,6 +94,7 @@ size_t rules_in_force(const struct rules *rules)
     for (size_t i = 0; i < rules->count; i++) {
         count += rules->rule[i]->in_force;
     }
+    assert(count <= rules->count && rules->count <= MATCHES_MAX);
     return count;
 }
 
@@ -105,6 +110,7 @@ void rules_judge(struct rules *rules, struct delivery *d, uint32_t slot,
                  const struct envelope *envelope)
 {
     uint32_t id[MATCHES_MAX];
+    assert(d->id != 0 && delivery_waiting_count(d) + delivery_frozen_count(d) > 0);
     d->unjudged = false;
     if (envelope == NULL) {
         for (size_t i = 0; i < rules->count; i++) {

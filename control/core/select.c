@@ -39,6 +39,7 @@ static const char *read_number(const char *text, uint64_t most, uint64_t *number
             return NULL;
         }
     }
+    assert(n <= most);
     *number_out = n;
     return text;
 }
@@ -65,6 +66,7 @@ bool select_parse_duration(const char *text, uint64_t *ms_out)
     if (ms == 0) {
         return false;
     }
+    assert(n <= UINT64_MAX / ms);
     *ms_out = n * ms;
     return true;
 }
@@ -81,6 +83,7 @@ static bool parse_class(const char *text, uint64_t *number_out)
     if (!outcome_parse(text, &class)) {
         return false;
     }
+    assert(outcome_valid(class));
     *number_out = class;
     return true;
 }
@@ -174,12 +177,13 @@ bool select_parse_terms(const char *const *term, size_t count, struct select *se
         }
         select->count++;
     }
-    assert(select->count == count);
+    assert(select->count == count && count <= LIMIT_SELECT_TERMS && said.len == 0);
     return true;
 }
 
 bool select_has(const struct select *select, enum select_key key)
 {
+    assert(select->count <= LIMIT_SELECT_TERMS);
     for (uint32_t i = 0; i < select->count; i++) {
         if (select->term[i].key == key) {
             return true;
@@ -190,6 +194,7 @@ bool select_has(const struct select *select, enum select_key key)
 
 uint64_t select_number(const struct select *select, enum select_key key)
 {
+    assert(select->count <= LIMIT_SELECT_TERMS);
     for (uint32_t i = 0; i < select->count; i++) {
         if (select->term[i].key == key) {
             return select->term[i].number;
@@ -205,6 +210,7 @@ bool select_key_is_envelope(enum select_key key)
 
 bool select_needs_envelope(const struct select *select)
 {
+    assert(select->count <= LIMIT_SELECT_TERMS);
     for (uint32_t i = 0; i < select->count; i++) {
         if (select_key_is_envelope(select->term[i].key)) {
             return true;

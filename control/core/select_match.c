@@ -27,6 +27,7 @@ static bool glob(const char *pattern, struct bytes text)
             return false;
         }
     }
+    assert(at == text.len);
     while (*pattern == '*') {
         pattern++;
     }
@@ -76,6 +77,7 @@ bool select_terms_match_envelope(const struct select_term *term, uint32_t count,
                                  const struct envelope *e, unsigned route_index,
                                  struct rcptset *mask)
 {
+    assert(count <= LIMIT_SELECT_TERMS && e->rcpt_count <= LIMIT_RCPTS);
     for (uint32_t i = 0; i < count; i++) {
         if (term[i].key == SELECT_SENDER && !match_sender(term[i].text, e->sender)) {
             *mask = (struct rcptset){{0}};
@@ -130,6 +132,7 @@ bool select_terms_match_rcpt(const struct select_term *term, uint32_t count, str
                              struct bytes rcpt)
 {
     bool match = true;
+    assert(count <= LIMIT_SELECT_TERMS);
     for (uint32_t i = 0; i < count && match; i++) {
         const char *text = term[i].text;
         if (term[i].key == SELECT_SENDER) {
@@ -151,6 +154,7 @@ bool select_match_envelope(const struct select *select, const struct envelope *e
 
 static void keep_class(uint64_t class, const struct select_facts *facts, struct rcptset *mask)
 {
+    assert(facts->class_of != NULL && class < OUTCOME_COUNT);
     for (unsigned i = 0; i < LIMIT_RCPTS; i++) {
         if (mask->word[i / 64] == 0) {
             i |= 63; /* most deliveries have one recipient */
@@ -162,6 +166,7 @@ static void keep_class(uint64_t class, const struct select_facts *facts, struct 
 
 static bool has_hop(const struct select_facts *facts, const char *name)
 {
+    assert(facts->hop_count == 0 || facts->hop_name != NULL);
     for (uint32_t i = 0; i < facts->hop_count; i++) {
         if (strcmp(facts->hop_name[i], name) == 0) {
             return true;
@@ -178,12 +183,14 @@ static bool is_held_by(const struct select_facts *facts, uint64_t rule_id)
 
 static bool match_state(const struct select_facts *facts, uint64_t state, struct rcptset *mask)
 {
+    assert(state < DELIVERY_STATE_COUNT && facts->state < DELIVERY_STATE_COUNT);
     if (state != DELIVERY_FROZEN) {
         return facts->state == state;
     }
     for (unsigned i = 0; i < LIMIT_RCPTS / 64; i++) {
         mask->word[i] &= facts->frozen.word[i]; /* frozen recipients of one that also waits count */
     }
+    assert(rcptset_is_subset(mask, &facts->frozen));
     return true;
 }
 
@@ -225,7 +232,7 @@ enum select_verdict select_terms_match_facts(const struct select_term *term, uin
 {
     bool more = false;
     bool match = count > 0;
-    assert(rcptset_is_subset(&facts->frozen, &facts->pending));
+    assert(count <= LIMIT_SELECT_TERMS && rcptset_is_subset(&facts->frozen, &facts->pending));
     *mask_out = facts->pending;
     for (uint32_t i = 0; i < count && match; i++) {
         match = match_fact(&term[i], facts, mask_out);
@@ -235,6 +242,7 @@ enum select_verdict select_terms_match_facts(const struct select_term *term, uin
         *mask_out = (struct rcptset){{0}};
         return SELECT_NO;
     }
+    assert(rcptset_is_subset(mask_out, &facts->pending));
     return more ? SELECT_NEED_ENVELOPE : SELECT_YES;
 }
 

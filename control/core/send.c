@@ -35,6 +35,7 @@ static bool take_due(struct core *c)
         struct route *r = routes_at(&c->routes, l->delivery->route);
         assert(r != NULL && l->delivery->state == DELIVERY_WAITING);
         schedule_wait(&c->schedule, l, r, c->now.now_ns);
+        assert(l->heap_place == 0); /* else it is taken again and again */
         taken++;
     }
     return taken == DUE_PER_TURN;
@@ -44,8 +45,10 @@ static bool take_due(struct core *c)
  * place; a broken one when its canary is due. NULL: none now. */
 static struct hop *pick_hop(const struct core *c, const struct route *r)
 {
+    assert(r->known && r->hop_count <= LIMIT_HOPS_PER_ROUTE);
     for (uint32_t i = 0; i < r->hop_count; i++) {
         struct hop *hop = r->hop[i];
+        assert(hop->known && hop->window > 0);
         if (hop->breaker.state == BREAKER_CLOSED) {
             return hop->in_flight < hop->window ? hop : NULL;
         }
@@ -60,6 +63,7 @@ static struct hop *pick_hop(const struct core *c, const struct route *r)
 static uint32_t pick_worker(const struct attach *a)
 {
     uint32_t best = FLIGHT_WORKER_UNKNOWN;
+    assert(a->phase == ATTACH_RUNNING && a->worker_count > 0);
     for (uint32_t w = 0; w < a->worker_count; w++) {
         if (a->in_flight[w] < LIMIT_DELIVERS_IN_FLIGHT &&
             (best == FLIGHT_WORKER_UNKNOWN || a->in_flight[w] < a->in_flight[best])) {
@@ -85,6 +89,7 @@ static bool put(struct core *c, const struct delivery *d, const struct hop *hop,
                     .route_id = routes_at(&c->routes, d->route)->id},
     };
     assert(!rcptset_is_empty(&down.deliver.rcpts) && !d->unjudged && !d->freezing);
+    assert(down.deliver.first_pos <= down.deliver.commit_pos && hop->id != 0);
     return attach_put(&c->attach, worker, &down);
 }
 
@@ -156,6 +161,7 @@ static bool run_suspects(struct core *c, bool *worked)
     }
     *worked = true;
     s->vain = 0;
+    assert(flight_find(&c->flights, id) != NULL && flight_find(&c->flights, id)->alone);
     s->alone_id = id;
     s->alone_until_ns = now_ns + ALONE_NS_MAX;
     return true;
@@ -164,6 +170,7 @@ static bool run_suspects(struct core *c, bool *worked)
 static bool may_send(const struct core *c)
 {
     const struct attach *a = &c->attach;
+    assert((a->phase == ATTACH_NONE) == (a->region == NULL));
     if (c->rules_lost) {
         return false; /* a hold that was answered may not be known at the next start */
     }
@@ -179,7 +186,8 @@ static bool may_send(const struct core *c)
 static bool run_route(struct core *c, struct route *r)
 {
     struct live *l = list_entry(r->ready.next, struct live, node);
-    assert(l->delivery->route == r->index && l->flight == NULL);
+    assert(l->delivery->route == r->index && l->flight == NULL && l->heap_place == 0);
+    assert(l->delivery->state == DELIVERY_WAITING && l->due_ns <= c->now.now_ns);
     if (life_leaves_queue(c, l->delivery)) {
         return true;
     }
@@ -212,13 +220,14 @@ static bool run_routes(struct core *c)
         list_remove(node);
         list_append(active, node);
     }
-    assert(list_is_empty(&blocked));
+    assert(list_is_empty(&blocked) && sent <= SENDS_PER_TURN);
     return sent > 0;
 }
 
 bool send_turn(struct core *c)
 {
     bool worked = take_due(c);
+    assert(worked || schedule_next_ns(&c->schedule) > c->now.now_ns);
     if (!may_send(c) || run_suspects(c, &worked)) {
         return worked;
     }
@@ -232,6 +241,7 @@ static bool still_wanted(struct core *c, struct pending *p)
 {
     struct delivery *d = index_find(&c->index, p->id);
     bool release = p->kind == ABI_STATE_RELEASE;
+    assert(!p->sent && !rcptset_is_empty(&p->rcpts));
     struct rcptset gone = p->rcpts;
     if (d != NULL) {
         struct rcptset now = delivery_rcpts(d, release ? RCPT_FROZEN : RCPT_WAITING);
@@ -255,12 +265,14 @@ bool send_commands(struct core *c)
 {
     struct pending *p;
     int done = 0;
+    assert(c->attach.phase == ATTACH_RUNNING && !c->attach.reading);
     while (done < COMMANDS_PER_TURN && (p = outbox_next(&c->outbox)) != NULL) {
         if (still_wanted(c, p) && !outbox_send(&c->outbox, &c->attach, p)) {
             break;
         }
         done++;
     }
+    assert(c->outbox.sent_count <= OUTBOX_OUTSTANDING);
     return done > 0;
 }
 
@@ -295,5 +307,6 @@ uint64_t send_next_ns(const struct core *c)
         next_ns = earlier(c, next_ns, s->next_ns);
         next_ns = earlier(c, next_ns, s->next_ns + ALONE_NS_MAX);
     }
+    assert(next_ns <= schedule_next_ns(&c->schedule));
     return next_ns;
 }
