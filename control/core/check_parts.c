@@ -171,7 +171,8 @@ static void check_attach(const struct core *c)
     }
     assert(a->worker_count > 0 && a->worker_count <= LIMIT_WORKERS);
     assert(a->credits <= LIMIT_DELIVERS_IN_FLIGHT * a->worker_count);
-    assert((a->phase == ATTACH_INFLIGHT) == (a->ends_left > 0));
+    assert(a->phase != ATTACH_INFLIGHT || a->ends_left > 0);
+    assert(a->phase != ATTACH_RUNNING || a->ends_left == 0);
     assert(!c->wishes.logs.wanted || c->wishes.logs.ticket == a->ticket);
 }
 

@@ -31,7 +31,7 @@ static void wrong(struct core *c, const struct abi_up *up, const char *what)
 static void wish_logs(struct core *c, uint64_t message_to, uint64_t state_to, bool for_hello)
 {
     struct attach *a = &c->attach;
-    assert(!a->reading);
+    assert(!a->reading && a->phase != ATTACH_NONE);
     a->reading = true;
     a->for_hello = for_hello;
     c->wishes.logs.wanted = true;
@@ -53,6 +53,7 @@ static void read_gap(struct core *c, uint64_t number)
     uint64_t message_to =
         atomic_load_explicit(&a->region->durable_message_pos, memory_order_acquire);
     wish_logs(c, message_to, state_to, false);
+    assert(a->reading && c->wishes.logs.ticket == a->ticket);
 }
 
 void up_logs_read(struct core *c, uint64_t ticket, int error)
@@ -73,6 +74,7 @@ void up_logs_read(struct core *c, uint64_t ticket, int error)
         return;
     }
     if (a->for_hello) {
+        assert(a->phase == ATTACH_HELLO);
         liveness_advance(&c->journal.liveness, a->hello_message_pos);
         a->ends_left = a->worker_count;
         a->phase = ATTACH_INFLIGHT;
@@ -97,6 +99,7 @@ static void look_back(struct core *c, struct seen *seen, const char *log, uint64
     notes_add(&c->notes, NOTE_LOG_SHORT, log, pos, 0);
     c->journal.damaged++;
     seen_lower(seen, pos);
+    assert(seen_top(seen) <= pos);
 }
 
 static void take_hello(struct core *c, const struct abi_up *up)
@@ -115,6 +118,7 @@ static void take_hello(struct core *c, const struct abi_up *up)
     liveness_restart(&c->journal.liveness);
     c->wishes.segments = true;
     wish_logs(c, up->hello.message_pos, up->hello.state_pos, true);
+    assert(a->phase == ATTACH_HELLO && a->reading && a->credits <= most);
 }
 
 static void take_inflight(struct core *c, const struct abi_up *up)
@@ -144,6 +148,7 @@ static void take_inflight(struct core *c, const struct abi_up *up)
         d->hop = hop == NULL ? 0 : hop->index;
         (void)life_settle(c, d);
     }
+    assert(flight_find(&c->flights, up->inflight.id) != NULL);
 }
 
 /* What we believed under way and was not told is not: it waits again. */
@@ -177,6 +182,7 @@ static void take_commit(struct core *c, const struct abi_up *up)
 {
     uint8_t bytes[LIMIT_ENVELOPE_BYTES];
     struct envelope envelope;
+    assert(c->attach.phase >= ATTACH_INFLIGHT && !c->attach.reading);
     struct life_facts fact = {
         .id = up->commit.id,
         .commit_pos = up->commit.commit_pos,
@@ -247,6 +253,7 @@ static void take_recycled(struct core *c, const struct abi_up *up)
 
 static void take(struct core *c, const struct abi_up *up)
 {
+    assert(!c->attach.reading && up->number + 1 == c->attach.number);
     switch ((enum abi_up_type)up->type) {
     case ABI_UP_HELLO:
         take_hello(c, up);
@@ -279,6 +286,7 @@ static void take(struct core *c, const struct abi_up *up)
 static bool in_order(struct core *c, const struct abi_up *up)
 {
     struct attach *a = &c->attach;
+    assert(!a->reading && !a->has_held);
     if (up->number < a->number) {
         wrong(c, up, "a number that was there before");
         return false;
@@ -324,5 +332,6 @@ bool up_turn(struct core *c)
         read_gap(c, count);
         return true;
     }
+    assert(taken <= UP_PER_TURN && (!a->has_held || a->reading));
     return taken > 0;
 }
