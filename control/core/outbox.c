@@ -278,5 +278,6 @@ bool outbox_turn(struct outbox *o, struct attach *attach, struct journal *journa
     assert(attach->phase == ATTACH_RUNNING);
     bool worked = send_fences(o, attach);
     worked = send_offers(o, attach, journal, now_ns) || worked;
+    assert(o->offer_ns > now_ns && o->sent_count <= OUTBOX_OUTSTANDING);
     return outbox_offer_states(o, attach) || worked;
 }

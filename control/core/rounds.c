@@ -102,6 +102,7 @@ bool rounds_turn(struct core *c)
 
 uint64_t rounds_next_ns(const struct core *c)
 {
+    assert(c->rounds.census_changes <= c->changes);
     if (c->rounds.resettling || c->rounds.counting) {
         return c->now.now_ns;
     }

@@ -4,9 +4,9 @@
  *
  *   of the envelope   sender= rcpt= without *           the whole address
  *                     domain= without *, and *@domain   the domain
- *                     other patterns                    three characters in a row, of which the
- *                                                       ends of the address may be one or two
- *                     patterns without three of them    two in a row, or else one
+ *                     other patterns                    three characters in a row; each end of the
+ *                                                       address counts as a character
+ *                     patterns without three in a row   two in a row, or else one
  *                     * alone                           a list that is always asked
  *   of the rest       id=  route=  hop=  class=         their values
  *                     age>  age<  all                   a list that is always asked
@@ -46,8 +46,8 @@ size_t book_match_envelope(const struct book *book, const struct envelope *envel
 /* The lowest id of a rule without envelope terms that matches now; 0 when none does. */
 uint32_t book_match_now(const struct book *book, const struct select_facts *facts);
 
-/* Asserts that the book agrees with itself: in proportion to its rules, for core_check (check.h).
- * Returns how many rules it has. */
+/* Asserts that the book agrees with itself: for core_check (check.h), never in the daemon. Returns
+ * how many rules it has. */
 size_t book_check(const struct book *book);
 
 #endif

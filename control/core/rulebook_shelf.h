@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/core/rulebook_shelf.h: how the book of rules lies in memory. Only rulebook.c, which
- * changes it, and rulebook_match.c, which asks it, see this.
+ * changes it, rulebook_match.c, which asks it, and rulebook_check.c see this.
  *
  *   book ─ map by key ─▶ shelf ─▶ slot, slot, slot …   in the order of the rules' ids
  *    │                              │

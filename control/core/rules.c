@@ -142,6 +142,7 @@ bool rules_match(const struct rule *rule, const struct delivery *d, uint32_t slo
                  const struct select_facts *facts)
 {
     struct rcptset mask;
+    assert(facts->id == d->id);
     assert(rule->asks_envelope || rule->noted.count == 0);
     if (rule->asks_envelope && !(d->noted && slotset_has(&rule->noted, slot))) {
         return false;
@@ -152,6 +153,7 @@ bool rules_match(const struct rule *rule, const struct delivery *d, uint32_t slo
 uint32_t rules_holding(const struct rules *rules, const struct delivery *d, uint32_t slot,
                        const struct select_facts *facts)
 {
+    assert(facts->id == d->id);
     uint32_t best = book_match_now(rules->book, facts);
     for (size_t i = 0; d->noted && i < rules->count; i++) {
         const struct rule *rule = rules->rule[i];

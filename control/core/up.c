@@ -5,8 +5,8 @@
  *   a missing number ─▶ the shell reads both logs from where we stand; then, if something was under
  *                       way, a new attach is wanted
  *
- * Promise: what the ring says is checked before it is believed; nonsense is dropped and noted, and
- *          can at worst make us read the log.
+ * Promise: what the ring says is checked before it is believed. Nonsense is dropped and noted. At
+ *          worst it makes us read the logs.
  * Trap:    a dropped entry may have been the last word about an attempt, which no log holds. Only
  *          a new attach, with its set of deliveries under way, settles that.
  */
@@ -40,9 +40,9 @@ static void wish_logs(struct core *c, uint64_t message_to, uint64_t state_to, bo
     c->wishes.logs.state_to = state_to;
 }
 
-/* Up messages below `number` were dropped. Both logs are read, as far as they are durable: what is
- * newer comes through the ring, or is in the next gap. The state log's bound first: what it holds
- * speaks of mail that the other's then covers. */
+/* Entries below `number` were dropped. Both logs are read as far as they are durable. What is newer
+ * comes through the ring, or is in the next gap. The state log's position is loaded first: then the
+ * message log's is not below the mail that those state records are about. */
 static void read_gap(struct core *c, uint64_t number)
 {
     struct attach *a = &c->attach;
@@ -60,15 +60,15 @@ void up_logs_read(struct core *c, uint64_t ticket, int error)
 {
     struct attach *a = &c->attach;
     if (ticket != a->ticket || !a->reading) {
-        return; /* of an attach before this one: what was read is applied, and that is all */
+        return; /* the answer is for an earlier attach: what was read is applied, no more */
     }
     assert(a->region != NULL && a->phase != ATTACH_NONE);
     a->reading = false;
     if (error != 0) {
         notes_add(&c->notes, NOTE_LOGS_UNREAD,
                   a->for_hello ? "at attach" : "after dropped ring entries", (uint64_t)-error, 0);
-        /* Nothing is sent on half the truth, and nothing behind a gap is believed: another attach
-         * reads the logs from where they were last known whole. */
+        /* Nothing is sent while a part of the logs is unread, and no entry behind a gap is
+         * believed. Another attach reads the logs from where they were last known whole. */
         a->phase = ATTACH_HELLO;
         a->wanted_again = true;
         return;
@@ -88,9 +88,9 @@ void up_logs_read(struct core *c, uint64_t ticket, int error)
 
 /* --- entries --------------------------------------------------------------------------------- */
 
-/* The log ends before what we have applied of it: headers of its newest segments are unreadable.
- * What comes now at those positions is other mail. One segment's difference is none: we may have
- * read a batch that is not durable yet. */
+/* The log ends before what we have applied of it: the headers of its newest segments cannot be
+ * read. Other mail will come at those positions. A difference of one segment is harmless: we may
+ * have read a batch that was not durable yet. */
 static void look_back(struct core *c, struct seen *seen, const char *log, uint64_t pos)
 {
     if (seen_top(seen) >> 32 <= (pos >> 32) + 1) {
@@ -151,7 +151,7 @@ static void take_inflight(struct core *c, const struct abi_up *up)
     assert(flight_find(&c->flights, up->inflight.id) != NULL);
 }
 
-/* What we believed under way and was not told is not: it waits again. */
+/* The dataplane has told all that is under way. What it did not tell waits again. */
 static void take_inflight_end(struct core *c, const struct abi_up *up)
 {
     struct attach *a = &c->attach;
@@ -209,6 +209,7 @@ static void take_commit(struct core *c, const struct abi_up *up)
 
 static void take_state(struct core *c, const struct abi_up *up)
 {
+    assert(c->attach.phase >= ATTACH_INFLIGHT && !c->attach.reading);
     struct state_fact fact = {
         .id = up->state.id,
         .pos = up->state.state_pos,
@@ -245,6 +246,7 @@ static void take_state(struct core *c, const struct abi_up *up)
 
 static void take_recycled(struct core *c, const struct abi_up *up)
 {
+    assert(c->attach.phase >= ATTACH_INFLIGHT);
     if (!liveness_segment_recycled(&c->journal.liveness, up->recycled.seq)) {
         notes_add(&c->notes, NOTE_RECYCLED_LIVE, NULL, up->recycled.seq, 0);
         c->journal.damaged++;
@@ -281,8 +283,8 @@ static void take(struct core *c, const struct abi_up *up)
     wrong(c, up, "unknown type");
 }
 
-/* true: the entry is the next one, and may be taken. The first entry of a ring has to be HELLO:
- * before it nothing is known to be complete. */
+/* Returns true when the entry is the next one, and may be taken. The first entry of a ring has to
+ * be HELLO: only HELLO says from where on the ring is complete. */
 static bool in_order(struct core *c, const struct abi_up *up)
 {
     struct attach *a = &c->attach;

@@ -24,10 +24,13 @@ FILE_LINES = 600
 FUNCTION_LINES = 70
 COLUMNS = 100
 # The least number of assertions per function in control/core, on the average. A function counts
-# when it has more than ASSERT_EXEMPT_LINES lines besides its assertions. The number may only be
+# when it has more than ASSERT_EXEMPT_LINES lines besides its assertions: a shorter one has nothing
+# to say that its caller does not. What only tests call does not count. The number may only be
 # raised.
-ASSERT_FLOOR = 0.82
+ASSERT_FLOOR = 1.7
 ASSERT_EXEMPT_LINES = 3
+ASSERT_FOR_TESTS = ("control/core/check.c", "control/core/check_parts.c",
+                    "control/core/rulebook_check.c")
 
 TOP_LEVEL = {
     "dataplane", "control", "spool", "bench", "tests", "common", "docs", "run", "check",
@@ -221,7 +224,7 @@ def check_functions(tidy, path, code):
 def check_asserts(tidy):
     functions = asserts = 0
     for path in tidy.files:
-        if not path.startswith(CORE) or not path.endswith((".c", ".h")):
+        if not path.startswith(CORE) or not path.endswith((".c", ".h")) or path in ASSERT_FOR_TESTS:
             continue
         start = None
         lines = code_only(tidy.read(path)).split("\n")
