@@ -44,7 +44,7 @@ void apply_state(struct core *core, const struct state_fact *fact);
 void apply_attempt(struct core *core, const struct state_fact *fact);
 /* A message whose envelope is damaged: one delivery, frozen, for a person to see. */
 void apply_damaged(struct core *core, struct life_facts *fact);
-/* Whatever was believed under way and is not: it waits again. */
+/* The delivery was believed under way, and is not: it waits again. */
 void apply_flight_gone(struct core *core, struct flight *flight);
 
 /* How long a delivery waits after so many attempts. Up to a quarter less, by its id: deliveries

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/core/attach.h: what control knows of the dataplane that it is attached to.
  *
- *   NONE ─core_attach─▶ HELLO ─▶ LOGS ─▶ INFLIGHT ─▶ RUNNING
- *                         the shell reads both logs ┘
+ *   NONE ─core_attach─▶ HELLO ──────────────────────────▶ INFLIGHT ─▶ RUNNING
+ *                             the shell reads both logs
  *
- * Trap: while the logs are read (`reading`), nothing is taken from the up ring and nothing is sent:
- *       what the ring says next speaks of what the logs say first. */
+ * Trap: while the shell reads the logs (`reading`), nothing is taken from the up ring, and nothing
+ *       is sent: the next entries of the ring are about mail that the logs tell first. */
 #ifndef HOLDFAST_CONTROL_CORE_ATTACH_H
 #define HOLDFAST_CONTROL_CORE_ATTACH_H
 
@@ -18,7 +18,7 @@
 
 enum attach_phase {
     ATTACH_NONE,
-    ATTACH_HELLO,    /* waiting for HELLO */
+    ATTACH_HELLO,    /* waiting for HELLO; then, `reading`, for the logs */
     ATTACH_INFLIGHT, /* waiting for INFLIGHT_END */
     ATTACH_RUNNING,
 };

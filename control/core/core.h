@@ -11,9 +11,10 @@
  *              │
  *            index  routes  notes                where things lie; leaves
  *
- * (state, input, now) to (state, outputs): the core names no file, clock, database, JSON, log or
- * process. Its outputs are entries of the down rings, notes, and the wishes in struct wishes, which
- * the shell fulfils and answers by the calls in feed.h.
+ * The core takes its state, an input and the time, and gives a new state and outputs. It names no
+ * file, clock, database, JSON, log or process. Its outputs are entries of the down rings, notes,
+ * and the wishes in struct wishes. The shell does what they ask for, and answers by the calls in
+ * feed.h. check.h compares all of its parts with each other, in tests.
  *
  * Trap:    a delivery is changed only between life_lift and life_settle (life.h).
  */
@@ -40,7 +41,7 @@ struct control_time {
 
 struct core {
     struct control_time now;
-    uint64_t newest_wall_ms; /* the newest that this run saw, or when mail was received */
+    uint64_t newest_wall_ms; /* the latest that the clock showed, or that mail was received at */
     uint32_t retry_first_ms;
     uint32_t retry_max_ms;
     uint64_t policy_generation; /* the newest published */
@@ -75,7 +76,8 @@ void core_fini(struct core *core);
  * rounds.h, over the next turns. */
 void core_configure(struct core *core, const struct config *config);
 
-/* One bounded turn: takes from the up ring, sends, fills the down rings. true: there is more. */
+/* One bounded turn: takes from the up ring, sends, fills the down rings. Returns true when there is
+ * more to do at once. */
 bool core_turn(struct core *core);
 /* When the next turn has something to do by the clock alone. */
 uint64_t core_next_ns(const struct core *core);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/core/delivery.h: one delivery, in 48 bytes: one message on one route.
  *
- * Most deliveries have one recipient and lie in one record of the message log. What a delivery with
- * more of either needs lies in a block of its own (`wide`). What only a delivery that is due or
- * under way needs lies in a struct live (schedule.h).
+ * Most deliveries have one recipient and lie in one record of the message log. A delivery with more
+ * recipients or records has a block of its own (`wide`). One that waits or is under way has a
+ * struct live as well (schedule.h).
  *
  * Promise: a held or frozen delivery of one recipient costs these 48 bytes and its place in the
  *          index (index.h).
@@ -102,7 +102,8 @@ struct rcpt delivery_rcpt(const struct delivery *d, unsigned i);
 void delivery_set_rcpt(struct delivery *d, unsigned i, struct rcpt rcpt);
 /* Those in that state. */
 struct rcptset delivery_rcpts(const struct delivery *d, enum rcpt_state state);
-/* The class shown for the whole: of its first frozen, else first waiting, recipient. */
+/* The class that is shown for the delivery: that of its first frozen recipient, or of its first
+ * waiting one when none is frozen. */
 enum outcome delivery_class(const struct delivery *d, unsigned *rcpt_out);
 
 #endif

@@ -10,16 +10,15 @@
 
 #include "control/core/apply.h"
 
-/* Could that be a delivery of one message? Positions in order, and no further apart than the
- * largest message may be; recipients and index within their limits. */
+/* Could that be a delivery? Its positions are in order, and no further apart than the largest
+ * message may be. Its recipients and its index are within their limits. */
 must_check bool feed_is_message(const struct life_facts *fact);
 
-/* A good place of a log was read that is no news by itself: every applied place below may be
- * forgotten when all before it was good. */
+/* A record of the message log was read, and all of its deliveries are applied or need not be. */
 void feed_message_seen(struct core *core, uint64_t pos);
 /* A record of the state log, as its fields are on disk. false: this program does not know it. */
 must_check bool feed_state(struct core *core, const struct state_fact *fact);
-/* A place that should be good and is not. true: it was not known before. */
+/* A place that should be good is damaged. Returns true when that was not known before. */
 bool feed_damage(struct core *core, bool messages, uint64_t pos);
 /* Segment `seq` holds damage: it is kept for a person. */
 void feed_pin(struct core *core, uint64_t seq);

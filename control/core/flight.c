@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/core/flight.c: see flight.h. Pure.
  *
- * What was under way when the dataplane went is counted as a possible duplicate, unless the log or
- * the next dataplane knows its end: the hop may have it already.
+ * The hop may already have what was under way when the dataplane went. It is counted as a possible
+ * duplicate, unless the log tells its end, or it is still under way at the next attach.
  */
 #include "control/core/flight.h"
 

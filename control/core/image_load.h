@@ -7,7 +7,7 @@
 
 /* Whole records, in order. The rules of the database are in the core already. false: hostile. */
 must_check bool image_load(struct core *core, struct bytes piece);
-/* All has come. */
+/* The last record has come: the image was whole. */
 must_check bool image_loaded(const struct core *core);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/core/index.h: where deliveries lie, and how one is found by its id.
  *
- *   slabs     places for deliveries, never moved: a place is named by its slot, an index over all
+ *   slabs     places for deliveries, never moved. A place has a number among all: its slot
  *   shards    4 096 small hash tables of slots, chosen by the message's id: all deliveries of a
  *             message lie in one shard; each grows by itself, so no step is long
  *

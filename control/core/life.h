@@ -32,15 +32,16 @@ struct life_facts {
     uint16_t rcpt_count;
 };
 
-/* A new delivery, lifted: settle it. The id is new. */
+/* Makes a delivery, whose id must be new. It is lifted: the caller settles it. */
 struct delivery *life_begin(struct core *core, const struct life_facts *facts);
-/* Its struct live, to change its time. */
+/* Returns its struct live: the caller may change when it is due. */
 struct live *life_lift(struct core *core, struct delivery *d);
 /* false: it was complete, and is gone. */
 bool life_settle(struct core *core, struct delivery *d);
 /* Lift and settle: to its place anew. */
 void life_replace(struct core *core, struct delivery *d);
-/* It waits in a queue; would it go to another place now, held or orphaned? Then it went there. */
+/* It waits in a queue. true: a rule holds it now, or its route is not known any more, and it went
+ * to that place. */
 must_check bool life_leaves_queue(struct core *core, struct delivery *d);
 
 /* The envelope has come; NULL: it cannot be read. */

@@ -9,7 +9,8 @@
  * for a person, for ever.
  *
  * Promise: a segment with a live message, or a pinned one, is never offered.
- * Trap:    what control has not read yet it cannot know: an offer carries how far it has read.
+ * Trap:    control does not know of mail that it has not read yet: an offer says how far it has
+ *          read.
  */
 #ifndef HOLDFAST_CONTROL_CORE_LIVENESS_H
 #define HOLDFAST_CONTROL_CORE_LIVENESS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/core/map.c: open addressing with linear probing; removal shifts the run back. See map.h.
- * */
+/* control/core/map.c: open addressing with linear probing. Removal shifts the run back. See map.h.
+ * Pure. */
 #include "control/core/map.h"
 
 #include "control/core/mem.h"

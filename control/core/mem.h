@@ -14,8 +14,8 @@ void *mem_zalloc(size_t size);
 /* Grows an array of `size`-byte elements to at least `count`; *capacity is in elements. */
 void *mem_grow(void *array, size_t *capacity, size_t count, size_t size);
 char *mem_copy_str(const char *str);
-/* Zeroed memory of MEM_LENT_BYTES from the kernel. mem_return gives it back to the kernel, where
- * mem_free may leave holes between what stays. For what is much once, and then gone. */
+/* Zeroed memory of MEM_LENT_BYTES from the kernel. mem_return gives it back to the kernel, whereas
+ * mem_free may keep it for the process. It is for much memory that is needed once, for a while. */
 enum { MEM_LENT_BYTES = 65536 };
 void *mem_lend(void);
 void mem_return(void *mem);

@@ -2,8 +2,8 @@
 /* control/core/outbox.h: what goes down to the workers besides deliveries.
  *
  *   state commands   become state records: RELEASE by an operator, FREEZE by our own judgement.
- *                    Sent a bounded number at a time, again after each attach, done when
- *                    the record is seen in the state log
+ *                    They are sent some at a time, and again after each attach. One is done when
+ *                    its record is seen in the state log
  *   fences           ask a worker to pass everything queued before them
  *   offers           of segments without live mail, and of the state log below a checkpoint
  *

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/core/rounds.h: two walks over all deliveries, some slots in each turn.
  *
- *   resettle   after a configuration, or a rule that ended: each to its place anew
- *   census     what no sum can keep: the oldest mail of each route. After changes, once a second
+ *   resettle   after a configuration: each delivery that waits goes to its place anew
+ *   census     finds what no sum can keep: the oldest mail of each route. After changes, once a
+ *              second
  */
 #ifndef HOLDFAST_CONTROL_CORE_ROUNDS_H
 #define HOLDFAST_CONTROL_CORE_ROUNDS_H

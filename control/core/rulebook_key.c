@@ -2,14 +2,15 @@
 /* control/core/rulebook_key.c: see rulebook_key.h.
  *
  * Promise: whatever a term matches has every key that the term offers, and every bit of its sign.
- * Trap:    that holds for domains because nothing behind the last * of a pattern may differ: when
- *          an @ is there, the domain is what stands behind it. */
+ * Trap:    for domains this holds because an address ends as its pattern does behind the last *.
+ *          When an @ is in that part, the domain is what stands behind the @. */
 #include "control/core/rulebook_key.h"
 
 #include "common/id.h"
 
 enum {
-    /* A key that more messages have must look emptier by so many rules to be taken. */
+    /* What a kind of key costs, in rules: the more messages have such a key, the fewer rules must
+     * stand under it for it to be chosen. */
     COST_WHOLE = 0,
     COST_DOMAIN = 4,
     COST_THREE = 16,
@@ -72,7 +73,8 @@ struct book_sign book_sign_of(struct bytes marked)
     return sign;
 }
 
-/* The pattern of a term in lower case between marks. What stands before a domain is not known. */
+/* The pattern of a term in lower case between marks. A domain has no mark at its head: it is not
+ * known what stands before it. */
 static struct bytes mark_pattern(const struct select_term *term, uint8_t out[MARKED_PATTERN_SIZE])
 {
     bool is_null = term->key == SELECT_SENDER && strcmp(term->text, "<>") == 0;
@@ -147,7 +149,7 @@ static uint32_t part_cost(const uint8_t *text, size_t width)
     return memchr(common, text[0], sizeof common - 1) == NULL ? COST_ONE : COST_ONE_COMMON;
 }
 
-/* Those as long as there are. */
+/* Offers the longest parts that the pattern has. */
 static void offer_parts(const struct offering *o, struct bytes marked)
 {
     bool offered = false;

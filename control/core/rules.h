@@ -5,10 +5,11 @@
  * asked once, where the envelope is in memory: the rule keeps the slots that match. All others are
  * asked again whenever a delivery is placed and just before it is sent.
  *
- * Promise: a delivery that a rule in force matches is not sent. What cannot be told because the
- *          envelope is unreadable counts as matched. No rule costs a read for a new message.
- * Trap:    rules in memory mirror the database: one is in force only after it is durable there. One
- *          that is being planned judges envelopes, and holds nothing.
+ * Promise: a delivery that a rule in force matches is not sent. When its envelope cannot be read,
+ *          every rule that asks the envelope counts as matching. No rule costs a read for a new
+ *          message.
+ * Trap:    rules in memory mirror the database: a rule is in force only after it is durable there.
+ *          A rule that is being planned judges envelopes, and holds nothing.
  */
 #ifndef HOLDFAST_CONTROL_CORE_RULES_H
 #define HOLDFAST_CONTROL_CORE_RULES_H
@@ -75,7 +76,7 @@ bool rules_match(const struct rule *rule, const struct delivery *d, uint32_t slo
 /* The lowest id of a rule in force that matches now, 0 without one. */
 uint32_t rules_holding(const struct rules *rules, const struct delivery *d, uint32_t slot,
                        const struct select_facts *facts);
-/* The delivery is held by its rule from now on (change 1), or no more (-1). */
+/* The delivery is held by its rule from now on (change 1), or is not held by it any more (-1). */
 void rules_count(struct rules *rules, const struct delivery *d, int change);
 
 #endif

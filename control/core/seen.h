@@ -6,7 +6,7 @@
  * mask of its deliveries (they come one by one through the ring).
  *
  * Promise: a record is applied once, however often and by whatever way it comes.
- * Trap:    the floor may pass a position only when nothing unapplied can lie below it.
+ * Trap:    the floor may rise above a position only when everything below is applied.
  */
 #ifndef HOLDFAST_CONTROL_CORE_SEEN_H
 #define HOLDFAST_CONTROL_CORE_SEEN_H

@@ -4,11 +4,11 @@
  *   heap (by time) ──due──▶ route->ready ─▶ active routes take turns ─▶
  *                                   hop: breaker closed and a place in its window, or one canary
  *
- * Promise: a delivery waits for ever and is tried at least every retry.max; behind an open breaker
- *          it waits without counting attempts, and when that closes the hop gets one delivery,
- *          then one more at a time for each that went well, not all at once.
- * Trap:    rules are asked again for every delivery just before it is sent: that is what makes a
- *          hold true for mail whose age or class has changed since.
+ * Promise: a delivery waits for ever, and is tried at least every retry.max. Behind an open breaker
+ *          it waits, and no attempt is counted. When the breaker closes, the hop gets one delivery
+ *          at first, and one more at a time for each that went well.
+ * Trap:    the rules are asked again for every delivery just before it is sent: its age or class
+ *          may have changed since it was placed.
  */
 #include "control/core/send.h"
 
@@ -19,8 +19,8 @@ enum {
     DUE_PER_TURN = 512,
     SENDS_PER_TURN = 256,
     COMMANDS_PER_TURN = 256,
-    /* So often the others pause for a suspect in vain; then it goes beside them. The fault handler
-     * names the one at fault also then. */
+    /* The others pause for a suspect so many times without getting done. Then it goes beside them:
+     * the fault handler names the delivery at fault in that case, too. */
     ALONE_VAIN_MAX = 3,
 };
 
@@ -119,9 +119,10 @@ static bool send(struct core *c, struct delivery *d, struct hop *hop, bool alone
     return true;
 }
 
-/* A suspect goes alone: nothing else is under way with it, unless that waits for a hop that takes
- * its time. Others pause for it at most once a second, and at most ALONE_NS_MAX. Returns true while
- * others have to wait. */
+/* A suspect goes alone: the others pause until what is under way has ended, and while it is under
+ * way itself. They pause at most ALONE_NS_MAX each time, and with a second between two suspects. A
+ * slow hop may keep others under way for longer: see ALONE_VAIN_MAX. Returns true while the others
+ * have to wait. */
 static bool run_suspects(struct core *c, bool *worked)
 {
     struct suspects *s = &c->suspects;
@@ -195,7 +196,8 @@ static bool run_route(struct core *c, struct route *r)
     return hop != NULL && send(c, l->delivery, hop, false);
 }
 
-/* Routes take turns, one delivery each; a route that could not send is passed over from then on. */
+/* Routes take turns, one delivery each. A route that could not send is passed over until the next
+ * call. */
 static bool run_routes(struct core *c)
 {
     struct list *active = &c->schedule.active;
@@ -236,7 +238,8 @@ bool send_turn(struct core *c)
 
 /* --- state commands -------------------------------------------------------------------------- */
 
-/* Takes from the command what is no longer to be done. false: nothing is left, and it is gone. */
+/* Takes from the command what need not be done any more. Returns false when nothing is left: the
+ * command is gone. */
 static bool still_wanted(struct core *c, struct pending *p)
 {
     struct delivery *d = index_find(&c->index, p->id);
@@ -278,7 +281,7 @@ bool send_commands(struct core *c)
 
 /* --- the clock ------------------------------------------------------------------------------- */
 
-/* What is due already and was not done waits for an event, not for the clock. */
+/* What is due already and could not be done waits for an event, not for the clock. */
 static uint64_t earlier(const struct core *c, uint64_t next_ns, uint64_t at_ns)
 {
     return at_ns > c->now.now_ns && at_ns < next_ns ? at_ns : next_ns;

@@ -5,9 +5,10 @@
 
 #include "control/core/core.h"
 
-/* Sends what is due and has a place, up to a bound. true: it did something. */
+/* Sends what is due and finds a place at its hop, up to a bound. Returns true when it did
+ * something. */
 bool send_turn(struct core *core);
-/* State commands, up to a bound. */
+/* Sends state commands, up to a bound. Returns true when it did something. */
 bool send_commands(struct core *core);
 /* When send_turn has something to do by the clock alone. */
 uint64_t send_next_ns(const struct core *core);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/core/suspects.h: the turn of those that the dataplane faulted over: one at a time, with
- * nothing else under way, so that a second fault is surely its own. */
+/* control/core/suspects.h: suspects are deliveries that were under way when the dataplane faulted.
+ * They go one at a time, with nothing else under way: when it faults again, it is known which one
+ * did it. */
 #ifndef HOLDFAST_CONTROL_CORE_SUSPECTS_H
 #define HOLDFAST_CONTROL_CORE_SUSPECTS_H
 
