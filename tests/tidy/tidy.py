@@ -58,8 +58,9 @@ LAYERS = {
 LIBRARIES = [
     (r"liburing\.h", ["spool/uring.c"]),
     (r"rte_\w+\.h", ["dataplane/net/"]),
-    (r"sqlite3\.h", ["control/", "tests/sim/", "tests/unit/control/"]),
-    (r"jansson\.h", ["control/", "bench/control/", "tests/sim/", "tests/unit/control/"]),
+    (r"sqlite3\.h", ["control/", "tests/fuzz/", "tests/sim/", "tests/unit/control/"]),
+    (r"jansson\.h", ["control/", "bench/control/", "tests/fuzz/", "tests/sim/",
+                      "tests/unit/control/"]),
     (r"libconfig\.h", ["common/config", "common/config/"]),
 ]
 
