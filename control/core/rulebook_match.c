@@ -74,8 +74,8 @@ static void ask_shelf(struct walk *w, const struct shelf *s)
 {
     const struct book_sign sign = w->sign;
     assert(s->count > 0 || s->kind == BOOK_REST); /* an empty shelf is taken away */
-    const struct slot *end = s->slot + s->count;
-    for (const struct slot *slot = s->slot; slot < end; slot++) {
+    for (size_t i = 0; i < s->count; i++) {
+        const struct slot *slot = &s->slot[i];
         if (!book_sign_has(sign, slot->sign)) {
             continue;
         }
