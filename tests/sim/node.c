@@ -56,6 +56,14 @@ struct node *node_create(struct wire *wire, struct rng *keys, uint8_t last_octet
     return node;
 }
 
+void node_destroy(struct node *node)
+{
+    tcp_stack_destroy(node->tcp);
+    tcp_stack_destroy(node->deaf);
+    net_destroy(node->net);
+    free(node);
+}
+
 void node_listen(struct node *node, uint16_t port)
 {
     struct ip_endpoint local = {.addr = node->addr, .port = port};

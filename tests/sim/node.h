@@ -45,6 +45,8 @@ struct node {
 
 struct node *node_create(struct wire *wire, struct rng *keys, uint8_t last_octet, uint16_t mtu,
                          uint32_t conns);
+/* Frees all but its card, which is the wire's. */
+void node_destroy(struct node *node);
 /* Listens at this port. */
 void node_listen(struct node *node, uint16_t port);
 /* 192.0.2.n, a documentation network (RFC 5737). */

@@ -120,6 +120,23 @@ void wire_unplug(struct nic *nic)
     nic->rx_count = 0;
 }
 
+void wire_destroy(struct wire *wire)
+{
+    for (uint32_t i = 0; i < wire->nic_count; i++) {
+        wire_unplug(wire->nic[i]);
+        free(wire->nic[i]);
+    }
+    for (size_t i = 0; i < wire->heap_count; i++) {
+        free(wire->heap[i]);
+    }
+    while (wire->free != NULL) {
+        struct frame *f = wire->free;
+        wire->free = f->next;
+        free(f);
+    }
+    free(wire);
+}
+
 /* --- the heap ------------------------------------------------------------------------------ */
 
 static bool earlier(const struct frame *a, const struct frame *b)

@@ -34,6 +34,8 @@ struct wire_faults {
 struct wire;
 
 struct wire *wire_create(uint64_t seed);
+/* Frees the cards too, but not those whose host came back with another one. */
+void wire_destroy(struct wire *wire);
 struct wire_faults *wire_faults(struct wire *wire);
 /* A card with one port. */
 struct nic *wire_plug(struct wire *wire, const uint8_t mac[NIC_MAC_BYTES], uint16_t mtu);

@@ -44,6 +44,10 @@ static void read_all(struct peer *p)
 static void on_event(void *ctx, const struct tcp_event *event)
 {
     struct peer *p = event->user;
+    if (p == NULL && lane.peer_count == LANE_PEERS) {
+        tcp_abort(event->conn);
+        return;
+    }
     if (p == NULL) {
         p = add_peer(ctx, event->conn);
         tcp_conn_set_user(event->conn, p);
@@ -63,13 +67,7 @@ static void on_event(void *ctx, const struct tcp_event *event)
 
 static struct node *make_node(uint8_t octet)
 {
-    static struct rng keys;
-    static bool made;
-    if (!made) {
-        rng_init(&keys, 1, RNG_KEYS);
-        made = true;
-    }
-    struct node *node = node_create(lane.wire, &keys, octet, 1500, 32);
+    struct node *node = node_create(lane.wire, &lane.keys, octet, 1500, 32);
     node->event = on_event;
     node->ctx = node;
     return node;
@@ -217,8 +215,10 @@ void lane_publish(void)
     void *data;
     size_t len;
     cr_assert_eq(policy_build(&lane.config, ++generation, NULL, 0, &data, &len), 0);
-    uint8_t *copy = aligned_alloc(64, (len + 63) & ~(size_t)63); /* left: the old one may be used */
+    uint8_t *copy = aligned_alloc(64, (len + 63) & ~(size_t)63);
     cr_assert_not_null(copy);
+    cr_assert_lt(lane.policy_count, LANE_POLICIES);
+    lane.policy[lane.policy_count++] = copy;
     memcpy(copy, data, len);
     free(data);
     const struct policy *policy = policy_verify(copy, len);
@@ -229,6 +229,7 @@ void lane_publish(void)
 void lane_attach(void)
 {
     size_t size = (abi_attach_size(1) + 4095) & ~(size_t)4095;
+    void *before = lane.region;
     lane.region = aligned_alloc(4096, size);
     cr_assert_not_null(lane.region);
     memset(lane.region, 0, size);
@@ -244,6 +245,7 @@ void lane_attach(void)
     worker_attach(lane.worker, lane.region);
     lane_run(1);
     cr_assert_eq(worker_attached(lane.worker), lane.region);
+    free(before);
 }
 
 void lane_make(void)
@@ -252,6 +254,7 @@ void lane_make(void)
     trace.now_ns = UINT64_C(1000000000);
     lane.disk = memdisk_create(1);
     lane.wire = wire_create(1);
+    rng_init(&lane.keys, 1, RNG_KEYS);
     lane.client = make_node(CLIENT_OCTET);
     for (uint32_t i = 0; i < LANE_HOPS; i++) {
         lane.hop[i] = make_node((uint8_t)(HOP_OCTET + i));
@@ -276,6 +279,19 @@ void lane_unmake(void)
 {
     stop();
     memdisk_destroy(lane.disk);
+    node_destroy(lane.client);
+    for (uint32_t i = 0; i < LANE_HOPS; i++) {
+        node_destroy(lane.hop[i]);
+    }
+    wire_destroy(lane.wire);
+    for (uint32_t i = 0; i < lane.peer_count; i++) {
+        free(lane.peer[i]);
+    }
+    for (uint32_t i = 0; i < lane.policy_count; i++) {
+        free(lane.policy[i]);
+    }
+    free(lane.region);
+    memset(&lane, 0, sizeof lane);
 }
 
 /* --- what peers do --------------------------------------------------------------------------- */

@@ -8,7 +8,7 @@
  *
  * Promise: time passes only in lane_run and in what waits for something; nothing is random but the
  *          disk's order of completions.
- * Trap:    one lane in a process.
+ * Trap:    one lane at a time.
  */
 #ifndef HOLDFAST_TESTS_UNIT_DATAPLANE_LANE_H
 #define HOLDFAST_TESTS_UNIT_DATAPLANE_LANE_H
@@ -23,8 +23,9 @@
 
 enum {
     LANE_HOPS = 3,
-    LANE_PEERS = 64,
+    LANE_PEERS = 256, /* those beyond are reset */
     LANE_PEER_BYTES = 1 << 18,
+    LANE_POLICIES = 64,
     LANE_HOP_PORT = 2525,
     /* Ids of hops: the first two use the same slot of the pool of idle connections. */
     LANE_HOP_ID = 1,
@@ -57,6 +58,9 @@ struct lane {
     struct node *hop[LANE_HOPS];
     struct peer *peer[LANE_PEERS];
     uint32_t peer_count;
+    struct rng keys;
+    void *policy[LANE_POLICIES]; /* an old one may be in use */
+    uint32_t policy_count;
     struct abi_attach *region;
     struct ring_end up;
     struct ring_end down;
@@ -67,6 +71,7 @@ extern struct lane lane;
 /* d0.example goes by route 100 to hop 0, d1.example by 101 to hop 1. Hop 2 has two addresses; the
  * first is hop 1's. */
 void lane_make(void);
+/* Frees all of it: another lane may be made. */
 void lane_unmake(void);
 /* Kills the dataplane and starts it again: then nothing is in memory. */
 void lane_restart(void);
