@@ -8,10 +8,12 @@
  * each; value }: a byte, a sector of zeros, a sector copied from another block, a whole file of
  * zeros. The spool holds mail of one and of several records in two runs of a writer.
  *
- * Promise: recovery ends with a writer or with -EBADMSG for a spoiled meta file. While nobody
- *          touched the message log each message is found, and each byte of its body is right; no
- *          message is found that was not written, nor read with a wrong byte.
+ * Promise: recovery ends with a writer or with -EBADMSG for a spoiled meta file. Each message in a
+ *          file that nobody touched is found, whatever became of the files beside it, and each byte
+ *          of its body is right. No message is found that was not written, nor read with a wrong
+ *          byte.
  */
+#include "spool/reader.h"
 #include "tests/fuzz/reach.h"
 #include "tests/unit/spool/helper.h"
 #include "tests/unit/spool/memdisk.h"
@@ -22,20 +24,21 @@
 
 #define REACH_MARKS(MARK)                                                                          \
     MARK(opened), MARK(meta_refused), MARK(damage_seen), MARK(all_found), MARK(some_lost),         \
-        MARK(body_good), MARK(body_refused), MARK(new_message)
+        MARK(body_good), MARK(body_refused), MARK(new_message), MARK(found_beside_damage)
 REACH_TABLE
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { MESSAGES = 12, CHANGES_MAX = 16, SECTOR = 512, RUNS = 2 };
+enum { MESSAGES = 12, CHANGES_MAX = 16, SECTOR = 512, RUNS = 2, MESSAGE_FILES = 3 };
 
 struct world {
     struct memdisk *disk;
     struct spool_io *io;
     uint64_t id[MESSAGES];
     uint64_t pos[MESSAGES];
-    bool touched;          /* anything at all */
-    bool messages_touched; /* a file of the message log */
+    uint32_t file[MESSAGES]; /* the number of the file that all of the message lies in */
+    bool touched;            /* anything at all */
+    bool file_touched[MESSAGE_FILES + 1];
 };
 
 static void fill(struct world *w)
@@ -60,6 +63,50 @@ static void fill(struct world *w)
     }
 }
 
+/* No message is so large that it would lie in two segments of a run. */
+static void find_files(struct world *w)
+{
+    struct spool_reader *reader;
+    int r = spool_reader_open(w->io, &reader);
+    assert(r == 0);
+    const struct segment_table *table = &reader->table[LOG_MESSAGE];
+    for (uint32_t i = 0; i < MESSAGES; i++) {
+        size_t at = reader_table_at(table, spool_pos_seq(w->pos[i]));
+        assert(at < table->count && table->file[at].seq == spool_pos_seq(w->pos[i]));
+        w->file[i] = table->file[at].file_number;
+        assert(w->file[i] >= 1 && w->file[i] <= MESSAGE_FILES);
+    }
+    spool_reader_close(reader);
+    assert(w->file[0] != w->file[MESSAGES - 1]);
+}
+
+/* true: the file is not what it was. */
+static bool change_file(uint8_t *file, size_t len, uint8_t how, size_t block, size_t offset,
+                        uint8_t value)
+{
+    uint8_t *before = malloc(len);
+    assert(before != NULL);
+    memcpy(before, file, len);
+    uint8_t *sector = file + block % (len / SECTOR) * SECTOR;
+    switch (how & 3) {
+    case 0:
+        sector[offset % SECTOR] = value;
+        break;
+    case 1:
+        memset(sector, 0, SECTOR);
+        break;
+    case 2:
+        memmove(sector, file + offset % (len / SECTOR) * SECTOR, SECTOR);
+        break;
+    default:
+        memset(file, 0, len);
+        break;
+    }
+    bool changed = memcmp(before, file, len) != 0;
+    free(before);
+    return changed;
+}
+
 static void change(struct world *w, struct cursor *c)
 {
     static const char *const name[8] = {
@@ -74,26 +121,11 @@ static void change(struct world *w, struct cursor *c)
     if (file == NULL || len < SECTOR) {
         return;
     }
-    uint8_t *sector = file + block % (len / SECTOR) * SECTOR;
-    switch (what >> 3 & 3) {
-    case 0:
-        w->touched |= sector[offset % SECTOR] != value;
-        sector[offset % SECTOR] = value;
-        break;
-    case 1:
-        memset(sector, 0, SECTOR);
-        w->touched = true;
-        break;
-    case 2:
-        memmove(sector, file + offset % (len / SECTOR) * SECTOR, SECTOR);
-        w->touched = true;
-        break;
-    default:
-        memset(file, 0, len);
-        w->touched = true;
-        break;
+    bool changed = change_file(file, len, what >> 3, block, offset, value);
+    w->touched |= changed;
+    if ((what & 7) < MESSAGE_FILES) {
+        w->file_touched[(what & 7) + 1] |= changed;
     }
-    w->messages_touched |= w->touched && (what & 7) < 3;
     memdisk_keep(w->disk);
 }
 
@@ -110,10 +142,12 @@ static void check(struct world *w)
     for (uint32_t i = 0; i < seen.commit_count; i++) {
         assert(helper_has(w->id, MESSAGES, seen.commit[i]));
     }
-    assert(w->messages_touched || seen.commit_count == MESSAGES);
     for (uint32_t i = 0; i < MESSAGES; i++) {
+        bool touched = w->file_touched[w->file[i]];
         int r = helper_check_body(w->io, w->pos[i], w->id[i], NULL);
-        assert(r == 0 || (w->messages_touched && (r == -EBADMSG || r == -ENOENT)));
+        assert(touched || helper_has(seen.commit, seen.commit_count, w->id[i]));
+        assert(r == 0 || (touched && (r == -EBADMSG || r == -ENOENT)));
+        REACH_IF(!touched && seen.commit_count < MESSAGES, found_beside_damage);
         REACH_IF(r == 0, body_good);
         REACH_IF(r != 0, body_refused);
     }
@@ -125,6 +159,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct world *w = &world;
     w->io = memdisk_io(w->disk);
     fill(w);
+    find_files(w);
     struct cursor c = cursor_of(bytes_of(data, size));
     for (unsigned i = 0; i < CHANGES_MAX && c.rest.len > 0; i++) {
         change(w, &c);
