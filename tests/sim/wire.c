@@ -35,6 +35,7 @@ struct nic {
     uint32_t rx_count;
     struct frame *rx;
     struct frame **rx_end;
+    struct nic *before;                  /* the card that this host had before it came back */
     uint64_t last_due_ns[WIRE_NICS_MAX]; /* of each card's last frame: frames keep their order */
 };
 
@@ -78,6 +79,7 @@ struct nic *wire_plug(struct wire *wire, const uint8_t mac[NIC_MAC_BYTES], uint1
         if (memcmp(wire->nic[i]->mac, mac, NIC_MAC_BYTES) == 0) {
             assert(!wire->nic[i]->plugged);
             nic->index = i;
+            nic->before = wire->nic[i];
             wire->nic[i] = nic;
             return nic;
         }
@@ -124,7 +126,11 @@ void wire_destroy(struct wire *wire)
 {
     for (uint32_t i = 0; i < wire->nic_count; i++) {
         wire_unplug(wire->nic[i]);
-        free(wire->nic[i]);
+        for (struct nic *nic = wire->nic[i]; nic != NULL;) {
+            struct nic *before = nic->before;
+            free(nic);
+            nic = before;
+        }
     }
     for (size_t i = 0; i < wire->heap_count; i++) {
         free(wire->heap[i]);

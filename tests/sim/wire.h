@@ -34,7 +34,7 @@ struct wire_faults {
 struct wire;
 
 struct wire *wire_create(uint64_t seed);
-/* Frees the cards too, but not those whose host came back with another one. */
+/* Frees the cards too. */
 void wire_destroy(struct wire *wire);
 struct wire_faults *wire_faults(struct wire *wire);
 /* A card with one port. */
