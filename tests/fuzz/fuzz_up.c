@@ -147,6 +147,7 @@ static void step_entry(struct world *w, uint8_t command, struct cursor *c)
     up.phase = cursor_u8(c);
     up.flags = cursor_u8(c);
     int8_t step = (int8_t)cursor_u8(c);
+    uint8_t segment;
     switch (up.type) {
     case ABI_UP_HELLO:
         up.hello.message_pos = position(cursor_u8(c), 0);
@@ -164,7 +165,8 @@ static void step_entry(struct world *w, uint8_t command, struct cursor *c)
     case ABI_UP_STATE:
     case ABI_UP_ATTEMPT:
         up.state.id = take_id(c);
-        up.state.state_pos = position(cursor_u8(c), cursor_u8(c));
+        segment = cursor_u8(c);
+        up.state.state_pos = position(segment, cursor_u8(c));
         up.state.rcpts.word[0] = cursor_u8(c);
         up.state.hop_id = cursor_u8(c);
         up.state.time_ms = w->core.now.wall_ms;
