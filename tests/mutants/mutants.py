@@ -14,6 +14,8 @@ A mutation is a fault that one line can hold. Mutations are separated by empty l
 `becomes` may be empty: the line goes. `after`, `killer` and `survives` may be left out. A line that
 begins with # is a comment. Blanks at both ends of a line of code do not count.
 
+Only a file that the compiler takes by itself can have one: no header.
+
 Promise: load() gives every mutation, and says of each that cannot be applied why not.
 """
 import glob
@@ -42,6 +44,9 @@ class Mutation:
 
     def key(self):
         return self.file, self.after, self.line, self.becomes
+
+    def name_of_fault(self):
+        return "\n".join(word or "" for word in self.key())
 
 
 def parse(path, text):

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""tests/mutants/run.py: do the tests notice? Puts each mutation of the lists (mutants.py) into a
-copy of the tree, builds what links the file, runs those tests, the nearest and fastest first, then
-the simulator, and stops at the first that fails.
+"""tests/mutants/run.py: do the tests notice? Builds a copy of the tree once (workshop.py); then,
+for each mutation of the lists (mutants.py), compiles its file alone and links and runs the tests
+that have it, the nearest and fastest first, then the simulator, and stops at the first that fails.
 
     run.py [--file TEXT]... [--seeds N] [--jobs N] [--scratch DIR] [--unargued]
            [--trust]
@@ -15,16 +15,10 @@ Trap:    a mutation that does not compile is a fault of the list. One that is ar
          longer than without the mutation has noticed it.
 """
 import argparse
-import ctypes
 import fcntl
 import json
 import os
 import queue
-import re
-import resource
-import shutil
-import signal
-import subprocess
 import sys
 import threading
 import time
@@ -32,226 +26,38 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 import mutants  # noqa: E402
+import workshop  # noqa: E402
 
 SHARE_MIN = 0.95
 # A test hangs when it takes so many times what it took without a mutation, and so many seconds.
-SLOW_TIMES, SLOW_SECONDS = 10, 30
-SIM_SECONDS = 900
-MEMORY_BYTES = 4 << 30  # a mutation may allocate without end
-PR_SET_PDEATHSIG = 1
-ANSI = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def bounded():
-    """In the child: a group of its own, to be killed as one; it ends with us; no cores, not all of
-    the memory."""
-    os.setsid()
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-
-
-def first_words(rows):
-    """What a test says of its failure, in short."""
-    for mark in ("[FAIL]", "[CRASH!]", "[TIMEOUT]", "Assertion", "assert"):
-        for row in rows:
-            if mark in row:
-                return row.split(mark, 1)[-1].strip(" :\n")[:60]
-    return rows[-1].strip()[:60] if rows else ""
-
-
-def finish(child, seconds, on_line):
-    """Waits, and ends the whole group at the time limit or when on_line says so. The exit status;
-    None: it hung."""
-    timer = threading.Timer(seconds, lambda: os.killpg(child.pid, signal.SIGKILL))
-    hung = False
-    timer.start()
-    try:
-        for line in child.stdout:
-            if on_line(line):
-                os.killpg(child.pid, signal.SIGKILL)
-                break
-    finally:
-        hung = not timer.is_alive()
-        timer.cancel()
-    child.stdout.close()
-    status = child.wait()
-    return None if hung else status
-
-
-class Test:
-    """One of meson's tests, its paths as from the build directory: each workshop has its own."""
-
-    def __init__(self, entry, workshop):
-        self.name = entry["name"]
-        self.env = dict(entry.get("env") or {})
-        self.suite = entry["suite"]
-        self.seconds = 0.0
-        self.cmd, self.targets = [], []
-        for word in entry["cmd"]:
-            path = os.path.normpath(word)
-            if path.startswith(workshop.build + "/"):
-                self.targets.append(os.path.relpath(path, workshop.build))
-            if path.startswith(workshop.root + "/"):
-                word = os.path.join(".", os.path.relpath(path, workshop.build))
-            self.cmd.append(word)
-
-
-class Workshop:
-    """A copy of the tree and its build; one mutation at a time is in it."""
-
-    def __init__(self, scratch, lock):
-        self.root = scratch
-        self.lock = lock  # what we start keeps it: no other run begins beside what is left of us
-        self.source = os.path.join(scratch, "source")
-        self.build = os.path.join(scratch, "build")
-        self.env = dict(os.environ, CCACHE_BASEDIR=os.path.dirname(scratch), CCACHE_NOHASHDIR="1",
-                        PYTHONDONTWRITEBYTECODE="1")
-
-    def copy_tree(self):
-        """Only what differs is written, so that a second run builds little."""
-        listed = subprocess.run(["git", "ls-files", "-z", "--cached", "--others",
-                                 "--exclude-standard"], cwd=mutants.ROOT, check=True,
-                                stdout=subprocess.PIPE).stdout.decode().split("\0")
-        wanted = {path for path in listed if os.path.isfile(os.path.join(mutants.ROOT, path))}
-        for path in sorted(wanted):
-            self.put(path, os.path.join(mutants.ROOT, path))
-        for folder, _, names in os.walk(self.source):
-            for name in names:
-                path = os.path.join(folder, name)
-                if os.path.relpath(path, self.source) not in wanted:
-                    os.unlink(path)
-
-    def put(self, path, origin):
-        to = os.path.join(self.source, path)
-        with open(origin, "rb") as file:
-            data = file.read()
-        if os.path.isfile(to):
-            with open(to, "rb") as file:
-                if file.read() == data:
-                    return
-        os.makedirs(os.path.dirname(to), exist_ok=True)
-        with open(to, "wb") as file:
-            file.write(data)
-        shutil.copymode(origin, to)
-
-    def configure(self):
-        if not os.path.isfile(os.path.join(self.build, "build.ninja")):
-            shutil.rmtree(self.build, ignore_errors=True)
-            cc = "ccache gcc" if shutil.which("ccache") else "gcc"
-            done = subprocess.run(["meson", "setup", self.build, self.source, "-Dwerror=false",
-                                   "-Ddebug=false", "-Doptimization=1"], env=dict(self.env, CC=cc),
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-            if done.returncode != 0:
-                sys.exit(done.stdout.decode() + "mutants: meson failed")
-
-    def ninja(self, *words):
-        return subprocess.run(["nice", "ninja", "-C", self.build, *words], env=self.env,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              check=False, pass_fds=[self.lock.fileno()])
-
-    def tests(self):
-        self.ninja("build.ninja")  # as meson.build says now
-        out = subprocess.run(["meson", "introspect", "--tests", self.build], check=True,
-                             stdout=subprocess.PIPE).stdout
-        return [Test(entry, self) for entry in json.loads(out)]
-
-    def run(self, test, seconds):
-        """(passed?, what it did). A test that was killed from outside has said nothing."""
-        for _ in range(5):
-            rows = []
-            status = self.start(test, seconds, rows)
-            if status not in (126, 127, -signal.SIGKILL):  # nice's, and the kernel's without memory
-                break
-            time.sleep(1)
-        else:
-            sys.exit(f"mutants: {test.name} cannot be started: {' '.join(rows)}")
-        return status == 0, "hangs" if status is None else first_words(rows)
-
-    def start(self, test, seconds, rows):
-        child = subprocess.Popen(["nice", *test.cmd], stdout=subprocess.PIPE,
-                                 stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                                 cwd=self.build, env=dict(self.env, **test.env),
-                                 preexec_fn=bounded, pass_fds=[self.lock.fileno()])
-        return finish(child, seconds,
-                      lambda line: rows.append(ANSI.sub("", line.decode(errors="replace"))))
-
-    def simulate(self, seeds):
-        """The first seed that is broken, as the simulator says it; None: none is."""
-        broken = []
-
-        def look(line):
-            if line.startswith(b"seed "):
-                broken.append(line.decode(errors="replace").strip())
-            return bool(broken)
-
-        child = subprocess.Popen(["nice", "tests/sim/sim", "--seeds", str(seeds)],
-                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                                 stdin=subprocess.DEVNULL, cwd=self.build, env=self.env,
-                                 preexec_fn=bounded, pass_fds=[self.lock.fileno()])
-        status = finish(child, SIM_SECONDS, look)
-        if broken:
-            return broken[0]
-        return None if status == 0 else "hangs" if status is None else f"status {status}"
-
-
-class Links:
-    """Which tests link, or include, a file: as ninja knows it after a build."""
-
-    def __init__(self, workshop):
-        self.workshop = workshop
-        self.included = self.headers()
-        self.files = {}
-
-    def plain(self, path):
-        path = os.path.normpath(os.path.join(self.workshop.build, path))
-        return os.path.relpath(path, self.workshop.source)
-
-    def headers(self):
-        table, unit = {}, None
-        for row in self.workshop.ninja("-t", "deps").stdout.split("\n"):
-            if row and not row[0].isspace() and ": #deps" in row:
-                unit = row.split(":")[0]
-                table[unit] = set()
-            elif row.startswith("    ") and unit is not None:
-                table[unit].add(self.plain(row.strip()))
-        return table
-
-    def of(self, targets):
-        key = tuple(targets)
-        if key not in self.files:
-            found = set()
-            for row in self.workshop.ninja("-t", "inputs", *targets).stdout.split("\n"):
-                found.add(self.plain(row))
-                found |= self.included.get(row, set())
-            self.files[key] = found
-        return self.files[key]
+SLOW_TIMES, SLOW_SECONDS = 10, 20
 
 
 class Run:
-    def __init__(self, options):
+    def __init__(self, options, tree):
         self.options = options
+        self.tree = tree
         self.lock = threading.Lock()
         self.tests = []
-        self.links = None
         self.results = []  # (mutation, killer or None, error or None, seconds)
+        self.kills = os.path.join(options.scratch, "kills.json")
+        self.known = {}    # mutation: what killed it the last time, [test, part], asked first
+        if os.path.isfile(self.kills):
+            with open(self.kills, encoding="utf-8") as file:
+                self.known = json.load(file)
 
     def say(self, text):
         with self.lock:
             print(text, flush=True)
 
-    def baseline(self, workshop):
+    def baseline(self):
         """Everything passes without a mutation, and how long it takes."""
-        everything = workshop.tests()
-        self.tests = [test for test in everything if test.targets and
-                      not any(suite.endswith(":sim") for suite in test.suite)]
+        self.tree.learn()
+        self.tests = self.tree.tests()
         targets = sorted({target for test in self.tests for target in test.targets})
-        done = workshop.ninja("tests/sim/sim", *targets)
+        done = self.tree.ninja(workshop.SIM, *targets)
         if done.returncode != 0:
             sys.exit(done.stdout + "mutants: the tree does not build")
-        self.links = Links(workshop)
-        for test in self.tests:
-            self.links.of(test.targets)
         times = os.path.join(self.options.scratch, "times.json")
         if self.options.trust and os.path.isfile(times):
             with open(times, encoding="utf-8") as file:
@@ -259,66 +65,90 @@ class Run:
             for test in self.tests:
                 test.seconds = known.get(test.name, 1.0)
         else:
-            self.pass_all(workshop)
+            self.pass_all(workshop.Workshop(self.tree, 0))
             with open(times, "w", encoding="utf-8") as file:
                 json.dump({test.name: test.seconds for test in self.tests}, file)
         self.tests.sort(key=lambda test: test.seconds)
 
-    def pass_all(self, workshop):
+    def pass_all(self, place):
         for test in self.tests:
             begin = time.monotonic()
-            passed, how = workshop.run(test, 600)
+            passed, how = place.run(test, 600)
             test.seconds = time.monotonic() - begin
             if not passed:
                 sys.exit(f"mutants: {test.name} fails without a mutation: {how}")
         if self.options.seeds > 0:
-            broken = workshop.simulate(min(self.options.seeds, 20))
+            broken = place.simulate(min(self.options.seeds, 20))
             if broken is not None:
                 sys.exit(f"mutants: the simulator fails without a mutation: {broken}")
 
+    def has(self, test, mutation):
+        return any(self.tree.made_of(target, mutation.file) for target in test.targets)
+
     def order(self, mutation):
-        """The tests to ask: those that link the least are the nearest; the fastest of them first.
-        The simulator comes before them if it is expected to notice, else behind."""
-        mine = [test for test in self.tests if mutation.file in self.links.of(test.targets)]
-        mine.sort(key=lambda test: (len(self.links.of(test.targets)) // 10, test.seconds))
+        """The tests to ask: the one that is expected to notice, then those that link the least, as
+        the nearest; the fastest of them first. The simulator comes behind them, or at once if it is
+        expected to notice."""
+        mine = [test for test in self.tests if self.has(test, mutation)]
+        mine.sort(key=lambda test: (sum(len(self.tree.objects[target]) for target in test.targets)
+                                    // 10, test.seconds))
         first = [test for test in mine if test.name == mutation.killer]
         rest = [test for test in mine if test.name != mutation.killer]
-        simulated = mutation.file in self.links.of(("tests/sim/sim",)) and self.options.seeds > 0
+        simulated = self.tree.made_of(workshop.SIM, mutation.file) and self.options.seeds > 0
         sim = ["sim"] if simulated else []
         return sim + rest if sim and mutation.killer == "sim" else first + rest + sim
 
-    def ask(self, workshop, mutation):
-        """(killer, error) of a mutation that is in the workshop's tree."""
-        for number, test in enumerate(self.order(mutation)):
-            targets = ["tests/sim/sim"] if test == "sim" else test.targets
-            done = workshop.ninja(*targets)
-            if done.returncode != 0:
-                rows = [row for row in done.stdout.split("\n") if "error" in row] or ["?"]
-                return None, f"does not compile: {rows[0]}"
-            if number == 0 and "no work to do" in done.stdout:
-                return None, "nothing was compiled for it"
-            if test == "sim":
-                broken = workshop.simulate(self.options.seeds)
-                if broken is not None:
-                    return f"sim ({broken[:70]})", None
-            else:
-                passed, how = workshop.run(test, test.seconds * SLOW_TIMES + SLOW_SECONDS)
-                if not passed:
-                    return f"{test.name} ({how})", None
-        return None, None
+    @staticmethod
+    def link(place, test):
+        """(does the test have the mutation?, what is wrong)."""
+        linked = False
+        for target in [workshop.SIM] if test == "sim" else test.targets:
+            has, error = place.link(target)
+            if error is not None:
+                return False, error
+            linked = linked or has
+        return linked, None
 
-    def one(self, workshop, mutation):
-        path = os.path.join(workshop.source, mutation.file)
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
+    def ask_again(self, place, mutation):
+        """The killer, if what killed the mutation the last time does so again."""
+        name, part = self.known.get(mutation.name_of_fault(), (None, None))
+        for test in self.tests:
+            if test.name == name and self.link(place, test) == (True, None):
+                passed, how = place.run(test, test.seconds * SLOW_TIMES + SLOW_SECONDS, part)
+                return None if passed else f"{test.name} ({how})"
+        return None
+
+    def ask(self, place, mutation):
+        """(killer, error) of a mutation that the workshop has taken."""
+        killer = self.ask_again(place, mutation)
+        asked = 0
+        for test in self.order(mutation) if killer is None else []:
+            linked, error = self.link(place, test)
+            if error is not None:
+                return None, error
+            asked += linked
+            if linked and test == "sim":
+                broken = place.simulate(self.options.seeds)
+                killer = None if broken is None else f"sim ({broken[:70]})"
+            elif linked:
+                passed, how = place.run(test, test.seconds * SLOW_TIMES + SLOW_SECONDS)
+                if not passed:
+                    killer = f"{test.name} ({how})"
+                    self.remember(mutation, test.name, workshop.part_of(how))
+            if killer is not None:
+                break
+        return killer, None if asked or killer else "no test links the file"
+
+    def remember(self, mutation, name, part):
+        with self.lock:
+            self.known[mutation.name_of_fault()] = [name, part]
+            with open(self.kills, "w", encoding="utf-8") as file:
+                json.dump(self.known, file)
+
+    def one(self, place, mutation):
         begin = time.monotonic()
-        try:
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(mutants.apply(text, mutation))
-            killer, error = self.ask(workshop, mutation)
-        finally:
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(text)
+        place.take(mutation)
+        killer, error = self.ask(place, mutation)
         seconds = time.monotonic() - begin
         word = "ERROR   " if error else "killed  " if killer else "survived"
         self.say(f"{word} {mutation.name()} {mutation.line} -> {mutation.becomes}: "
@@ -326,20 +156,20 @@ class Run:
         with self.lock:
             self.results.append((mutation, killer, error, seconds))
 
-    def worker(self, workshop, waiting):
+    def worker(self, place, waiting):
         while True:
             try:
                 mutation = waiting.get_nowait()
             except queue.Empty:
                 return
-            self.one(workshop, mutation)
+            self.one(place, mutation)
 
-    def go(self, mutations, workshops):
+    def go(self, mutations, jobs):
         waiting = queue.Queue()
         for mutation in mutations:
             waiting.put(mutation)
-        threads = [threading.Thread(target=self.worker, args=(workshop, waiting))
-                   for workshop in workshops]
+        threads = [threading.Thread(target=self.worker, args=(place, waiting))
+                   for place in [workshop.Workshop(self.tree, i) for i in range(jobs)]]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -414,15 +244,14 @@ def main():
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         sys.exit(f"mutants: another run is at work in {options.scratch}: --scratch DIR")
-    workshops = [Workshop(os.path.join(options.scratch, str(i)), lock) for i in range(jobs)]
-    for workshop in workshops:
-        workshop.copy_tree()
-        workshop.configure()
-    run = Run(options)
-    run.baseline(workshops[0])
+    tree = workshop.Tree(options.scratch, lock)
+    tree.copy()
+    tree.configure()
+    run = Run(options, tree)
+    run.baseline()
     print(f"{len(mutations)} mutations, {len(run.tests)} tests; ready in "
           f"{time.monotonic() - begin:.0f} s", flush=True)
-    run.go(mutations, workshops)
+    run.go(mutations, jobs)
     sys.exit(0 if report(run, time.monotonic() - begin) else 1)
 
 
