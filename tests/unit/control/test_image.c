@@ -158,6 +158,36 @@ Test(image, a_piece_that_is_full_can_be_taken_and_read_while_the_rest_is_encoded
     lab_core_destroy(core);
 }
 
+Test(image, carries_what_its_mail_and_its_logs_have)
+{
+    struct journal *j = &lab->core.journal;
+    uint64_t one = lab_commit(lab, 1, 1);
+    lab_turn(lab, 0);
+    struct delivery *d = lab_find(lab, one);
+    d->attempts = 5;
+    d->faults = 1;
+    d->dot_losses = 1;
+    j->message_damage_top = 11;
+    j->state_damage_top = 12;
+    j->possible_duplicates = 13;
+    j->told_seq = 1;
+    seen_raise(&j->messages, (UINT64_C(2) << 32) + 4096);
+    seen_raise(&j->states, (UINT64_C(1) << 32) + 4096);
+    seen_add(&j->states, (UINT64_C(1) << 32) + 8192, SEEN_ALL);
+    struct core *core = reload();
+    const struct journal *k = &core->journal;
+    d = index_find(&core->index, one);
+    cr_assert(d->attempts == 5 && d->faults == 1 && d->dot_losses == 1);
+    cr_assert(k->message_damage_top == 11 && k->state_damage_top == 12);
+    cr_assert(k->possible_duplicates == 13 && k->told_seq == 1);
+    cr_assert_eq(k->messages.floor, (UINT64_C(2) << 32) + 4096);
+    cr_assert_eq(k->states.floor, (UINT64_C(1) << 32) + 4096);
+    cr_assert(seen_has(&k->states, (UINT64_C(1) << 32) + 8192, 0));
+    cr_assert_eq(lab->core.image.message_pos, j->messages.floor, "all before it is in the image");
+    cr_assert_eq(lab->core.image.state_pos, j->states.floor);
+    lab_core_destroy(core);
+}
+
 /* The rules of the database are there before the image is. */
 static struct core *reload_with(const char *term)
 {
@@ -185,6 +215,26 @@ Test(image, mail_that_a_rule_has_not_seen_is_unjudged)
     cr_assert_not(index_find(&core->index, judged)->unjudged);
     cr_assert(index_find(&core->index, unjudged)->unjudged);
     cr_assert_eq(index_find(&core->index, held)->state, DELIVERY_HELD);
+    lab_core_destroy(core);
+}
+
+Test(image, mail_is_held_by_the_rule_that_matched_it_alone)
+{
+    (void)lab_rule(&lab->core, 1, "sender=a@from.test");
+    (void)lab_rule(&lab->core, 2, "sender=b@from.test");
+    uint64_t one = lab_mail_from(lab, "b@from.test", 1);
+    size_t len;
+    image_begin(&lab->core, 0);
+    uint8_t *data = lab_image(lab, &len);
+    struct core *core = lab_core(lab);
+    const struct rule *other = lab_rule(core, 1, "sender=a@from.test");
+    const struct rule *mine = lab_rule(core, 2, "sender=b@from.test");
+    cr_assert(image_load(core, bytes_of(data, len)));
+    struct delivery *d = index_find(&core->index, one);
+    cr_assert(!d->unjudged && d->state == DELIVERY_HELD);
+    cr_assert(slotset_has(&mine->noted, index_slot(&core->index, d)));
+    cr_assert_not(slotset_has(&other->noted, index_slot(&core->index, d)));
+    mem_free(data);
     lab_core_destroy(core);
 }
 
@@ -321,5 +371,30 @@ Test(image, replies_of_frozen_mail_are_told_once_each)
         }
     }
     cr_assert_eq(count, FROZEN);
+    image_keep_free(keep);
+}
+
+/* The state segments from the first that is not told to the last that may go. */
+Test(image, replies_of_segments_that_may_go_are_told)
+{
+    size_t len;
+    uint64_t seqs = 0;
+    for (uint64_t seq = 2; seq <= 5; seq++) {
+        uint64_t one = lab_commit(lab, 1, 1);
+        lab_turn(lab, 0);
+        lab_state_at(lab, (seq << 32) + 4096, one, ABI_STATE_OUTCOME, OUTCOME_POLICY, 1,
+                     ABI_FLAG_LAST);
+        lab_turn(lab, 0);
+    }
+    lab->core.journal.told_seq = 3;
+    image_begin(&lab->core, 5);
+    mem_free(lab_image(lab, &len));
+    struct image_keep *keep = image_take_keep(&lab->core.image);
+    cr_assert_not_null(keep);
+    cr_assert_eq(keep->count, 2);
+    for (uint32_t i = 0; i < keep->count; i++) {
+        seqs |= UINT64_C(1) << (keep->pos[i] >> 32);
+    }
+    cr_assert_eq(seqs, 1 << 3 | 1 << 4);
     image_keep_free(keep);
 }
