@@ -257,6 +257,24 @@ Test(core, suspects_go_one_after_the_other)
     cr_assert_eq(lab_times_sent(lab, gone == first ? second : first), 1);
 }
 
+/* What is under way gets its time to end; when it has ended, the suspect waits for nothing. */
+Test(core, suspect_waits_for_what_is_under_way_and_only_for_that)
+{
+    uint64_t id = suspect(1);
+    uint64_t other = id_make(7, 1, 0);
+    core_detach(&lab->core);
+    lab_hello(lab, 1, 64);
+    lab_put(lab, (struct abi_up){.type = ABI_UP_INFLIGHT, .inflight = {.id = other, .hop_id = 2}});
+    lab->sent_count = 0;
+    lab_ends(lab);
+    lab_turn(lab, 5000);
+    cr_assert_eq(lab_times_sent(lab, id), 0);
+    lab_attempt(lab, other, OUTCOME_CONNECTION_LOST, 0, ABI_FLAG_LAST);
+    lab_turn(lab, 0);
+    cr_assert_eq(lab->core.flights.count, 1);
+    cr_assert_eq(lab_times_sent(lab, id), 1);
+}
+
 /* One that is under way for hours does not keep a suspect here for hours. */
 Test(core, suspect_goes_beside_what_takes_its_time)
 {
