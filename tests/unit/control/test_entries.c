@@ -177,3 +177,17 @@ Test(entries, no_segment_is_kept_for_damage_in_no_place)
     cr_assert(feed_damage(&lab->core, true, UINT64_C(9) << 32));
     cr_assert_gt(l->count, count);
 }
+
+/* Mail that is done may have been alone in the segments that the log was read through. */
+Test(entries, segments_before_what_was_read_are_offered)
+{
+    struct core *c = &lab->core;
+    uint64_t seq = 0;
+    feed_message_seen(c, (UINT64_C(2) << 32) + 4096);
+    feed_message_seen(c, (UINT64_C(4) << 32) + 4096);
+    cr_assert(liveness_offer(&c->journal.liveness, c->now.now_ns, 1000, &seq));
+    cr_assert_eq(seq, 2);
+    cr_assert(liveness_offer(&c->journal.liveness, c->now.now_ns, 1000, &seq));
+    cr_assert_eq(seq, 3);
+    cr_assert_not(liveness_offer(&c->journal.liveness, c->now.now_ns, 1000, &seq), "it is open");
+}
