@@ -361,6 +361,16 @@ int spool_list_segments(struct spool_reader *r, int (*fn)(void *ctx, uint64_t se
     return err;
 }
 
+int spool_count_segments(struct spool_reader *r, bool messages, uint64_t from, uint32_t *count_out)
+{
+    int err = reader_refresh(r);
+    const struct segment_table *t = &r->table[messages ? LOG_MESSAGE : LOG_STATE];
+    size_t at = reader_table_at(t, spool_pos_seq(from));
+    assert(at <= t->count && t->count <= UINT32_MAX);
+    *count_out = (uint32_t)(t->count - at);
+    return err;
+}
+
 /* --- durability ------------------------------------------------------------------------------ */
 
 /* One batch is in flight at a time, so only the segment of the last batch can have unsynced

@@ -243,6 +243,10 @@ must_check int spool_read_body(struct spool_reader *reader, uint64_t commit_pos,
  * knows what it may recycle. */
 must_check int spool_list_segments(struct spool_reader *reader, int (*fn)(void *ctx, uint64_t seq),
                                    void *ctx);
+/* How many segments of the message log, or of the state log, exist from that position on. 0 or
+ * -errno. */
+must_check int spool_count_segments(struct spool_reader *reader, bool messages, uint64_t from,
+                                    uint32_t *count_out);
 
 /* --- checkpoints of control's delivery table ------------------------------------------------- */
 

@@ -171,9 +171,11 @@ static json_t *start(struct control *c, const struct command *command,
     uint64_t before = c->job_token;
     json_t *answer = NULL;
     if (c->catchup.recovered != 1 && command->fn != admin_status) {
+        char progress[PROGRESS_TEXT_SIZE];
         answer = admin_error(ADMIN_EXIT_FAILED,
-                             "control still reads its spool: %zu deliveries so far; see status",
-                             c->core.index.count);
+                             "not now, nothing was done: control is still %s; ask again when "
+                             "holdfast status says that it is done",
+                             progress_text(c, progress));
     }
     answer = answer == NULL ? parse(c, peer, command, &request) : answer;
     if (answer == NULL && c->core.rules_lost && does_act(command, json) && !request.dry_run) {

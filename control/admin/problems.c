@@ -108,6 +108,15 @@ static void check_spool(struct problems *p, const struct control *c)
     }
 }
 
+static void add_recovering(struct problems *p, const struct control *c)
+{
+    char progress[PROGRESS_TEXT_SIZE];
+    add(p, "recovering", 2, "wait; if it does not get on, see the log of holdfast-control",
+        "control is still %s; until that is done the figures are not whole, nothing is delivered, "
+        "and other commands are refused",
+        progress_text(c, progress));
+}
+
 static void check_policy_db(struct problems *p, const struct control *c)
 {
     bool lost = c->core.rules_lost;
@@ -297,20 +306,22 @@ static void check_aside(struct problems *p, const struct control *c, const struc
 json_t *problems_list(const struct control *c, const struct problems_sums *s, int *level_out)
 {
     struct problems p = {.list = json_array()};
-    if (c->catchup.recovered == 1) {
+    bool recovered = c->catchup.recovered == 1;
+    if (recovered) {
         check_spool(&p, c);
     } else {
-        add(&p, "recovering", 2, "wait; if it does not end, see the log of holdfast-control",
-            "control reads its spool: %zu deliveries so far", c->core.index.count);
+        add_recovering(&p, c);
     }
     check_policy_db(&p, c);
     check_config(&p, c);
     check_damage(&p, c);
-    check_clock(&p, c);
-    check_hops(&p, c);
-    check_routes(&p, c);
-    check_rules(&p, c);
-    check_aside(&p, c, s);
+    if (recovered) { /* until then, these know half of the mail */
+        check_clock(&p, c);
+        check_hops(&p, c);
+        check_routes(&p, c);
+        check_rules(&p, c);
+        check_aside(&p, c, s);
+    }
     *level_out = p.level;
     return p.list;
 }

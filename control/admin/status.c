@@ -157,6 +157,17 @@ static json_t *counters(const struct control *c)
     return o;
 }
 
+/* How far control has read its spool, after a start; NULL when it has. */
+static json_t *recovery(const struct control *c)
+{
+    const struct progress *p = &c->catchup.progress;
+    if (c->catchup.recovered == 1) {
+        return NULL;
+    }
+    return json_pack("{ss sI sI sI}", "reading", p->reading, "at", (json_int_t)p->at, "of",
+                     (json_int_t)p->of, "deliveries", (json_int_t)c->core.index.count);
+}
+
 static json_t *make(struct status_job *j, const struct control *c)
 {
     struct problems_sums sums;
@@ -181,6 +192,10 @@ static json_t *make(struct status_job *j, const struct control *c)
     int level = 0;
     admin_set_text(o, "hostname", bytes_str(c->config->hostname));
     json_object_set_new(o, "dataplane", dataplane(c));
+    json_t *unread = recovery(c);
+    if (unread != NULL) {
+        json_object_set_new(o, "recovery", unread);
+    }
     admin_set_number(o, "policy_generation", c->core.policy_generation);
     json_object_set_new(o, "totals", totals(c, &sums));
     json_object_set_new(o, "routes", routes);

@@ -22,6 +22,12 @@ static bool spool_is(const json_t *answer, const char *state)
     return strcmp(member_text(dataplane, "spool"), state) == 0;
 }
 
+/* Control has started and reads its spool: its figures are not whole. */
+static bool is_recovering(const json_t *answer)
+{
+    return json_object_get(answer, "recovery") != NULL;
+}
+
 static int level_of(const json_t *answer, const json_t *problems)
 {
     const json_t *totals = json_object_get(answer, "totals");
@@ -57,6 +63,10 @@ static void print_head(const json_t *answer)
         snprintf(text, sizeof text, "start %" PRId64 ", heartbeat %s ago",
                  member_number(dataplane, "start"),
                  text_age(member_number(dataplane, "heartbeat_age_ms"), age));
+    } else if (is_recovering(answer)) {
+        snprintf(text, sizeof text,
+                 "not attached yet: control reads its spool first; one that runs takes mail "
+                 "meanwhile");
     } else {
         snprintf(text, sizeof text, "NOT ATTACHED: no mail comes in, none is delivered");
     }

@@ -41,8 +41,8 @@ struct start {
 /* Some records of the checkpoint, handed to the loop as one part. */
 struct piece {
     struct work work;
+    unsigned percent; /* of the checkpoint, with this piece */
     size_t len;
-    size_t at;
     uint8_t data[];
 };
 
@@ -60,6 +60,7 @@ static bool piece_done(struct work *work, struct control *c)
     if (c->catchup.recovered == 0 && !image_load(&c->core, bytes_of(piece->data, piece->len))) {
         fail(c, -EBADMSG, "reading the checkpoint", "its records say what cannot be");
     }
+    progress_note(c, PROGRESS_CHECKPOINT, piece->percent, 100);
     mem_free(piece);
     return true;
 }
@@ -70,8 +71,14 @@ static void piece_drop(struct work *work)
     mem_free(piece);
 }
 
-/* Splits a block at the borders of records, so that the loop has little work with each part. */
-static int send_block(struct work_tools *tools, struct bytes block)
+static unsigned percent_of(uint64_t at, uint64_t of)
+{
+    return at < of ? (unsigned)(at * 100 / of) : 100;
+}
+
+/* Splits a block at the borders of records, so that the loop has little work with each part. `at`
+ * bytes of `of` come before the block. */
+static int send_block(struct work_tools *tools, struct bytes block, uint64_t at, uint64_t of)
 {
     enum { PIECE_BYTES = 32 * 1024 };
     struct image_record record;
@@ -88,6 +95,7 @@ static int send_block(struct work_tools *tools, struct bytes block)
         struct piece *piece = mem_zalloc(sizeof *piece + len);
         piece->work.done = piece_done;
         piece->work.drop = piece_drop;
+        piece->percent = percent_of(at + block.len - in.rest.len, of);
         piece->len = len;
         memcpy(piece->data, begin.data, len);
         if (!works_part(tools->works, &piece->work)) {
@@ -114,8 +122,11 @@ static int load_checkpoint(struct start *s, struct work_tools *tools, uint64_t *
     }
     s->found = true;
     s->state_pos = *state_pos_out;
+    uint64_t of = spool_checkpoint_bytes(reader);
+    uint64_t at = 0;
     while ((r = spool_checkpoint_next(reader, &block)) > 0) {
-        r = send_block(tools, block);
+        r = send_block(tools, block, at, of);
+        at += block.len;
         if (r < 0) {
             break;
         }
@@ -190,6 +201,7 @@ void catchup_recover(struct control *c)
         (struct work){.lane = WORK_LOGS, .run = start_run, .done = start_done, .drop = start_drop};
     s->envelopes = book_envelope_count(c->core.rules.book) > 0;
     c->catchup.under_way = true;
+    progress_note(c, PROGRESS_CHECKPOINT, 0, 100);
     works_submit(&c->works, &s->work);
 }
 

@@ -386,6 +386,11 @@ static int run(struct shell *s)
         wait_for_events(s, worked);
     }
     (void)sd_notify(0, "STOPPING=1");
+    if (!ready) {
+        log_line(4, "it ends while it reads the spool: the checkpoint from before stays, and the "
+                    "next start begins anew");
+        return 0;
+    }
     int r = control_checkpoint(s->control, shell_time());
     if (r < 0) {
         log_line(3, "cannot save a checkpoint: %s; the next start reads the logs",

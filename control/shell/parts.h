@@ -6,9 +6,21 @@
 
 #include "control/control.h"
 
+#define PROGRESS_CHECKPOINT "checkpoint"
+
+/* How far the reading of the spool at a start has come. */
+struct progress {
+    const char *reading; /* PROGRESS_CHECKPOINT, "message log", "state log" */
+    uint64_t at;         /* percent of the checkpoint; the number of the segment; 0: none yet */
+    uint64_t of;         /* 100; the number of segments */
+};
+
+enum { PROGRESS_TEXT_SIZE = 160 };
+
 struct catchup {
     bool under_way;
     int recovered; /* see control_recovered */
+    struct progress progress;
     char why[320]; /* why it cannot recover */
     uint64_t ticket;
     bool listing; /* the list of segments is being read */
@@ -80,6 +92,12 @@ __attribute__((format(printf, 3, 4))) void control_say(struct control *control, 
 void catchup_recover(struct control *control);
 /* Starts what the core wishes for. Returns true when something was started. */
 bool catchup_turn(struct control *control);
+
+/* progress.c. progress_note: a part of the spool was read; it counts only until control has
+ * recovered. progress_text: "reading the spool: 5000 deliveries so far, message log, segment 3 of
+ * 17". */
+void progress_note(struct control *control, const char *reading, uint64_t at, uint64_t of);
+const char *progress_text(const struct control *control, char out[PROGRESS_TEXT_SIZE]);
 
 /* save.c */
 bool save_turn(struct control *control);

@@ -55,8 +55,10 @@ struct part {
     size_t bytes_len;
     size_t bytes_capacity;
     uint8_t *bytes;
-    bool end;       /* the last part of the scan */
-    uint64_t raise; /* the floor when this part is applied; 0: unchanged */
+    bool end;          /* the last part of the scan */
+    uint32_t segment;  /* the number of the segment in this scan, from 1; 0: none yet */
+    uint32_t segments; /* how many there are; 0: they were not counted */
+    uint64_t raise;    /* the floor when this part is applied; 0: unchanged */
     struct item item[PART_ITEMS];
 };
 
@@ -68,6 +70,9 @@ struct scan {
     bool envelopes;
     uint64_t to;
     enum { HEADERS_UNASKED, HEADERS_GOOD, HEADERS_DAMAGED } headers;
+    uint64_t seq;      /* the segment that is read */
+    uint32_t segment;  /* its number, from 1 */
+    uint32_t segments; /* all, counted at a start; those made ready for what comes, too */
     uint64_t not_good; /* the first position that was not good, else UINT64_MAX */
     uint64_t last;     /* the last good position */
     bool any;
@@ -126,6 +131,9 @@ static bool part_done(struct work *work, struct control *c)
     if (part->raise != 0) {
         feed_floor(&c->core, part->messages, part->raise);
     }
+    if (part->segments > 0) {
+        progress_note(c, log_name(part->messages), part->segment, part->segments);
+    }
     mem_free(part->bytes);
     mem_free(part);
     return true;
@@ -166,6 +174,8 @@ static int hand_over(struct scan *scan, bool end)
 {
     struct part *part = scan->part;
     part->raise = floor_now(scan, end);
+    part->segment = scan->segment;
+    part->segments = scan->segments;
     scan->part = end ? NULL : new_part(scan);
     return works_part(scan->tools->works, &part->work) ? 0 : -ECANCELED;
 }
@@ -184,6 +194,18 @@ static int when_full(struct scan *scan)
     bool full =
         part->count + LIMIT_ROUTES_PER_MESSAGE + 1 > PART_ITEMS || part->bytes_len > PART_BYTES_MAX;
     return full ? hand_over(scan, false) : 0;
+}
+
+/* A start tells with each segment how far it is. */
+static int look_at_segment(struct scan *scan, uint64_t pos)
+{
+    uint64_t seq = spool_pos_seq(pos);
+    if (pos == 0 || seq == scan->seq) {
+        return 0;
+    }
+    scan->seq = seq;
+    scan->segment++;
+    return scan->segments > 0 ? hand_over(scan, false) : 0;
 }
 
 static int note_bad(struct scan *scan, const struct spool_scan_item *item)
@@ -326,8 +348,9 @@ static int take_message(struct scan *scan, const struct spool_record *record)
 static int on_message(void *ctx, const struct spool_scan_item *item)
 {
     struct scan *scan = ctx;
-    if (item->verdict != SPOOL_SCAN_RECORD) {
-        return note_bad(scan, item);
+    int r = look_at_segment(scan, item->pos);
+    if (r < 0 || item->verdict != SPOOL_SCAN_RECORD) {
+        return r < 0 ? r : note_bad(scan, item);
     }
     scan->any = true;
     scan->last = item->pos;
@@ -337,8 +360,9 @@ static int on_message(void *ctx, const struct spool_scan_item *item)
 static int on_state(void *ctx, const struct spool_scan_item *item)
 {
     struct scan *scan = ctx;
-    if (item->verdict != SPOOL_SCAN_RECORD) {
-        return note_bad(scan, item);
+    int r = look_at_segment(scan, item->pos);
+    if (r < 0 || item->verdict != SPOOL_SCAN_RECORD) {
+        return r < 0 ? r : note_bad(scan, item);
     }
     scan->any = true;
     scan->last = item->pos;
@@ -385,10 +409,14 @@ static int run(struct scan *scan, uint64_t from)
         spool_reader_close(reader);
         return r;
     }
+    if (scan->to == UINT64_MAX) {
+        r = spool_count_segments(reader, scan->messages, from, &scan->segments);
+    }
     scan->not_good = UINT64_MAX;
     scan->part = new_part(scan);
-    r = scan->messages ? spool_scan_messages(reader, from, scan->to, on_message, scan)
-                       : spool_scan_states(reader, from, scan->to, on_state, scan);
+    r = r < 0            ? r
+        : scan->messages ? spool_scan_messages(reader, from, scan->to, on_message, scan)
+                         : spool_scan_states(reader, from, scan->to, on_state, scan);
     if (r == 0 && scan->to == UINT64_MAX && scan->any) {
         make_durable(scan, reader);
     }

@@ -150,6 +150,26 @@ class Cli(unittest.TestCase):
         self.assertIn("quiet", self.run_cli("status", "--all")[1])
         self.assertIn("frames received", self.run_cli("status", "--counters")[1])
 
+    def test_status_while_control_reads_its_spool(self):
+        text = "control is still reading the spool: 5000 so far, message log, segment 3 of 17"
+        self.control.override = {
+            "v": 1, "ok": True, **STATUS, "level": 2,
+            "dataplane": {"attached": False, "start": 0, "heartbeat_age_ms": 0, "spool": "ok"},
+            "recovery": {"reading": "message log", "at": 3, "of": 17, "deliveries": 5000},
+            "problems": [{"what": "recovering", "level": 2, "text": text, "do": "wait"}]}
+        code, out, _ = self.run_cli("status")
+        self.assertEqual(code, 2)
+        self.assertIn("segment 3 of 17", " ".join(out.split()))
+        self.assertIn("control reads its spool first", " ".join(out.split()))
+        self.assertNotIn("NOT ATTACHED", out)
+
+    def test_refused_for_now_is_no_critical_fault(self):
+        self.control.override = {"v": 1, "ok": False, "exit": 1, "error": "not now: ask again"}
+        for args in (["list"], ["count"], ["hold", "all", "--reason", "x", "--yes"]):
+            code, _, err = self.run_cli(*args)
+            self.assertEqual(code, 1)
+            self.assertIn("not now", err)
+
     def test_status_is_critical_whatever_level_says(self):
         for change in ({"dataplane": {"attached": False}},
                        {"dataplane": {"attached": True, "spool": "fenced"}},

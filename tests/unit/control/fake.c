@@ -75,18 +75,20 @@ static struct config *make_config(const char *dir)
     return config;
 }
 
-static void start_control(struct fake *f)
+static void begin_control(struct fake *f)
 {
     char error[CONFIG_ERROR_SIZE] = "";
-    int r = control_create(f->config, f->db, f->control_io, f->time, &f->control, error);
-    cr_assert_eq(r, 0, "%s", error);
+    cr_assert_eq(control_create(f->config, f->db, f->control_io, f->time, &f->control, error), 0,
+                 "%s", error);
     control_recover(f->control, f->time);
-    int recovered;
-    while ((recovered = control_recovered(f->control)) == 0) {
-        bool worked = control_turn(f->control, f->time);
-        (void)(control_work(f->control) || worked);
+}
+
+static void recover(struct fake *f)
+{
+    while ((f->recovered = control_recovered(f->control)) == 0) {
+        (void)control_turn(f->control, f->time);
+        (void)control_work(f->control);
     }
-    f->recovered = recovered;
 }
 
 struct fake *fake_create(void)
@@ -103,7 +105,8 @@ struct fake *fake_create(void)
     cr_assert_eq(spool_writer_open(f->writer_io, &settings, &f->writer), 0);
     cr_assert_eq(sqlite3_open(":memory:", &f->db), SQLITE_OK);
     f->config = make_config(f->dir);
-    start_control(f);
+    begin_control(f);
+    recover(f);
     return f;
 }
 
@@ -153,14 +156,18 @@ void fake_destroy(struct fake *f)
     free(f);
 }
 
-void fake_restart_control(struct fake *f, bool clean)
+void fake_begin_control(struct fake *f, bool clean)
 {
-    if (clean) {
-        cr_assert_eq(control_checkpoint(f->control, f->time), 0);
-    }
+    cr_assert(!clean || control_checkpoint(f->control, f->time) == 0);
     end_control(f);
     free_rings(f);
-    start_control(f);
+    begin_control(f);
+}
+
+void fake_restart_control(struct fake *f, bool clean)
+{
+    fake_begin_control(f, clean);
+    recover(f);
 }
 
 void fake_rings(struct fake *f)

@@ -64,6 +64,8 @@ void fake_destroy(struct fake *f);
 int fake_reload(struct fake *f, struct config *config);
 /* Control ends and starts again on the same folder and database. `clean`: with a checkpoint. */
 void fake_restart_control(struct fake *f, bool clean);
+/* The same, but its reading of the spool has only begun: control_turn and control_work go on. */
+void fake_begin_control(struct fake *f, bool clean);
 /* Makes fresh rings, with a HELLO and the deliveries in flight. */
 void fake_attach(struct fake *f, const uint64_t *in_flight, uint32_t count);
 /* Makes only the rings, for a test that sends HELLO itself. */
