@@ -19,6 +19,7 @@ struct subject;
 struct subject_start {
     uint64_t config_ns;  /* reading the configuration */
     uint64_t create_ns;  /* database, routes, policy */
+    uint64_t answer_ns;  /* from the beginning of "create" to the first answer of status */
     uint64_t recover_ns; /* the table, from checkpoint and logs, as far as the start waits */
 };
 
