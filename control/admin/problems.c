@@ -2,7 +2,8 @@
 /* control/admin/problems.c: see problems.h.
  *
  * Promise: a command in what there is to do works as it is typed: it has its selection, and its
- *          reason where it acts.
+ *          reason where it acts. Who reloads or ends control by `kill` finds its process id there,
+ *          whatever starts and watches the daemons.
  * Trap:    mail that waits is no problem by itself; mail that has waited for longer than its
  *          route's objective is. */
 #include "control/admin/problems.h"
@@ -12,6 +13,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* A hop is mute when it has mail under way and has said nothing for longer than any command may
  * take by RFC 5321 section 4.5.3.2.6. */
@@ -119,12 +121,15 @@ static void add_recovering(struct problems *p, const struct control *c)
 
 static void check_policy_db(struct problems *p, const struct control *c)
 {
+    char act[200];
     bool lost = c->core.rules_lost;
     if (c->verifier.why[0] != '\0') {
+        snprintf(act, sizeof act,
+                 "restore policy.db, then end control and start it again: kill %ld; see OPERATING, "
+                 "Damage",
+                 (long)getpid());
         add(p, "policy_db", 2,
-            lost ? "restore policy.db, then: systemctl restart holdfast-control; see OPERATING, "
-                   "Damage"
-                 : "see whether the disk of state_dir is full, and who else uses policy.db",
+            lost ? act : "see whether the disk of state_dir is full, and who else uses policy.db",
             "%s: %s", lost ? "nothing is delivered" : "commands that act are refused",
             c->verifier.why);
     }
@@ -132,9 +137,11 @@ static void check_policy_db(struct problems *p, const struct control *c)
 
 static void check_config(struct problems *p, const struct control *c)
 {
+    char act[120];
     if (c->publisher.refused[0] != '\0') {
-        add(p, "config", 1,
-            "mend it; then: holdfast config check; then: systemctl reload holdfast-control",
+        snprintf(act, sizeof act, "mend it; then: holdfast config check; then: kill -HUP %ld",
+                 (long)getpid());
+        add(p, "config", 1, act,
             "the configuration was refused at the reload, the old one is in force: %s",
             c->publisher.refused);
     }
@@ -161,10 +168,13 @@ static void check_clock(struct problems *p, const struct control *c)
 {
     uint64_t wall_ms = c->core.now.wall_ms;
     uint64_t newest_ms = c->core.newest_wall_ms;
+    char act[240];
     if (newest_ms > wall_ms + CLOCK_MS) {
-        add(p, "clock", 1,
-            "see whether the clock is right: timedatectl; if it is, it was ahead before: systemctl "
-            "restart holdfast-control, once the mail of that time is delivered",
+        snprintf(act, sizeof act,
+                 "see whether the clock is right: timedatectl; if it is, it was ahead before: once "
+                 "the mail of that time is delivered, end control and start it again: kill %ld",
+                 (long)getpid());
+        add(p, "clock", 1, act,
             "the clock was set back by %" PRIu64
             " minutes: ages may be wrong, and problems by age may not be told",
             (newest_ms - wall_ms) / 60000);
@@ -202,9 +212,8 @@ static void check_routes(struct problems *p, const struct control *c)
                               : 0;
         if (r->tally[DELIVERY_ORPHAN].deliveries > 0) {
             snprintf(act, sizeof act,
-                     "give route %s back to the configuration; then: systemctl reload "
-                     "holdfast-control",
-                     r->name);
+                     "give route %s back to the configuration; then: kill -HUP %ld", r->name,
+                     (long)getpid());
             add(p, "orphans", 1, act,
                 "%" PRIu64 " deliveries are orphans: the configuration has no route %s",
                 r->tally[DELIVERY_ORPHAN].deliveries, r->name);

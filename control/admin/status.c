@@ -10,6 +10,8 @@
 #include "common/counters.h"
 #include "common/limits/reply.h"
 
+#include <unistd.h>
+
 /* A text that is still to be read: the text of the reply at `pos` goes into that member. */
 struct blank {
     json_t *object; /* borrowed from the answer */
@@ -191,6 +193,7 @@ static json_t *make(struct status_job *j, const struct control *c)
     json_t *o = admin_ok();
     int level = 0;
     admin_set_text(o, "hostname", bytes_str(c->config->hostname));
+    admin_set_number(o, "pid", (uint64_t)getpid());
     json_object_set_new(o, "dataplane", dataplane(c));
     json_t *unread = recovery(c);
     if (unread != NULL) {

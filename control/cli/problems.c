@@ -35,7 +35,7 @@ static json_t *find_plain(const json_t *answer)
     const char *spool = member_text(dataplane, "spool");
     json_t *problems = json_array();
     if (!member_true(dataplane, "attached")) {
-        add_problem(problems, "detached", 2, "journalctl -u holdfast-dataplane -n 50",
+        add_problem(problems, "detached", 2, "see whether holdfast-dataplane runs, and its log",
                     "no dataplane is attached: no mail comes in, none is delivered");
     } else if (strcmp(spool, "fenced") == 0) {
         add_problem(problems, "spool_fenced", 2, "holdfast spool verify",
