@@ -62,6 +62,17 @@ static void load_rules(struct core *c, struct delivery *d, const struct image_re
     d->unjudged = r->delivery.unjudged || !all_judged(c);
 }
 
+/* A rule held it when the image was taken, at due_ms. It is as old as it was then, whatever the
+ * clock says now. */
+static void load_held(struct core *c, struct delivery *d, const struct image_record *r)
+{
+    if (r->delivery.held_rule != 0) {
+        d->state = DELIVERY_HELD;
+        c->newest_wall_ms =
+            c->newest_wall_ms > r->delivery.due_ms ? c->newest_wall_ms : r->delivery.due_ms;
+    }
+}
+
 static bool load_delivery(struct core *c, const struct image_record *r)
 {
     struct life_facts f = {.id = r->delivery.id,
@@ -88,9 +99,11 @@ static bool load_delivery(struct core *c, const struct image_record *r)
                                                                      : DELIVERY_DOT_LOSSES_MAX;
     load_rcpts(d, r);
     load_rules(c, d, r);
+    load_held(c, d, r);
     /* A clock that was set back must not make mail wait: retry.max is the most. */
     uint64_t wall_ms = c->now.wall_ms;
-    uint64_t left_ms = r->delivery.due_ms > wall_ms ? r->delivery.due_ms - wall_ms : 0;
+    bool waits = r->delivery.held_rule == 0 && r->delivery.due_ms > wall_ms;
+    uint64_t left_ms = waits ? r->delivery.due_ms - wall_ms : 0;
     left_ms = left_ms < c->retry_max_ms ? left_ms : c->retry_max_ms;
     schedule_live(&c->schedule, d)->due_ns = c->now.now_ns + left_ms * 1000000;
     c->image.load.deliveries++;

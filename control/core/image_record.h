@@ -78,7 +78,8 @@ struct image_record {
             uint64_t first_pos;
             uint64_t commit_pos;
             uint64_t received_ms;
-            uint64_t due_ms; /* by the wall clock: monotonic time ends with the boot */
+            uint64_t due_ms; /* by the wall clock: monotonic time ends with the boot. While a rule
+                              * holds it: when that was found to be so */
             uint32_t route_id;
             uint32_t hop_id;
             uint32_t body_bytes;

@@ -109,6 +109,22 @@ static bool is_held_by(const void *ctx, uint32_t rule_id)
            rules_match(rule, view->d, index_slot(&view->core->index, view->d), &view->facts);
 }
 
+static bool has_live(const struct delivery *d)
+{
+    return d->state == DELIVERY_WAITING || d->state == DELIVERY_IN_FLIGHT;
+}
+
+/* What is set aside grows no younger when the clock is set back: what was held by its age stays
+ * held. What waits goes by the clock as it is: one that was ahead must not hold new mail. */
+static uint64_t age_ms(const struct core *c, const struct delivery *d)
+{
+    uint64_t wall_ms = c->now.wall_ms;
+    if (!has_live(d) && c->newest_wall_ms > wall_ms) {
+        wall_ms = c->newest_wall_ms;
+    }
+    return wall_ms > d->received_ms ? wall_ms - d->received_ms : 0;
+}
+
 void life_view_init(struct life_view *view, const struct core *c, const struct delivery *d)
 {
     const struct route *r = route_of(c, d);
@@ -120,7 +136,7 @@ void life_view_init(struct life_view *view, const struct core *c, const struct d
         .hop_name = r->hop_name,
         .hop_count = r->hop_count,
         .held_rule = d->state == DELIVERY_HELD ? d->live : 0,
-        .age_ms = c->now.wall_ms > d->received_ms ? c->now.wall_ms - d->received_ms : 0,
+        .age_ms = age_ms(c, d),
         .state = (enum delivery_state)d->state,
         .pending = delivery_rcpts(d, RCPT_WAITING),
         .frozen = delivery_rcpts(d, RCPT_FROZEN),
@@ -133,11 +149,6 @@ void life_view_init(struct life_view *view, const struct core *c, const struct d
 }
 
 /* --- lift and settle -------------------------------------------------------------------------- */
-
-static bool has_live(const struct delivery *d)
-{
-    return d->state == DELIVERY_WAITING || d->state == DELIVERY_IN_FLIGHT;
-}
 
 struct live *life_lift(struct core *c, struct delivery *d)
 {
