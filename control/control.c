@@ -54,11 +54,15 @@ static int load_rule(void *ctx, const struct rule *stored, const char *text)
     struct control *c = ctx;
     char error[SELECT_ERROR_SIZE];
     struct rule rule = *stored;
-    json_t *terms = json_loads(text, 0, NULL);
+    json_t *terms = text == NULL ? NULL : json_loads(text, 0, NULL);
     bool good = terms != NULL && select_parse(terms, &rule.select, error) && rule.select.count > 0;
     json_decref(terms);
-    if (!good || rule.id == 0 || rule.id >= RULES_PLANNED || c->core.rules.count >= LIMIT_RULES) {
-        return -EPROTO;
+    if (rule.id == 0 || rule.id >= RULES_PLANNED || c->core.rules.count >= LIMIT_RULES) {
+        return -EPROTO; /* no place for it: without it, held mail would go */
+    }
+    if (!good) { /* what it held is not known: all stays until a person has looked */
+        rule.unreadable = true;
+        rule.select = (struct select){.count = 1, .term = {{.key = SELECT_ALL}}};
     }
     (void)rules_add(&c->core.rules, &rule);
     return 0;
@@ -95,9 +99,10 @@ static int open_parts(struct control *c, sqlite3 *db, char error[CONFIG_ERROR_SI
     r = load_names(c);
     r = r == 0 ? store_rules_load(c->store, load_rule, c) : r;
     if (r < 0) {
-        snprintf(error, CONFIG_ERROR_SIZE,
-                 "a rule in the policy database is unreadable: %s; not starting without it",
-                 trouble_meaning(r));
+        snprintf(
+            error, CONFIG_ERROR_SIZE,
+            "a rule in the policy database has no number or no place: %s; not starting without it",
+            trouble_meaning(r));
         return r;
     }
     r = publish_first(c, error);

@@ -227,6 +227,34 @@ static void check_routes(struct problems *p, const struct control *c)
     }
 }
 
+static void add_unreadable(struct problems *p, const struct rule *rule)
+{
+    char act[280];
+    snprintf(act, sizeof act,
+             "see what it was for: holdfast audit; hold that anew; then end this one: holdfast "
+             "release rule=%u --reason 'it is held anew'",
+             rule->id);
+    add(p, "bad_rule", 2, act,
+        "rule %u by %s cannot be read in the policy database: until it is ended it holds all mail, "
+        "%" PRIu64 " deliveries now",
+        rule->id, rule->author, rule->matches);
+}
+
+static void check_jobs(struct problems *p, const struct control *c)
+{
+    char act[200];
+    if (c->bad_jobs.count > 0) {
+        snprintf(act, sizeof act,
+                 "see what it was for: holdfast audit; release that again; to forget it, in "
+                 "state_dir: sqlite3 policy.db 'DELETE FROM jobs WHERE id = %u'",
+                 c->bad_jobs.first_id);
+        add(p, "bad_job", 1, act,
+            "%zu releases that were under way when control was started cannot be read in the "
+            "policy database, and do not go on: the first is job %u",
+            c->bad_jobs.count, c->bad_jobs.first_id);
+    }
+}
+
 static void check_rules(struct problems *p, const struct control *c)
 {
     char act[160];
@@ -234,6 +262,10 @@ static void check_rules(struct problems *p, const struct control *c)
     for (size_t i = 0; i < c->core.rules.count; i++) {
         const struct rule *rule = c->core.rules.rule[i];
         if (!rule->in_force) {
+            continue;
+        }
+        if (rule->unreadable) {
+            add_unreadable(p, rule);
             continue;
         }
         snprintf(act, sizeof act,
@@ -329,6 +361,7 @@ json_t *problems_list(const struct control *c, const struct problems_sums *s, in
         check_hops(&p, c);
         check_routes(&p, c);
         check_rules(&p, c);
+        check_jobs(&p, c);
         check_aside(&p, c, s);
     }
     *level_out = p.level;

@@ -20,6 +20,7 @@
 #include "common/trouble.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -298,6 +299,8 @@ struct resume {
     } * list;
     size_t count;
     size_t capacity;
+    size_t bad_count; /* rows that cannot be read */
+    uint32_t bad_id;  /* of the first */
     int error;
 };
 
@@ -308,8 +311,14 @@ static int note_job(void *ctx, const struct store_job *job)
         mem_grow(resume->list, &resume->capacity, resume->count + 1, sizeof *resume->list);
     struct stored *stored = &resume->list[resume->count];
     stored->moment = (struct moment){.wall_ms = job->begun_ms};
-    if (!moment_parse(job->select, &stored->moment, &stored->select)) {
-        return -EPROTO;
+    bool good = moment_parse(job->select, &stored->moment, &stored->select);
+    if (good && stored->select.count == 0 && !stored->moment.by_route) {
+        moment_fini(&stored->moment); /* it would mean all mail, which nobody asked for */
+        good = false;
+    }
+    if (!good) {
+        resume->bad_id = resume->bad_count++ == 0 ? job->id : resume->bad_id;
+        return 0; /* the others go on */
     }
     stored->id = job->id;
     stored->before_pos = job->before_pos;
@@ -340,6 +349,14 @@ static bool resume_done(struct work *work, struct control *c)
     if (resume->error < 0) {
         control_say(c, 3, "policy database: jobs that were under way: %s",
                     trouble_meaning(resume->error));
+    }
+    c->bad_jobs.count = resume->bad_count;
+    c->bad_jobs.first_id = resume->bad_id;
+    if (resume->bad_count > 0) {
+        control_say(c, 3,
+                    "policy database: %zu jobs cannot be read and do not go on, the first is job "
+                    "%" PRIu32,
+                    resume->bad_count, resume->bad_id);
     }
     for (size_t i = 0; i < resume->count; i++) {
         struct stored *stored = &resume->list[i];

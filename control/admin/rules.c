@@ -18,6 +18,9 @@ static json_t *one_rule(const struct rule *rule)
     admin_set_number(o, "created_ms", rule->created_ms);
     admin_set_number(o, "review_ms", rule->review_ms);
     admin_set_number(o, "matches", rule->matches);
+    if (rule->unreadable) {
+        json_object_set_new(o, "unreadable", json_true());
+    }
     return o;
 }
 

@@ -48,7 +48,7 @@ static void print_rules(const json_t *answer)
                      review_ms != 0 && review_ms < now_ms ? " OVERDUE" : "");
         table_cell(&table, member_text(rule, "author"));
         format_select(json_object_get(rule, "select"), select);
-        table_cell(&table, select);
+        table_cell(&table, member_true(rule, "unreadable") ? "(unreadable: holds all)" : select);
         table_note(&table, member_text(rule, "reason"));
     }
     table_print(&table);

@@ -30,6 +30,7 @@ struct rule {
     bool in_force;
     bool ending; /* a request ends it, and the database is being told: it holds on until then */
     bool asks_envelope;
+    bool unreadable; /* its row in the database does not say what it held: it holds all mail */
     struct select select;
     char author[RULES_AUTHOR_SIZE];
     char reason[RULES_REASON_SIZE];

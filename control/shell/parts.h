@@ -75,6 +75,10 @@ struct control {
     struct verifier verifier;
     struct judging judging;
     struct list jobs; /* admin/job.h */
+    struct {
+        size_t count;
+        uint32_t first_id;
+    } bad_jobs; /* rows of the database that do not say what to release */
     uint64_t job_token;
     uint32_t pace; /* see control_set_pace */
     uint64_t flush_ns;

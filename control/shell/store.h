@@ -67,6 +67,7 @@ must_check int store_domains_since(struct store *store, uint64_t since_ms,
 /* `select` is JSON text. Gives the rule its id. */
 must_check int store_rule_add(struct store *store, struct rule *rule, const char *select);
 must_check int store_rule_end(struct store *store, uint32_t id, uint64_t wall_ms, const char *who);
+/* `select` is NULL where the row is of a kind that this version does not know, or has none. */
 must_check int store_rules_load(struct store *store,
                                 int (*fn)(void *ctx, const struct rule *rule, const char *select),
                                 void *ctx);
@@ -99,6 +100,7 @@ struct store_job {
 /* Gives the job its id. */
 must_check int store_job_add(struct store *store, struct store_job *job);
 must_check int store_job_done(struct store *store, uint32_t id);
+/* `select` is empty where the row is of a kind that this version does not know, or has none. */
 must_check int store_jobs_load(struct store *store,
                                int (*fn)(void *ctx, const struct store_job *job), void *ctx);
 

@@ -63,8 +63,8 @@ int store_rules_load(struct store *store,
         rule.review_ms = (uint64_t)sqlite3_column_int64(statement, 5);
         const char *kind = (const char *)sqlite3_column_text(statement, 6);
         const char *select = (const char *)sqlite3_column_text(statement, 1);
-        bool known = kind != NULL && strcmp(kind, "hold") == 0 && select != NULL;
-        r = known ? fn(ctx, &rule, select) : -EPROTO;
+        bool known = kind != NULL && strcmp(kind, "hold") == 0;
+        r = fn(ctx, &rule, known ? select : NULL);
     }
     sqlite3_finalize(statement);
     return r;
@@ -144,8 +144,8 @@ int store_jobs_load(struct store *store, int (*fn)(void *ctx, const struct store
 {
     sqlite3_stmt *statement =
         store_query(store,
-                    "SELECT id, selection, who, begun_ms, before_pos, total FROM jobs"
-                    " WHERE kind = 'release' ORDER BY id",
+                    "SELECT id, selection, who, begun_ms, before_pos, total, kind = 'release'"
+                    " FROM jobs ORDER BY id",
                     "");
     if (statement == NULL) {
         return -EIO;
@@ -155,8 +155,9 @@ int store_jobs_load(struct store *store, int (*fn)(void *ctx, const struct store
     while (r == 0 && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
         const char *select = (const char *)sqlite3_column_text(statement, 1);
         const char *who = (const char *)sqlite3_column_text(statement, 2);
+        bool known = sqlite3_column_int64(statement, 6) == 1;
         const struct store_job job = {.id = (uint32_t)sqlite3_column_int64(statement, 0),
-                                      .select = select == NULL ? "" : select,
+                                      .select = known && select != NULL ? select : "",
                                       .who = who == NULL ? "" : who,
                                       .begun_ms = (uint64_t)sqlite3_column_int64(statement, 3),
                                       .before_pos = (uint64_t)sqlite3_column_int64(statement, 4),

@@ -4,6 +4,7 @@
 
 #include "common/config.h"
 #include "control/core/core.h"
+#include "control/shell/parts.h"
 
 #include "common/policy.h"
 
@@ -527,12 +528,26 @@ Test(operator, damaged_database_is_refused)
     cr_assert_lt(control_create(f->config, db, f->control_io, f->time, &c, error), 0);
     cr_assert(strstr(error, "policy database") != NULL, "%s", error);
     sqlite3_close(db);
-    cr_assert_eq(sqlite3_exec(f->db,
-                              "UPDATE rules SET kind = 'x';"
-                              " INSERT INTO rules(kind, selection,"
-                              " author, reason, created_ms, review_ms)"
-                              " VALUES('hold', '[\"what=?\"]', '', '', 0, 0)",
-                              NULL, NULL, NULL),
-                 SQLITE_OK);
+}
+
+/* A rule whose row cannot be read holds all mail (test_policy_db.c). One that has no number that a
+ * rule can have could not be ended: control does not start without it. */
+Test(operator, unreadable_rule_stands_in_for_all_and_needs_a_number)
+{
+    static const char bad[] = "INSERT INTO rules(kind, selection, author, reason, created_ms,"
+                              " review_ms) VALUES('hold', '[\"what=?\"]', '', '', 0, 0)";
+    static const char numbered[] = "INSERT INTO rules(id, kind, selection, author, reason,"
+                                   " created_ms, review_ms)"
+                                   " VALUES(4026531841, 'hold', '[\"all\"]', '', '', 0, 0)";
+    char error[CONFIG_ERROR_SIZE] = "";
+    struct control *c;
+    cr_assert_eq(sqlite3_exec(f->db, bad, NULL, NULL, NULL), SQLITE_OK);
+    cr_assert_eq(control_create(f->config, f->db, f->control_io, f->time, &c, error), 0);
+    cr_assert_eq(c->core.rules.count, 1);
+    cr_assert(c->core.rules.rule[0]->unreadable);
+    cr_assert_eq(c->core.rules.rule[0]->select.term[0].key, SELECT_ALL);
+    control_destroy(c);
+    cr_assert_eq(sqlite3_exec(f->db, numbered, NULL, NULL, NULL), SQLITE_OK);
     cr_assert_lt(control_create(f->config, f->db, f->control_io, f->time, &c, error), 0);
+    cr_assert_not_null(strstr(error, "a rule in the policy database"), "%s", error);
 }

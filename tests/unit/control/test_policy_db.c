@@ -219,3 +219,127 @@ Test(policy_db, full_disk_is_said_and_mail_goes_on)
     cr_assert_not(store_is_lost(-ENOSPC));
     cr_assert(store_is_lost(-EBADMSG) && store_is_lost(-EIO) && store_is_lost(-ESTALE));
 }
+
+/* --- rows that cannot be read ---------------------------------------------------------------- */
+
+static void run_sql(const char *sql)
+{
+    cr_assert_eq(sqlite3_exec(f->db, sql, NULL, NULL, NULL), SQLITE_OK, "%s",
+                 sqlite3_errmsg(f->db));
+}
+
+static bool is_state(uint64_t id, const char *state)
+{
+    char text[32];
+    return strcmp(fake_state_of(f, id, text), state) == 0;
+}
+
+static void restart_attached(void)
+{
+    fake_restart_control(f, false);
+    cr_assert_eq(f->recovered, 1);
+    fake_forget_sent(f);
+    fake_attach(f, NULL, 0);
+    fake_turn(f, 0);
+}
+
+/* Nobody knows what it held: all stays, and a person ends it. The rules beside it go on. */
+static void check_bad_rule(const char *damage)
+{
+    json_decref(fake_admin(f, "{'cmd':'hold','select':['route=r1'],'reason':'x'}"));
+    json_decref(fake_admin(f, "{'cmd':'hold','select':['route=r2'],'reason':'y'}"));
+    uint64_t held = fake_simple(f, 1);
+    run_sql(damage);
+    restart_attached();
+    assert_status_has("\"bad_rule\"");
+    assert_status_has("holdfast release rule=1 --reason ");
+    cr_assert_not(is_sent(held));
+    uint64_t other = fake_simple(f, 3);
+    cr_assert_not(is_sent(other), "nobody knows that it was not meant");
+    cr_assert(is_state(held, "held") && is_state(other, "held"));
+    uint64_t second = fake_simple(f, 2);
+    json_t *answer = fake_admin(f, "{'cmd':'rules'}");
+    const json_t *rules = json_object_get(answer, "rules");
+    cr_assert_eq(json_array_size(rules), 2);
+    cr_assert(json_is_true(json_object_get(json_array_get(rules, 0), "unreadable")));
+    cr_assert_null(json_object_get(json_array_get(rules, 1), "unreadable"));
+    json_decref(answer);
+    cr_assert(fake_ok(fake_admin(f, "{'cmd':'release','select':['rule=1'],'reason':'z'}")));
+    fake_turn(f, 1000);
+    cr_assert(fake_was_sent(f, held) && fake_was_sent(f, other));
+    cr_assert_not(fake_was_sent(f, second));
+    cr_assert(is_state(second, "held"));
+    restart_attached();
+    answer = fake_admin(f, "{'cmd':'rules'}");
+    cr_assert_eq(json_array_size(json_object_get(answer, "rules")), 1);
+    json_decref(answer);
+}
+
+Test(policy_db, rule_with_a_selection_that_does_not_parse_holds_all)
+{
+    check_bad_rule("UPDATE rules SET selection = '[\"rout' WHERE id = 1");
+}
+
+Test(policy_db, rule_with_a_term_that_is_none_holds_all)
+{
+    check_bad_rule("UPDATE rules SET selection = '[\"colour=red\"]' WHERE id = 1");
+}
+
+Test(policy_db, rule_with_an_empty_selection_holds_all)
+{
+    check_bad_rule("UPDATE rules SET selection = '[]' WHERE id = 1");
+}
+
+Test(policy_db, rule_of_an_unknown_kind_holds_all)
+{
+    check_bad_rule("UPDATE rules SET kind = 'limit' WHERE id = 1");
+}
+
+/* Two releases under way; the row of the first is damaged. */
+static void check_bad_job(const char *damage)
+{
+    uint64_t first = fake_simple(f, 1);
+    uint64_t second = fake_simple(f, 2);
+    fake_turn(f, 0);
+    fake_state(f, first, ABI_STATE_OUTCOME, OUTCOME_POLICY, 1, ABI_FLAG_LAST, "no");
+    fake_state(f, second, ABI_STATE_OUTCOME, OUTCOME_POLICY, 1, ABI_FLAG_LAST, "no");
+    fake_turn(f, 0);
+    cr_assert(is_state(first, "frozen") && is_state(second, "frozen"));
+    f->echo = false; /* the releases get no answer */
+    cr_assert(fake_ok(fake_admin(f, "{'cmd':'release','select':['route=r1'],'reason':'x'}")));
+    cr_assert(fake_ok(fake_admin(f, "{'cmd':'release','select':['route=r2'],'reason':'x'}")));
+    fake_turn(f, 0);
+    run_sql(damage);
+    f->echo = true;
+    restart_attached();
+    fake_turn(f, 1000);
+    assert_status_has("\"bad_job\"");
+    assert_status_has("the first is job 1");
+    cr_assert(fake_was_sent(f, second), "the other goes on");
+    cr_assert(is_state(first, "frozen"), "nothing is let go that may not be meant");
+    run_sql("DELETE FROM jobs WHERE id = 1"); /* as status says */
+    restart_attached();
+    json_t *answer = fake_admin(f, "{'cmd':'status'}");
+    char *text = json_dumps(json_object_get(answer, "problems"), 0);
+    cr_assert_null(strstr(text, "bad_job"), "%s", text);
+    free(text);
+    json_decref(answer);
+    cr_assert(fake_ok(fake_admin(f, "{'cmd':'release','select':['route=r1'],'reason':'x'}")));
+    fake_turn(f, 1000);
+    cr_assert(fake_was_sent(f, first));
+}
+
+Test(policy_db, job_with_a_selection_that_does_not_parse_is_skipped)
+{
+    check_bad_job("UPDATE jobs SET selection = 'garbage' WHERE id = 1");
+}
+
+Test(policy_db, job_with_an_empty_selection_is_skipped)
+{
+    check_bad_job("UPDATE jobs SET selection = '[]' WHERE id = 1");
+}
+
+Test(policy_db, job_of_an_unknown_kind_is_skipped)
+{
+    check_bad_job("UPDATE jobs SET kind = 'export' WHERE id = 1");
+}
