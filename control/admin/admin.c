@@ -193,6 +193,23 @@ static json_t *start(struct control *c, const struct command *command,
     return json_pack("{sI}", "pending", (json_int_t)c->job_token);
 }
 
+static const struct command *find_command(const char *name)
+{
+    for (size_t i = 0; name != NULL && i < sizeof commands / sizeof commands[0]; i++) {
+        if (strcmp(commands[i].name, name) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
+bool control_admin_needs_name(const json_t *json)
+{
+    const struct command *command = find_command(json_string_value(json_object_get(json, "cmd")));
+    return command != NULL &&
+           (does_act(command, json) || json_is_true(json_object_get(json, "body")));
+}
+
 json_t *control_admin(struct control *c, const json_t *json, const struct control_peer *peer,
                       struct control_time time)
 {
@@ -208,10 +225,7 @@ json_t *control_admin(struct control *c, const json_t *json, const struct contro
     if (jobs_count(c, false) >= LIMIT_ADMIN_CONNS * 2) {
         return admin_error(ADMIN_EXIT_FAILED, "too many requests are under way");
     }
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        if (strcmp(commands[i].name, cmd) == 0) {
-            return start(c, &commands[i], peer, json);
-        }
-    }
-    return admin_error(ADMIN_EXIT_USAGE, "unknown command: %.40s", cmd);
+    const struct command *command = find_command(cmd);
+    return command != NULL ? start(c, command, peer, json)
+                           : admin_error(ADMIN_EXIT_USAGE, "unknown command: %.40s", cmd);
 }

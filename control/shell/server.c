@@ -2,7 +2,8 @@
 /* control/shell/server.c: the admin socket: frames of JSON in, frames of JSON out. docs/ADMIN.md.
  *
  * Promise: a client that is slow, silent or talks nonsense costs one connection and no more. Who
- *          asked something is not pushed out by other connections of the same user.
+ *          asked something is not pushed out by other connections of the same user. Who only looks
+ *          does not wait for the name service: names are looked up for the audit alone.
  *          A turn does a bounded piece for it: a long request is parsed in a lane, a long answer is
  *          written as text there and sent in pieces.
  * Trap:    one request at a time per connection: the next is read when the answer is out.
@@ -49,6 +50,7 @@ struct conn {
     struct peer peer;
     char who[PEER_WHO_SIZE];
     bool named;
+    json_t *unnamed; /* a request that waits for the name; NULL: none does */
     bool asked;      /* it has sent a request */
     uint64_t number; /* the newest has the highest */
     uint8_t *in;
@@ -69,7 +71,7 @@ struct server {
     int epoll_fd;
     const struct place *place;
     struct list conns;
-    uint32_t conn_count; /* also those that are gone, while a lane looks up their names */
+    uint32_t conn_count; /* also those that are gone, while a lane works for them */
     uint64_t newest;
 };
 
@@ -113,6 +115,7 @@ static void hang_up(struct server *s, struct conn *conn, struct control *control
     }
     list_remove(&conn->node);
     s->conn_count--;
+    json_decref(conn->unnamed);
     free(conn->in);
     free(conn->out);
     free(conn);
@@ -188,6 +191,54 @@ static void refuse(struct conn *conn, struct control *control, const char *why)
     put_answer(conn, control, json_pack("{sisbsssi}", "v", 1, "ok", 0, "error", why, "exit", 64));
 }
 
+static void take_request(struct conn *conn, struct control *control, json_t *request,
+                         const char *why);
+
+static void name_run(struct work *work, struct work_tools *tools)
+{
+    struct naming *naming = (struct naming *)work;
+    (void)tools;
+    peer_name(&naming->peer, naming->who);
+}
+
+static bool name_done(struct work *work, struct control *control)
+{
+    struct naming *naming = (struct naming *)work;
+    struct conn *conn = naming->conn;
+    json_t *request = conn->unnamed;
+    memcpy(conn->who, naming->who, sizeof conn->who);
+    conn->named = true;
+    conn->in_lane = false;
+    conn->unnamed = NULL;
+    mem_free(naming);
+    if (conn->fd >= 0) {
+        take_request(conn, control, request, "");
+    } else {
+        json_decref(request); /* it went before anything was begun */
+    }
+    go_on(conn, control);
+    return true;
+}
+
+static void naming_drop(struct work *work)
+{
+    struct naming *naming = (struct naming *)work;
+    mem_free(naming);
+}
+
+/* Takes the request, which goes on when the name is known. */
+static void ask_name(struct conn *conn, struct control *control, json_t *request)
+{
+    assert(conn->unnamed == NULL && !conn->named);
+    struct naming *naming = mem_zalloc(sizeof *naming);
+    naming->work =
+        (struct work){.lane = WORK_NAMES, .run = name_run, .done = name_done, .drop = naming_drop};
+    naming->conn = conn;
+    naming->peer = conn->peer;
+    conn->unnamed = request;
+    submit(conn, control, &naming->work);
+}
+
 /* Takes the request. NULL: it is none, and `why` says so. */
 static void take_request(struct conn *conn, struct control *control, json_t *request,
                          const char *why)
@@ -196,11 +247,15 @@ static void take_request(struct conn *conn, struct control *control, json_t *req
         refuse(conn, control, why);
         return;
     }
+    conn->asked = true;
+    if (!conn->named && control_admin_needs_name(request)) {
+        ask_name(conn, control, request);
+        return;
+    }
     char who[PEER_WHO_SIZE];
     (void)snprintf(who, sizeof who, "%s", conn->who);
     peer_add_sudo(&conn->peer, json_string_value(json_object_get(request, "sudo_user")), who);
     (void)json_object_del(request, "sudo_user");
-    conn->asked = true;
     const struct control_peer peer = {.who = who, .may_act = conn->peer.may_act};
     json_t *answer = control_admin(control, request, &peer, shell_time());
     json_decref(request);
@@ -281,41 +336,6 @@ static bool receive(struct conn *conn)
     return got > 0;
 }
 
-static void name_run(struct work *work, struct work_tools *tools)
-{
-    struct naming *naming = (struct naming *)work;
-    (void)tools;
-    peer_name(&naming->peer, naming->who);
-}
-
-static bool name_done(struct work *work, struct control *control)
-{
-    struct naming *naming = (struct naming *)work;
-    struct conn *conn = naming->conn;
-    memcpy(conn->who, naming->who, sizeof conn->who);
-    conn->named = true;
-    conn->in_lane = false;
-    mem_free(naming);
-    go_on(conn, control);
-    return true;
-}
-
-static void naming_drop(struct work *work)
-{
-    struct naming *naming = (struct naming *)work;
-    mem_free(naming);
-}
-
-static void ask_name(struct conn *conn, struct control *control)
-{
-    struct naming *naming = mem_zalloc(sizeof *naming);
-    naming->work = (struct work){
-        .lane = WORK_LOOK, .quick = true, .run = name_run, .done = name_done, .drop = naming_drop};
-    naming->conn = conn;
-    naming->peer = conn->peer;
-    submit(conn, control, &naming->work);
-}
-
 /* --- room ------------------------------------------------------------------------------------ */
 
 static bool is_live(const struct conn *conn)
@@ -323,11 +343,11 @@ static bool is_live(const struct conn *conn)
     return conn->fd >= 0 && !conn->dismissed;
 }
 
-/* It has asked something, or its first request waits until its name is known. */
+/* It has asked something, or its first request is not read yet. */
 static bool has_spoken(const struct conn *conn)
 {
     int waiting = 0;
-    return conn->asked || (!conn->named && ioctl(conn->fd, FIONREAD, &waiting) == 0 && waiting > 0);
+    return conn->asked || (ioctl(conn->fd, FIONREAD, &waiting) == 0 && waiting > 0);
 }
 
 static uint32_t count_all(const struct server *s)
@@ -426,7 +446,7 @@ static void turn_away(int fd, const char *why)
 }
 
 /* Accepts one client. false: nobody waits. */
-static bool welcome(struct server *s, struct control *control)
+static bool welcome(struct server *s)
 {
     int fd = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     struct peer peer;
@@ -450,7 +470,8 @@ static bool welcome(struct server *s, struct control *control)
     conn->server = s;
     conn->peer = peer;
     conn->number = ++s->newest;
-    struct epoll_event event = {.data.ptr = conn}; /* nothing is read before the name is known */
+    (void)snprintf(conn->who, sizeof conn->who, "uid:%u", (unsigned)peer.uid);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
     if (epoll_ctl(s->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
         close(fd);
         mem_free(conn);
@@ -458,16 +479,15 @@ static bool welcome(struct server *s, struct control *control)
     }
     list_append(&s->conns, &conn->node);
     s->conn_count++;
-    ask_name(conn, control);
     return true;
 }
 
 void server_event(struct server *s, struct control *control, const struct epoll_event *event)
 {
     if (event->data.ptr == s) {
-        /* Who was shut down goes once the lane has its name. Until then the next one waits in the
+        /* Who was shut down goes once epoll or a lane has it. Until then the next one waits in the
          * backlog: refused, a person would pay for a crowd. */
-        for (int n = 0; n < WELCOMES && s->conn_count < GONE_MAX && welcome(s, control); n++) {
+        for (int n = 0; n < WELCOMES && s->conn_count < GONE_MAX && welcome(s); n++) {
         }
         return;
     }

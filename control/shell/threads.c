@@ -43,6 +43,7 @@ static const int lane_nice[WORK_LANES] = {
     [WORK_LOOK] = BESIDE_NICE,
     [WORK_SAVE] = BESIDE_NICE,
     [WORK_STORE] = BESIDE_NICE,
+    [WORK_NAMES] = BESIDE_NICE,
 };
 
 void threads_favour_loop(void)
@@ -109,7 +110,8 @@ static int start(struct threads *t, enum work_lane number, const char *spool_dir
     struct lane *lane = &t->lane[number];
     lane->works = t->works;
     lane->number = number;
-    int r = spool_io_create(spool_dir, "pwritev2", -1, false, &lane->io);
+    int r = number == WORK_NAMES ? 0 /* it has nothing to do with the spool */
+                                 : spool_io_create(spool_dir, "pwritev2", -1, false, &lane->io);
     if (r < 0) {
         lane->io = NULL;
         return r;

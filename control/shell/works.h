@@ -35,6 +35,7 @@ enum work_lane {
     WORK_LOOK,  /* reads envelopes, replies, bodies, for operators */
     WORK_SAVE,  /* writes checkpoints */
     WORK_STORE, /* the policy database and the policy snapshot */
+    WORK_NAMES, /* the user database, which may ask the network: only who acts waits for it */
     WORK_LANES,
 };
 

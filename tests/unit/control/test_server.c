@@ -8,6 +8,8 @@
 
 #include "control/admin/job.h"
 #include "control/shell/frame.h"
+#include "control/shell/parts.h"
+#include "control/shell/peer.h"
 #include "control/shell/shell.h"
 
 #include "common/bytes.h"
@@ -227,8 +229,7 @@ Test(server, quick_connections_of_the_same_user_push_out_nobody_who_asked)
     cr_assert(status_answers(client()), "nor keep a further one out");
 }
 
-/* No lane runs: nobody's name is known, and no request is read. A crowd is there before a person
- * and grows behind them. */
+/* No lane runs. A crowd is there before a person and grows behind them. */
 Test(server, a_first_request_that_is_on_its_way_counts_as_asked)
 {
     enum { BEHIND = 3, TURNS = 5 };
@@ -306,6 +307,78 @@ Test(server, crowds_of_others_push_out_no_single_person)
         pump_all();
     }
     cr_assert(status_answers(person) && status_answers(third));
+}
+
+/* --- the name service is slow ----------------------------------------------------------------- */
+
+/* All lanes but that of names. */
+static void pump_nameless(void)
+{
+    for (int i = 0; i < 200; i++) {
+        pump();
+        for (int lane = 0; lane < WORK_LANES; lane++) {
+            (void)(lane != WORK_NAMES &&
+                   works_run(control_works(f->control), (enum work_lane)lane));
+        }
+    }
+}
+
+static bool has_answer(int fd)
+{
+    char byte;
+    return recv(fd, &byte, 1, MSG_PEEK) == 1;
+}
+
+Test(server, who_looks_does_not_wait_for_names)
+{
+    static const char hold[] =
+        "{\"v\":1,\"cmd\":\"hold\",\"select\":[\"route=r1\"],\"reason\":\"x\"}";
+    int actor = client();
+    int gone = client();
+    int person = client();
+    f->echo = true;
+    say(actor, hold);
+    say(gone, hold);
+    pump_nameless();
+    cr_assert_not(has_answer(actor), "the audit needs the name");
+    for (int i = 0; i < 3; i++) {
+        say(person, status);
+        pump_nameless();
+        cr_assert(has_answer(person));
+        json_decref(hear(person));
+        say(person, "{\"v\":1,\"cmd\":\"list\"}");
+        pump_nameless();
+        cr_assert(has_answer(person));
+        json_decref(hear(person));
+    }
+    close(gone);
+    pump_nameless();
+    for (int i = 0; i < 3; i++) { /* the names come, then the fence of the hold */
+        pump_all();
+        f->time = shell_time();
+        fake_turn(f, 0);
+    }
+    json_t *answer = hear(actor);
+    cr_assert_eq(json_integer_value(json_object_get(answer, "rule")), 1, "one of the two was gone");
+    json_decref(answer);
+    cr_assert_eq(f->control->core.rules.count, 1);
+}
+
+/* The audit has the name, not what stood for it while it was not known. */
+Test(server, who_acts_is_named_in_the_audit)
+{
+    char who[PEER_WHO_SIZE];
+    const struct peer self = {.uid = geteuid(), .pid = getpid()};
+    peer_name(&self, who);
+    int fd = client();
+    cr_assert(status_answers(fd));
+    say(fd, "{\"v\":1,\"cmd\":\"retry\",\"select\":[\"all\"],\"reason\":\"x\"}");
+    json_decref(hear(fd));
+    say(fd, "{\"v\":1,\"cmd\":\"audit\"}");
+    json_t *answer = hear(fd);
+    const json_t *entry = json_array_get(json_object_get(answer, "entries"), 0);
+    cr_assert_str_eq(json_string_value(json_object_get(entry, "who")), who);
+    json_decref(answer);
 }
 
 /* --- who asks for much ----------------------------------------------------------------------- */
