@@ -62,7 +62,7 @@ static void release_visit(struct sieve *s, struct control *c, struct delivery *d
 {
     struct releasing_job *j = s->ctx;
     struct rcptset rcpts = frozen_before(d, mask, j->before_pos);
-    if (rcptset_is_empty(&rcpts)) {
+    if (rcptset_is_empty(&rcpts) || life_is_unreadable(&c->core, d)) {
         return;
     }
     j->left++;
@@ -172,15 +172,20 @@ struct release_job {
     struct act_plan plan;
     struct moment moment;
     struct store_job stored;
+    uint64_t unreadable; /* deliveries that are meant and stay: nobody knows for whom they are */
 };
 
 static void plan_visit(struct sieve *s, struct control *c, struct delivery *d,
                        const struct rcptset *mask)
 {
     struct release_job *j = s->ctx;
-    (void)c;
     struct rcptset rcpts = frozen_before(d, mask, j->stored.before_pos);
-    if (!rcptset_is_empty(&rcpts)) {
+    if (rcptset_is_empty(&rcpts)) {
+        return;
+    }
+    if (life_is_unreadable(&c->core, d)) {
+        j->unreadable++;
+    } else {
         act_plan_add(&j->plan, d, &rcpts);
     }
 }
@@ -200,11 +205,14 @@ static int add_job(struct act_txn *txn, struct store *store, char *result, size_
     return r;
 }
 
-static json_t *released_answer(const struct act_plan *plan, bool dry_run)
+static json_t *released_answer(const struct release_job *j, bool dry_run)
 {
-    json_t *o = dry_run ? act_plan_answer(plan) : admin_ok();
-    admin_set_number(o, "released", plan->deliveries);
-    admin_set_number(o, "rcpts", plan->rcpts);
+    json_t *o = dry_run ? act_plan_answer(&j->plan) : admin_ok();
+    admin_set_number(o, "released", j->plan.deliveries);
+    admin_set_number(o, "rcpts", j->plan.rcpts);
+    if (j->unreadable > 0) {
+        admin_set_number(o, "unreadable", j->unreadable);
+    }
     json_object_set_new(o, "rules_ended", json_array());
     return o;
 }
@@ -225,14 +233,14 @@ static bool release_step(struct job *job, struct control *c)
         if (j->txn.error == 0 && j->plan.deliveries > 0) {
             hand_on(j, c);
         }
-        job->answer = j->txn.error < 0 ? act_txn_failed(&j->txn) : released_answer(&j->plan, false);
+        job->answer = j->txn.error < 0 ? act_txn_failed(&j->txn) : released_answer(j, false);
         return true;
     }
     if (!sieve_step(&j->sieve, c)) {
         return true;
     }
     if (job->request.dry_run) {
-        job->answer = released_answer(&j->plan, true);
+        job->answer = released_answer(j, true);
         return true;
     }
     job->answer = admin_check_count(&job->request, j->plan.deliveries);

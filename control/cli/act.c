@@ -28,6 +28,17 @@ static int64_t count_of(const json_t *answer)
     return 0;
 }
 
+static void print_unreadable(const json_t *answer, FILE *out)
+{
+    int64_t count = member_number(answer, "unreadable");
+    if (count > 0) {
+        fprintf(out,
+                "%" PRId64 " more stay frozen: they are damaged, and for whom they are cannot be "
+                "read (OPERATING, Damage)\n",
+                count);
+    }
+}
+
 static void print_plan(const char *verb, const json_t *request, const json_t *plan, FILE *out)
 {
     char clean[CLI_TEXT_SIZE];
@@ -49,6 +60,7 @@ static void print_plan(const char *verb, const json_t *request, const json_t *pl
         fprintf(out, "; %" PRId64 " are under way now", member_number(plan, "in_flight"));
     }
     fprintf(out, "\n");
+    print_unreadable(plan, out);
 }
 
 /* Asks at the terminal. Anything but "yes" or "y" alone, in whatever case, is a no. */
@@ -193,6 +205,7 @@ void act_print_released(const json_t *answer)
     json_t *rule;
     printf("released %" PRId64 " deliveries, %" PRId64 " recipients: due now\n",
            member_number(answer, "released"), member_number(answer, "rcpts"));
+    print_unreadable(answer, stdout);
     json_array_foreach(json_object_get(answer, "rules_ended"), i, rule)
     {
         printf("rule %" PRId64 " is ended\n", (int64_t)json_integer_value(rule));

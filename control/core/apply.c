@@ -320,7 +320,7 @@ static void apply_release(struct core *c, const struct state_fact *fact)
         return;
     }
     struct live *l = life_lift(c, d);
-    unsigned count = delivery_rcpt_count(d);
+    unsigned count = life_is_unreadable(c, d) ? 0 : delivery_rcpt_count(d);
     for (unsigned i = 0; i < count; i++) {
         struct rcpt rcpt = delivery_rcpt(d, i);
         if (rcptset_has(&fact->rcpts, i) && rcpt.state == RCPT_FROZEN) {

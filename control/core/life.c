@@ -275,10 +275,15 @@ void life_judge(struct core *c, struct delivery *d, const struct envelope *envel
     assert(here);
 }
 
+bool life_is_unreadable(const struct core *c, const struct delivery *d)
+{
+    return route_of(c, d)->id == 0;
+}
+
 void life_release(struct core *c, struct delivery *d, const struct rcptset *rcpts)
 {
     assert(!rcptset_is_empty(rcpts) && d->id != 0);
-    assert(delivery_frozen_count(d) > 0);
+    assert(delivery_frozen_count(d) > 0 && !life_is_unreadable(c, d));
     (void)life_lift(c, d);
     d->releasing = true;
     outbox_add(&c->outbox, d->id, ABI_STATE_RELEASE, OUTCOME_NONE, rcpts);

@@ -49,6 +49,10 @@ void life_judge(struct core *core, struct delivery *d, const struct envelope *en
 /* RELEASE of those of its frozen recipients is on its way. */
 void life_release(struct core *core, struct delivery *d, const struct rcptset *rcpts);
 
+/* Its envelope could not be read: nobody knows for whom it is. It stays frozen, whatever is
+ * released. */
+bool life_is_unreadable(const struct core *core, const struct delivery *d);
+
 /* What a selection may ask of it. Borrows from the core; not to be copied. */
 struct life_view {
     struct select_facts facts;

@@ -249,3 +249,102 @@ Test(damage, snapshot_names_what_is_not_done)
     }
     free(blob);
 }
+
+/* --- releases -------------------------------------------------------------------------------- */
+
+static json_int_t number_of(const char *request, const char *key)
+{
+    json_t *answer = fake_admin(f, request);
+    cr_assert(json_is_true(json_object_get(answer, "ok")), "%s",
+              json_string_value(json_object_get(answer, "error")));
+    json_int_t number = json_integer_value(json_object_get(answer, key));
+    json_decref(answer);
+    return number;
+}
+
+static uint64_t frozen_by_policy(void)
+{
+    uint64_t id = fake_simple(f, 1);
+    fake_turn(f, 0);
+    fake_state(f, id, ABI_STATE_OUTCOME, OUTCOME_POLICY, 1, ABI_FLAG_LAST, "no");
+    fake_turn(f, 0);
+    return id;
+}
+
+/* A message of two records, the first of which, with its envelope, is damaged. */
+static uint64_t damaged_envelope(void)
+{
+    char state[32];
+    struct spool_txn txn;
+    uint64_t first_pos = fake_split_begin(f, 1, &txn);
+    fake_split_end(f, &txn);
+    fake_damage_record(f, first_pos);
+    fake_restart_control(f, false);
+    fake_attach(f, NULL, 0);
+    fake_turn(f, 0);
+    cr_assert_str_eq(fake_state_of(f, txn.id, state), "frozen");
+    return txn.id;
+}
+
+/* An envelope that cannot be read: a release of everything leaves it, and says so. */
+Test(damage, release_does_not_revive_what_cannot_be_read)
+{
+    static const char all[] = "{'cmd':'release','select':['state=frozen'],'reason':'x'}";
+    char state[32];
+    uint64_t damaged = damaged_envelope();
+    f->echo = true;
+    uint64_t policy = frozen_by_policy();
+    fake_forget_sent(f);
+    cr_assert_eq(
+        number_of("{'cmd':'release','select':['class=damaged'],'dry_run':true}", "released"), 0);
+    cr_assert_eq(
+        number_of("{'cmd':'release','select':['class=damaged'],'dry_run':true}", "unreadable"), 1);
+    cr_assert_eq(number_of(all, "released"), 1);
+    fake_turn(f, 0);
+    fake_turn(f, 120 * 1000);
+    cr_assert(fake_was_sent(f, policy) && !fake_was_sent(f, damaged));
+    cr_assert_str_eq(fake_state_of(f, damaged, state), "frozen");
+    cr_assert_eq(number_of("{'cmd':'list','select':['class=damaged']}", "total"), 1);
+    cr_assert(is_said("damaged"), "the operator sees why");
+    fake_turn(f, 120 * 1000);
+    json_t *jobs = fake_admin(f, "{'cmd':'jobs'}");
+    cr_assert_eq(json_array_size(json_object_get(jobs, "jobs")), 0, "the release has an end");
+    json_decref(jobs);
+}
+
+/* A RELEASE record that the log has already, of an earlier version: it revives nothing. */
+Test(damage, release_record_does_not_revive_what_cannot_be_read)
+{
+    char state[32];
+    uint64_t damaged = damaged_envelope();
+    fake_state(f, damaged, ABI_STATE_RELEASE, OUTCOME_NONE, 1, 0, "");
+    fake_turn(f, 1000);
+    cr_assert_str_eq(fake_state_of(f, damaged, state), "frozen");
+    cr_assert_eq(fake_total(f, "orphans"), 0);
+    cr_assert(is_said("damaged"));
+}
+
+/* The bytes go bad while a release of it is under way: it is tried, its reader finds the damage,
+ * and the release does not let it go again. */
+Test(damage, release_under_way_lets_damaged_mail_go_once)
+{
+    char state[32];
+    fake_attach(f, NULL, 0);
+    uint64_t id = frozen_by_policy();
+    fake_forget_sent(f);
+    f->echo = false;
+    cr_assert_eq(number_of("{'cmd':'release','select':['route=r1'],'reason':'x'}", "released"), 1);
+    fake_turn(f, 0);
+    cr_assert_not(fake_was_sent(f, id));
+    fake_state(f, id, ABI_STATE_RELEASE, OUTCOME_NONE, 1, 0, "");
+    fake_turn(f, 0);
+    cr_assert_eq(fake_times_sent(f, id), 1);
+    fake_state(f, id, ABI_STATE_OUTCOME, OUTCOME_DAMAGED, 1, ABI_FLAG_LAST, "");
+    f->echo = true;
+    for (int i = 0; i < 5; i++) {
+        fake_turn(f, 61 * 1000);
+    }
+    cr_assert_eq(fake_times_sent(f, id), 1);
+    cr_assert_str_eq(fake_state_of(f, id, state), "frozen");
+    cr_assert(is_said("damaged"));
+}
