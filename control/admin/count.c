@@ -3,7 +3,10 @@
  * of route, state, class, hop and domain.
  *
  *   sieve ─▶ sums by (route, state, class, hop), in the loop
- *        └─▶ by domain: in the lane, where the envelope is
+ *        └─▶ by domain: in the lane, where the envelope is; the lane makes the list of them, too
+ *
+ * Promise: the loop's part does not grow with the number of domains. More of them than an answer
+ *          can hold are refused, not kept in memory.
  */
 #include "control/admin/admin.h"
 #include "control/admin/sieve.h"
@@ -11,6 +14,7 @@
 
 #include "common/id.h"
 #include "common/limits/address.h"
+#include "common/limits/admin.h"
 #include "common/limits/names.h"
 #include "common/limits/rcpts.h"
 
@@ -24,6 +28,12 @@ enum by {
     BY_HOP,
     BY_DOMAIN,
     BY_COUNT,
+};
+
+/* An entry of the answer has about 64 bytes: more do not fit one frame. */
+enum {
+    DOMAINS_MAX = LIMIT_ADMIN_ANSWER_BYTES / 64,
+    DOMAINS_PER_WORK = 1024, /* a quick work of another waits for one at most */
 };
 
 static const char *const by_names[BY_COUNT] = {"route", "state", "class", "hop", "domain"};
@@ -42,7 +52,11 @@ struct count_job {
     uint64_t deliveries;
     uint64_t rcpts;
     struct map sums; /* key_of: struct sum */
-    json_t *domains; /* domain: [deliveries, rcpts]; the lane's while it works */
+    /* The lane's while it works: */
+    struct work pouring;
+    json_t *domains; /* domain: [deliveries, rcpts] */
+    json_t *list;    /* the entries of the answer */
+    bool too_many;
 };
 
 /* --- by what the core knows ------------------------------------------------------------------ */
@@ -99,6 +113,10 @@ static void visit(struct sieve *s, struct control *c, struct delivery *d,
 static void count_domain(struct count_job *j, const char *key, uint64_t rcpts)
 {
     json_t *sum = json_object_get(j->domains, key);
+    if (sum == NULL && json_object_size(j->domains) == DOMAINS_MAX) {
+        j->too_many = true;
+        return;
+    }
     if (sum == NULL) {
         sum = json_pack("[ii]", 0, 0);
         json_object_set_new(j->domains, key, sum);
@@ -183,7 +201,7 @@ static void add_entry(json_t *list, const char *key, uint64_t deliveries, uint64
     json_array_append_new(list, entry);
 }
 
-static void add_sums(const struct count_job *j, const struct control *c, json_t *list)
+static void add_sums(const struct count_job *j, const struct control *c)
 {
     for (size_t at = 0; j->sums.slot != NULL && at <= j->sums.mask; at++) {
         const struct sum *sum = j->sums.slot[at].value;
@@ -194,31 +212,75 @@ static void add_sums(const struct count_job *j, const struct control *c, json_t 
             text_append(&text, name_of(c, j->by[i], j->sums.slot[at].key));
         }
         if (sum != NULL) {
-            add_entry(list, key, sum->deliveries, sum->rcpts);
+            add_entry(j->list, key, sum->deliveries, sum->rcpts);
         }
     }
-    const char *key;
-    json_t *pair;
-    json_object_foreach(j->domains, key, pair)
-    {
-        add_entry(list, key, (uint64_t)json_integer_value(json_array_get(pair, 0)),
-                  (uint64_t)json_integer_value(json_array_get(pair, 1)));
+}
+
+static struct count_job *of_pouring(struct work *work)
+{
+    return (struct count_job *)((char *)work - offsetof(struct count_job, pouring));
+}
+
+/* Moves some domains into the list. */
+static void pour_run(struct work *work, struct work_tools *tools)
+{
+    struct count_job *j = of_pouring(work);
+    (void)tools;
+    for (int i = 0; i < DOMAINS_PER_WORK; i++) {
+        void *first = json_object_iter(j->domains);
+        if (first == NULL) {
+            return;
+        }
+        char key[LIMIT_ADDRESS_BYTES + 1];
+        const json_t *pair = json_object_iter_value(first);
+        (void)bytes_copy_str(bytes_str(json_object_iter_key(first)), key, sizeof key);
+        if (!j->too_many) {
+            add_entry(j->list, key, (uint64_t)json_integer_value(json_array_get(pair, 0)),
+                      (uint64_t)json_integer_value(json_array_get(pair, 1)));
+        }
+        int r = json_object_del(j->domains, key);
+        assert(r == 0);
     }
+}
+
+static bool pour_done(struct work *work, struct control *c)
+{
+    struct count_job *j = of_pouring(work);
+    (void)c;
+    j->job.under_way = false;
+    return true;
+}
+
+static json_t *answer_of(struct count_job *j, const struct control *c)
+{
+    if (j->too_many) {
+        return admin_error(ADMIN_EXIT_FAILED,
+                           "more than %d domains, and an answer has room for no more: narrow it "
+                           "down, as with route= or domain=*.example",
+                           DOMAINS_MAX);
+    }
+    json_t *o = admin_ok();
+    admin_set_number(o, "deliveries", j->deliveries);
+    admin_set_number(o, "rcpts", j->rcpts);
+    add_sums(j, c);
+    json_object_set_new(o, "by", j->list);
+    j->list = NULL;
+    return o;
 }
 
 static bool step(struct job *job, struct control *c)
 {
     struct count_job *j = (struct count_job *)job;
-    if (!sieve_step(&j->sieve, c)) {
+    if (!j->too_many && !sieve_step(&j->sieve, c)) {
         return true;
     }
-    json_t *o = admin_ok();
-    admin_set_number(o, "deliveries", j->deliveries);
-    admin_set_number(o, "rcpts", j->rcpts);
-    json_t *list = json_array();
-    add_sums(j, c, list);
-    json_object_set_new(o, "by", list);
-    job->answer = o;
+    if (json_object_size(j->domains) > 0) {
+        j->pouring = (struct work){.lane = WORK_LOOK, .run = pour_run, .done = pour_done};
+        job_submit(job, c, &j->pouring);
+        return true;
+    }
+    job->answer = answer_of(j, c);
     return true;
 }
 
@@ -230,7 +292,15 @@ static void fini(struct job *job)
         mem_free(sum);
     }
     map_fini(&j->sums);
+    if (job->answer == NULL && j->list != NULL) { /* it ends half-way: a lane frees what is large */
+        job->answer = json_array();
+        json_array_append_new(job->answer, j->domains);
+        json_array_append_new(job->answer, j->list);
+        return;
+    }
+    assert(json_object_size(j->domains) == 0);
     json_decref(j->domains);
+    json_decref(j->list);
 }
 
 /* Parses "route,class": each field at most once; domain cannot be combined with another. */
@@ -275,6 +345,7 @@ json_t *admin_count(struct control *c, struct admin_request *request)
     j->job.looks = true;
     j->job.fini = fini;
     j->domains = json_object();
+    j->list = json_array();
     sieve_init(&j->sieve, &j->job, &j->job.request.select, visit, j);
     j->sieve.look = j->by_domain ? look : NULL;
     return NULL;
