@@ -32,6 +32,10 @@ def fill(lab, check):
 
 
 def test(lab, check):
+    def is_said_full():
+        status = lab.cli("status", check=False)
+        return status.returncode == 2 and "the spool is full" in status.stdout
+
     lab.bounce_sinks_start()
     options = f"size={VOLUME_MIB}m,mode=0700,uid={RELAY_USER},gid={RELAY_USER}"
     command("mount", "-t", "tmpfs", "-o", options, "none", lab.path("spool"))
@@ -42,6 +46,8 @@ def test(lab, check):
     lab.daemons_start()
     check(lab.totals()["waiting"] > 500, "both started again, and all of it is there",
           str(lab.totals()))
+    check(wait_until(is_said_full, 20), "and status says again that the spool is full",
+          lab.cli("status", check=False).stdout)
     lab.sinks_start()
     check(harness.settle(lab), "the hop is back: everything went out", str(lab.totals()))
     check(wait_until(lambda: lab.cli("status", check=False).returncode == 0, 30),
