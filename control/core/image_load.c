@@ -66,11 +66,13 @@ static void load_rules(struct core *c, struct delivery *d, const struct image_re
  * clock says now. */
 static void load_held(struct core *c, struct delivery *d, const struct image_record *r)
 {
+    assert(d->id == r->delivery.id && d->state != DELIVERY_IN_FLIGHT);
     if (r->delivery.held_rule != 0) {
         d->state = DELIVERY_HELD;
         c->newest_wall_ms =
             c->newest_wall_ms > r->delivery.due_ms ? c->newest_wall_ms : r->delivery.due_ms;
     }
+    assert(d->state != DELIVERY_HELD || c->newest_wall_ms >= r->delivery.due_ms);
 }
 
 static bool load_delivery(struct core *c, const struct image_record *r)

@@ -122,6 +122,7 @@ static uint64_t age_ms(const struct core *c, const struct delivery *d)
     if (!has_live(d) && c->newest_wall_ms > wall_ms) {
         wall_ms = c->newest_wall_ms;
     }
+    assert(d->id != 0 && wall_ms >= c->now.wall_ms);
     return wall_ms > d->received_ms ? wall_ms - d->received_ms : 0;
 }
 
