@@ -2,6 +2,7 @@
 /* tests/unit/control/lab.c: see lab.h. */
 #include "tests/unit/control/lab.h"
 
+#include "control/core/check.h"
 #include "control/core/feed.h"
 #include "control/core/up.h"
 
@@ -9,6 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+
+/* A larger table is checked at the end alone: the check takes as long as the table is. */
+enum { CHECK_EACH_TURN_MAX = 64 };
 
 static const struct siphash_key key = {1, 2};
 
@@ -55,6 +59,7 @@ static void free_rings(struct lab *lab)
 
 void lab_destroy(struct lab *lab)
 {
+    core_check(&lab->core);
     core_fini(&lab->core);
     free_rings(lab);
     free(lab);
@@ -70,6 +75,7 @@ struct core *lab_core(const struct lab *lab)
 
 void lab_core_destroy(struct core *core)
 {
+    core_check(core);
     core_fini(core);
     free(core);
 }
@@ -143,6 +149,9 @@ void lab_turn(struct lab *lab, uint64_t ms)
         }
     }
     cr_assert_not(worked, "the core never rests");
+    if (c->index.count <= CHECK_EACH_TURN_MAX) {
+        core_check(c);
+    }
 }
 
 struct life_facts lab_facts(struct lab *lab, uint32_t route, uint16_t rcpts)
