@@ -62,17 +62,20 @@ static void load_rules(struct core *c, struct delivery *d, const struct image_re
     d->unjudged = r->delivery.unjudged || !all_judged(c);
 }
 
-/* A rule held it when the image was taken, at due_ms. It is as old as it was then, whatever the
- * clock says now. */
+/* A rule held it when the image was taken, at due_ms. When the rule did so by its age, it is as old
+ * as it was then, whatever the clock says now. */
 static void load_held(struct core *c, struct delivery *d, const struct image_record *r)
 {
     assert(d->id == r->delivery.id && d->state != DELIVERY_IN_FLIGHT);
     if (r->delivery.held_rule != 0) {
         d->state = DELIVERY_HELD;
-        c->newest_wall_ms =
-            c->newest_wall_ms > r->delivery.due_ms ? c->newest_wall_ms : r->delivery.due_ms;
+        schedule_live(&c->schedule, d)->held_rule = r->delivery.held_rule;
     }
-    assert(d->state != DELIVERY_HELD || c->newest_wall_ms >= r->delivery.due_ms);
+    if (r->delivery.due_ms > c->newest_wall_ms &&
+        rules_hold_by_age(&c->rules, r->delivery.held_rule)) {
+        c->newest_wall_ms = r->delivery.due_ms;
+    }
+    assert((d->state == DELIVERY_HELD) == (r->delivery.held_rule != 0));
 }
 
 static bool load_delivery(struct core *c, const struct image_record *r)

@@ -114,19 +114,21 @@ static bool has_live(const struct delivery *d)
     return d->state == DELIVERY_WAITING || d->state == DELIVERY_IN_FLIGHT;
 }
 
-/* What is set aside grows no younger when the clock is set back: what was held by its age stays
- * held. What waits goes by the clock as it is: one that was ahead must not hold new mail. */
-static uint64_t age_ms(const struct core *c, const struct delivery *d)
+/* The age that rules see. What a rule holds by its age grows no younger when the clock is set back,
+ * and so stays held. All other mail goes by the clock as it is: one that was ahead must not hold
+ * it. `held_rule`: the rule that holds it, or held it until it was lifted; 0: none. */
+static uint64_t age_for_rules(const struct core *c, const struct delivery *d, uint32_t held_rule)
 {
     uint64_t wall_ms = c->now.wall_ms;
-    if (!has_live(d) && c->newest_wall_ms > wall_ms) {
+    if (held_rule != 0 && c->newest_wall_ms > wall_ms && rules_hold_by_age(&c->rules, held_rule)) {
         wall_ms = c->newest_wall_ms;
     }
     assert(d->id != 0 && wall_ms >= c->now.wall_ms);
     return wall_ms > d->received_ms ? wall_ms - d->received_ms : 0;
 }
 
-void life_view_init(struct life_view *view, const struct core *c, const struct delivery *d)
+static void view_init(struct life_view *view, const struct core *c, const struct delivery *d,
+                      uint32_t held_rule)
 {
     const struct route *r = route_of(c, d);
     view->core = c;
@@ -136,8 +138,8 @@ void life_view_init(struct life_view *view, const struct core *c, const struct d
         .route_name = r->name,
         .hop_name = r->hop_name,
         .hop_count = r->hop_count,
-        .held_rule = d->state == DELIVERY_HELD ? d->live : 0,
-        .age_ms = age_ms(c, d),
+        .held_rule = held_rule,
+        .age_ms = age_for_rules(c, d, held_rule),
         .state = (enum delivery_state)d->state,
         .pending = delivery_rcpts(d, RCPT_WAITING),
         .frozen = delivery_rcpts(d, RCPT_FROZEN),
@@ -147,6 +149,12 @@ void life_view_init(struct life_view *view, const struct core *c, const struct d
     };
     rcptset_union(&view->facts.pending, &view->facts.frozen);
     assert(!rcptset_is_empty(&view->facts.pending));
+}
+
+void life_view_init(struct life_view *view, const struct core *c, const struct delivery *d)
+{
+    view_init(view, c, d, d->state == DELIVERY_HELD ? d->live : 0);
+    assert(view->d == d && view->facts.held_rule < RULES_PLANNED);
 }
 
 /* --- lift and settle -------------------------------------------------------------------------- */
@@ -161,8 +169,10 @@ struct live *life_lift(struct core *c, struct delivery *d)
     c->journal.dirty = true;
     c->changes++;
     if (!has_live(d)) {
+        uint32_t held_rule = d->state == DELIVERY_HELD ? d->live : 0;
         struct live *l = schedule_take(&c->schedule, d);
         l->due_ns = c->now.now_ns;
+        l->held_rule = held_rule;
         return l;
     }
     struct live *l = schedule_live(&c->schedule, d);
@@ -190,13 +200,15 @@ static void blame(struct core *c, struct delivery *d, const struct live *l)
     assert(outbox_find(&c->outbox, d->id, ABI_STATE_FREEZE) != NULL);
 }
 
-static uint32_t holding_rule(const struct core *c, const struct delivery *d)
+/* It is lifted. */
+static uint32_t holding_rule(const struct core *c, const struct delivery *d, const struct live *l)
 {
+    assert(l->delivery == d);
     if (c->rules.count == 0) {
         return 0;
     }
     struct life_view view;
-    life_view_init(&view, c, d);
+    view_init(&view, c, d, l->held_rule);
     return rules_holding(&c->rules, d, d->noted ? index_slot(&c->index, d) : 0, &view.facts);
 }
 
@@ -214,7 +226,7 @@ static enum delivery_state place(const struct core *c, const struct delivery *d,
     if (!route_of(c, d)->known) {
         return DELIVERY_ORPHAN;
     }
-    *rule_out = holding_rule(c, d);
+    *rule_out = holding_rule(c, d, l);
     return *rule_out != 0 ? DELIVERY_HELD : DELIVERY_WAITING;
 }
 

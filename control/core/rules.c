@@ -88,6 +88,13 @@ struct rule *rules_find(const struct rules *rules, uint32_t id)
     return NULL;
 }
 
+bool rules_hold_by_age(const struct rules *rules, uint32_t id)
+{
+    const struct rule *rule = rules_find(rules, id);
+    assert(rule == NULL || rule->id == id);
+    return rule != NULL && rule->in_force && select_has(&rule->select, SELECT_OLDER);
+}
+
 size_t rules_in_force(const struct rules *rules)
 {
     size_t count = 0;

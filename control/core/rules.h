@@ -60,6 +60,8 @@ void rules_enforce(struct rules *rules, struct rule *rule, uint32_t id);
 /* Ends it, in memory. */
 void rules_remove(struct rules *rules, struct rule *rule);
 struct rule *rules_find(const struct rules *rules, uint32_t id);
+/* That rule is in force and asks for mail above an age. */
+bool rules_hold_by_age(const struct rules *rules, uint32_t id);
 /* How many are in force. */
 size_t rules_in_force(const struct rules *rules);
 

@@ -27,6 +27,7 @@ struct live {
     uint32_t index;        /* its own */
     uint32_t heap_place;   /* 1-based; 0: not in the heap */
     uint32_t success_mark; /* poison: the hop's successes when it last lost us at the dot */
+    uint32_t held_rule;    /* the rule that held it until it was lifted; 0: none */
 };
 
 enum {

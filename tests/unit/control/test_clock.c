@@ -45,6 +45,16 @@ static uint64_t held_by_age(void)
     return id;
 }
 
+static bool has_clock_problem(void)
+{
+    json_t *answer = fake_admin(f, "{'cmd':'status'}");
+    char *text = json_dumps(answer, JSON_COMPACT);
+    bool has = strstr(text, "the clock was set back") != NULL;
+    free(text);
+    json_decref(answer);
+    return has;
+}
+
 /* A dataplane that takes whatever it gets: is that delivery sent to it? */
 static bool goes_out(uint64_t id)
 {
@@ -78,6 +88,7 @@ static void restart_set_back(bool clean)
     fake_restart_control(f, clean);
     fake_turn(f, 0);
     cr_assert(is_in(id, "held"));
+    cr_assert(has_clock_problem());
     cr_assert_eq(fake_reload(f, f->config), 0);
     cr_assert_not(goes_out(id));
     cr_assert(is_in(id, "held"));
@@ -99,6 +110,49 @@ Test(clock, what_was_held_goes_when_its_rule_ends_whatever_the_clock_says)
     f->time.wall_ms -= DAY_MS;
     cr_assert(fake_ok(fake_admin(f, "{'cmd':'release','select':['rule=1'],'reason':'x'}")));
     cr_assert(goes_out(id));
+}
+
+/* Mail that its route holds, saved while the clock is a day ahead. The clock is mended then, and
+ * control is killed and starts again. */
+static uint64_t held_by_route_while_ahead(void)
+{
+    f->credits = 0;
+    fake_attach(f, NULL, 0);
+    json_decref(fake_admin(f, "{'cmd':'hold','select':['route=r1'],'reason':'x'}"));
+    uint64_t id = fake_simple(f, 1);
+    fake_turn(f, 0);
+    cr_assert(is_in(id, "held"));
+    f->time.wall_ms += DAY_MS;
+    fake_turn(f, 0);
+    cr_assert_eq(control_checkpoint(f->control, f->time), 0);
+    f->time.wall_ms -= DAY_MS;
+    fake_restart_control(f, false);
+    fake_turn(f, 0);
+    cr_assert(is_in(id, "held"));
+    return id;
+}
+
+Test(clock, what_a_route_holds_does_not_remember_a_clock_that_was_ahead)
+{
+    (void)held_by_route_while_ahead();
+    cr_assert_not(has_clock_problem());
+}
+
+Test(clock, a_rule_by_age_does_not_take_over_by_a_clock_that_was_ahead)
+{
+    f->credits = 0;
+    fake_attach(f, NULL, 0);
+    uint64_t id = fake_simple(f, 1);
+    json_decref(fake_admin(f, "{'cmd':'hold','select':['all'],'reason':'x'}"));
+    json_decref(fake_admin(f, "{'cmd':'hold','select':['age>30m'],'reason':'y'}"));
+    f->time.wall_ms += DAY_MS;
+    fake_turn(f, 0);
+    cr_assert(is_in(id, "held"));
+    f->time.wall_ms -= DAY_MS;
+    fake_turn(f, 0);
+    cr_assert(fake_ok(fake_admin(f, "{'cmd':'release','select':['rule=1'],'reason':'x'}")));
+    fake_turn(f, 0);
+    cr_assert(goes_out(id), "it is young by the clock as it is");
 }
 
 /* The other way round: what a rule by age does not mean yet, it means at once. */
