@@ -367,7 +367,7 @@ int control_checkpoint(struct control *c, struct control_time time)
         return -EAGAIN;
     }
     bool asked = false;
-    works_never_rest(&c->works);
+    c->saver.ending = true;
     while (!asked || c->saver.under_way) {
         if (!c->saver.under_way) {
             c->saver.wanted = asked = true;

@@ -125,15 +125,18 @@ static void check_segments(const struct liveness *live)
 static void check_pieces(const struct image *image)
 {
     const struct image_piece *last = NULL;
+    uint32_t out = 0;
     uint32_t spare = 0;
     for (const struct image_piece *piece = image->out; piece != NULL; piece = piece->next) {
         assert(piece->len > 0 && piece->len <= IMAGE_PIECE_BYTES);
         last = piece;
+        out++;
     }
     for (const struct image_piece *piece = image->spare; piece != NULL; piece = piece->next) {
         spare++;
     }
-    assert(last == image->out_last && spare == image->spare_count && spare <= IMAGE_SPARE_MAX);
+    assert(last == image->out_last && out == image->out_count);
+    assert(spare == image->spare_count && spare <= IMAGE_SPARE_MAX);
 }
 
 static void check_image(const struct core *c)

@@ -55,10 +55,10 @@ struct flight *flight_begin(struct flights *flights, uint64_t id, struct live *l
                             uint64_t begun_pos, uint64_t now_ns);
 /* `l`: of its delivery, NULL without one. Frees the flight. */
 void flight_end(struct flights *flights, struct flight *flight, struct live *l, uint64_t now_ns);
-/* The last word about an attempt has come on this attach before INFLIGHT did. The dataplane counts
- * an attempt as under way until it has heard that its record is durable. What the ring says of the
- * record may overtake the INFLIGHT: flight_has_ended then tells that there is no flight to begin.
- * A bounded number is noted. */
+/* The last word about an attempt has come on this attach before INFLIGHT did. The writer of the
+ * dataplane tells control of a durable record, and only then gives it back to the worker. A worker
+ * that attaches in between still counts the attempt, and its INFLIGHT comes after the last word.
+ * flight_has_ended then tells that there is no flight to begin. A bounded number is noted. */
 void flight_note_ended(struct flights *flights, uint64_t id);
 bool flight_has_ended(const struct flights *flights, uint64_t id);
 void flight_forget_ended(struct flights *flights);

@@ -47,6 +47,7 @@ static struct image_piece *begin_piece(struct image *image)
         image->out_last->next = piece;
     }
     image->out_last = piece;
+    image->out_count++;
     assert(image->out != NULL && image->spare_count <= IMAGE_SPARE_MAX);
     return piece;
 }
@@ -282,6 +283,7 @@ struct image_piece *image_take(struct image *image)
     assert(piece->len > 0);
     image->out = piece->next;
     image->out_last = piece->next == NULL ? NULL : image->out_last;
+    image->out_count--;
     assert(!image->active || image->out != NULL); /* the one that is being filled stays */
     return piece;
 }

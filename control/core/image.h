@@ -59,6 +59,7 @@ struct image {
     struct image_keep *keep; /* such replies, the newest page first */
     struct image_piece *out; /* the oldest first; the last one is being filled */
     struct image_piece *out_last;
+    uint32_t out_count;
     struct image_piece *spare;
     uint32_t spare_count;
 

@@ -30,6 +30,7 @@ struct catchup {
 struct saver {
     bool under_way;
     bool wanted; /* write one now, whatever the clock says */
+    bool ending; /* the process waits for its last checkpoint */
     uint64_t due_ns;
     uint64_t tried_ns;                      /* when the last one was begun */
     uint64_t state_pos;                     /* of the newest checkpoint */

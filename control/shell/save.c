@@ -7,6 +7,8 @@
  *
  * Promise: the state log below the older checkpoint is freed only when the next one is durable, and
  *          the replies of mail that is still frozen are in the policy database before that.
+ *          The lane rests for most of the time, and does not while the checkpoint is behind: while
+ *          the table changes faster than its image is written, or the state log grows long.
  * Trap:    while the lane is slow, no further slots are encoded, except those that are about to
  *          change.
  */
@@ -32,6 +34,9 @@ enum {
      * small share of the work. */
     DELIVERIES_PER_INTERVAL = 200000,
     UNDER_WAY_MAX = IMAGE_SPARE_MAX, /* pieces */
+    /* From here on the lane hurries: pieces that wait for it, state segments since the last one. */
+    HURRY_PIECES = IMAGE_SPARE_MAX,
+    HURRY_SEGMENTS = 4 * CHECKPOINT_SEGMENTS,
 };
 
 /* The least time between two checkpoints that are written because of state segments. */
@@ -190,6 +195,36 @@ static void keep_replies(struct control *c, uint64_t below_seq)
     works_submit(&c->works, &keep->work);
 }
 
+static void forget_run(struct work *work, struct work_tools *tools)
+{
+    struct keep *keep = (struct keep *)work;
+    (void)tools;
+    image_keep_free(keep->page);
+    keep->page = NULL;
+}
+
+static bool forget_done(struct work *work, struct control *c)
+{
+    (void)c;
+    keep_drop(work);
+    return true;
+}
+
+/* Replies need not be kept: their segments stay, or nothing is given back. The lane frees the list,
+ * because it may be long. */
+static void drop_replies(struct control *c)
+{
+    struct image_keep *page = image_take_keep(&c->core.image);
+    if (page == NULL) {
+        return;
+    }
+    struct keep *keep = mem_zalloc(sizeof *keep);
+    keep->work = (struct work){
+        .lane = WORK_STORE, .run = forget_run, .done = forget_done, .drop = keep_drop};
+    keep->page = page;
+    works_submit(&c->works, &keep->work);
+}
+
 static bool finish_done(struct work *work, struct control *c)
 {
     struct finish *finish = (struct finish *)work;
@@ -208,7 +243,7 @@ static bool finish_done(struct work *work, struct control *c)
             keep_replies(c, below_seq);
         }
     }
-    image_keep_free(image_take_keep(&c->core.image)); /* after an error, or with nothing to keep */
+    drop_replies(c); /* after an error, or when they are kept already */
     mem_free(finish);
     return true;
 }
@@ -232,6 +267,19 @@ static void send_finish(struct control *c)
 
 /* --- turns ----------------------------------------------------------------------------------- */
 
+static uint64_t segments_since(const struct control *c)
+{
+    uint64_t newest = spool_pos_seq(seen_top(&c->core.journal.states));
+    uint64_t saved = spool_pos_seq(c->saver.state_pos);
+    return newest > saved ? newest - saved : 0;
+}
+
+static bool must_hurry(const struct control *c)
+{
+    return c->saver.ending || c->core.image.out_count >= HURRY_PIECES ||
+           (c->saver.under_way && segments_since(c) >= HURRY_SEGMENTS);
+}
+
 static void begin(struct control *c)
 {
     struct saver *s = &c->saver;
@@ -253,8 +301,7 @@ static bool is_due(const struct control *c)
     /* Every restart of the dataplane begins a segment of the state log, and only checkpoints free
      * such segments. So the number of segments makes a checkpoint due, too: a control that never
      * runs for a whole interval would otherwise let the log run full. */
-    bool behind = spool_pos_seq(seen_top(&c->core.journal.states)) >=
-                  spool_pos_seq(s->state_pos) + CHECKPOINT_SEGMENTS;
+    bool behind = segments_since(c) >= CHECKPOINT_SEGMENTS;
     behind = behind && c->core.now.now_ns >= s->tried_ns + CHECKPOINT_PAUSE_NS;
     return s->wanted || (c->core.journal.dirty && (c->core.now.now_ns >= s->due_ns || behind));
 }
@@ -262,6 +309,7 @@ static bool is_due(const struct control *c)
 bool save_turn(struct control *c)
 {
     struct saver *s = &c->saver;
+    works_hurry(&c->works, must_hurry(c));
     bool ready = c->catchup.recovered == 1 && !c->catchup.under_way && !c->core.attach.reading;
     if (!s->under_way && ready && is_due(c)) {
         begin(c);

@@ -162,7 +162,7 @@ static uint64_t clock_ns(void)
 static void rest(struct works *w, enum work_lane lane, uint64_t took_ns)
 {
     uint64_t rest_ns = lane_rest[lane] * took_ns;
-    if (rest_ns == 0 || atomic_load_explicit(&w->restless, memory_order_relaxed)) {
+    if (rest_ns == 0 || atomic_load_explicit(&w->hurry, memory_order_relaxed)) {
         return;
     }
     uint64_t end_ns = rest_ns < REST_MAX_NS ? rest_ns : REST_MAX_NS;
@@ -235,9 +235,9 @@ void works_stop(struct works *w)
     }
 }
 
-void works_never_rest(struct works *w)
+void works_hurry(struct works *w, bool hurry)
 {
-    atomic_store_explicit(&w->restless, true, memory_order_relaxed);
+    atomic_store_explicit(&w->hurry, hurry, memory_order_relaxed);
 }
 
 bool works_finish(struct works *w, struct control *control, uint32_t max)

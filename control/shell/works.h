@@ -10,7 +10,8 @@
  * Promise: works of one lane run one after the other, in order, but quick ones before those that
  *          are not. run touches the work and the lane's tools, and nothing of the loop's. The loop
  *          waits for no lock: a lane that loses its processor at any point stops nobody else.
- *          WORK_SAVE leaves the disk to mail for most of the time: it rests after each work.
+ *          WORK_SAVE leaves the disk to mail for most of the time: it rests after each work, unless
+ *          it is told to hurry.
  * Trap:    a work that was submitted is not touched by the loop until its done. What takes long
  *          because of what was asked comes in several works: a quick one waits for one at most.
  */
@@ -74,7 +75,7 @@ struct works {
     sem_t room;              /* for parts on their way */
     sem_t ended;             /* a post for each lane when `stopping` */
     atomic_bool stopping;
-    atomic_bool restless; /* no lane rests any more */
+    atomic_bool hurry; /* no lane rests */
 
     struct work_list queued[WORK_LANES];  /* the lane's own */
     struct work_list hurried[WORK_LANES]; /* the lane's own: quick ones */
@@ -95,8 +96,8 @@ bool works_run(struct works *works, enum work_lane lane);
 /* The thread of a lane: runs works until works_stop. */
 void works_serve(struct works *works, enum work_lane lane);
 void works_stop(struct works *works);
-/* From now on no lane rests: the process is about to end and waits for its last checkpoint. */
-void works_never_rest(struct works *works);
+/* true: no lane begins a rest, until it is false again. */
+void works_hurry(struct works *works, bool hurry);
 /* Called from a run: hands a part of its result to the loop, where it is done before the work
  * itself. Waits while many parts are on their way. false: the process ends, give up. */
 must_check bool works_part(struct works *works, struct work *part);

@@ -196,3 +196,15 @@ Test(start, no_turn_takes_it_all)
     }
     cr_assert_eq(before, MAIL);
 }
+
+/* The lane of checkpoints leaves the disk to mail, but not when the process waits for it. */
+Test(start, only_the_last_checkpoint_is_hurried)
+{
+    make_mail(1);
+    control_wish_checkpoint(f->control);
+    fake_turn(f, 0);
+    cr_assert_not(control_is_settling(f->control), "it is written");
+    cr_assert_not(atomic_load(&f->control->works.hurry));
+    cr_assert_eq(control_checkpoint(f->control, f->time), 0);
+    cr_assert(atomic_load(&f->control->works.hurry));
+}
