@@ -97,12 +97,17 @@ static int open_parts(struct control *c, sqlite3 *db, char error[CONFIG_ERROR_SI
         return r;
     }
     r = load_names(c);
-    r = r == 0 ? store_rules_load(c->store, load_rule, c) : r;
     if (r < 0) {
-        snprintf(
-            error, CONFIG_ERROR_SIZE,
-            "a rule in the policy database has no number or no place: %s; not starting without it",
-            trouble_meaning(r));
+        snprintf(error, CONFIG_ERROR_SIZE,
+                 "the names of routes and hops cannot be read in the policy database: %s",
+                 store_error(c->store));
+        return r;
+    }
+    r = store_rules_load(c->store, load_rule, c);
+    if (r < 0) {
+        snprintf(error, CONFIG_ERROR_SIZE,
+                 "not starting without the rules in the policy database: %s",
+                 r == -EPROTO ? "one has no number or no place" : store_error(c->store));
         return r;
     }
     r = publish_first(c, error);

@@ -74,8 +74,9 @@ struct control_peer {
     const char *who; /* the name to write into the audit */
     bool may_act;    /* else it may only look */
 };
-/* `who` goes into the audit: that request needs the true name. For others it may stand for it. */
-bool control_admin_needs_name(const json_t *request);
+/* That request goes into the audit, and so needs the true name. For others a number may stand for
+ * it, also for what is refused because its sender may not act. */
+bool control_admin_needs_name(const json_t *request, bool may_act);
 json_t *control_admin(struct control *control, const json_t *request,
                       const struct control_peer *peer, struct control_time time);
 /* The answer for a pending token, to be taken once, or NULL while it is not complete. */

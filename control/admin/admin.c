@@ -203,11 +203,11 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
-bool control_admin_needs_name(const json_t *json)
+bool control_admin_needs_name(const json_t *json, bool may_act)
 {
     const struct command *command = find_command(json_string_value(json_object_get(json, "cmd")));
     return command != NULL &&
-           (does_act(command, json) || json_is_true(json_object_get(json, "body")));
+           ((may_act && does_act(command, json)) || json_is_true(json_object_get(json, "body")));
 }
 
 json_t *control_admin(struct control *c, const json_t *json, const struct control_peer *peer,

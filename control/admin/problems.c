@@ -242,12 +242,13 @@ static void add_unreadable(struct problems *p, const struct rule *rule)
 
 static void check_jobs(struct problems *p, const struct control *c)
 {
-    char act[200];
+    char act[280];
     if (c->bad_jobs.count > 0) {
         snprintf(act, sizeof act,
                  "see what it was for: holdfast audit; release that again; to forget it, in "
-                 "state_dir: sqlite3 policy.db 'DELETE FROM jobs WHERE id = %u'",
-                 c->bad_jobs.first_id);
+                 "state_dir: sqlite3 policy.db 'DELETE FROM jobs WHERE id = %u'; then end control "
+                 "and start it again: kill %ld",
+                 c->bad_jobs.first_id, (long)getpid());
         add(p, "bad_job", 1, act,
             "%zu releases that were under way when control was started cannot be read in the "
             "policy database, and do not go on: the first is job %u",

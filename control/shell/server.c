@@ -211,10 +211,10 @@ static bool name_done(struct work *work, struct control *control)
     conn->in_lane = false;
     conn->unnamed = NULL;
     mem_free(naming);
-    if (conn->fd >= 0) {
+    if (conn->fd >= 0 && !conn->dismissed) {
         take_request(conn, control, request, "");
     } else {
-        json_decref(request); /* it went before anything was begun */
+        json_decref(request); /* it went, or has to go, before anything was begun */
     }
     go_on(conn, control);
     return true;
@@ -248,7 +248,7 @@ static void take_request(struct conn *conn, struct control *control, json_t *req
         return;
     }
     conn->asked = true;
-    if (!conn->named && control_admin_needs_name(request)) {
+    if (!conn->named && control_admin_needs_name(request, conn->peer.may_act)) {
         ask_name(conn, control, request);
         return;
     }
@@ -343,6 +343,12 @@ static bool is_live(const struct conn *conn)
     return conn->fd >= 0 && !conn->dismissed;
 }
 
+/* It has had its answers, and nothing is done for it. */
+static bool is_idle(const struct conn *conn)
+{
+    return is_live(conn) && conn->asked && !conn->pending && !conn->in_lane;
+}
+
 /* It has asked something, or its first request is not read yet. */
 static bool has_spoken(const struct conn *conn)
 {
@@ -401,7 +407,7 @@ static struct conn *who_goes(const struct server *s, uint32_t own)
             newcomer = newest;
             newcomers = count;
         }
-        if (count > silents && is_live(conn) && conn->asked && !conn->pending) {
+        if (count > silents && is_idle(conn)) {
             silent = conn;
             silents = count;
         }

@@ -275,6 +275,15 @@ Test(server, one_more_is_refused_when_all_of_a_user_have_asked)
     cr_assert(status_answers(client()), "there is room again");
 }
 
+static void let_others_in(void)
+{
+    if (geteuid() != 0) {
+        cr_skip("only root can be several users");
+    }
+    cr_assert_eq(chmod(f->dir, 0755), 0);
+    cr_assert_eq(chmod(address.sun_path, 0777), 0);
+}
+
 static int client_of(uid_t uid)
 {
     cr_assert_eq(seteuid(uid), 0);
@@ -287,11 +296,7 @@ static int client_of(uid_t uid)
 Test(server, crowds_of_others_push_out_no_single_person)
 {
     enum { ONE = 65501, OTHER = 65502, THIRD = 65503 };
-    if (geteuid() != 0) {
-        cr_skip("only root can be several users");
-    }
-    cr_assert_eq(chmod(f->dir, 0755), 0);
-    cr_assert_eq(chmod(address.sun_path, 0777), 0);
+    let_others_in();
     int crowd[LIMIT_ADMIN_CONNS];
     for (int i = 0; i < LIMIT_ADMIN_CONNS; i++) {
         crowd[i] = client_of(i % 2 == 0 ? ONE : OTHER);
@@ -364,6 +369,44 @@ Test(server, who_looks_does_not_wait_for_names)
     cr_assert_eq(f->control->core.rules.count, 1);
 }
 
+static const char retry_all[] = "{\"v\":1,\"cmd\":\"retry\",\"select\":[\"all\"],\"reason\":\"x\"}";
+
+/* Somebody who only waits for the name service is not idle, however long that takes. */
+Test(server, who_waits_for_the_name_is_not_pushed_out)
+{
+    enum { ONE = 65501, OTHER = 65502 };
+    let_others_in();
+    place.admin_gid = getegid();
+    int actor = client_of(ONE);
+    say(actor, retry_all);
+    pump_nameless();
+    for (int i = 1; i < LIMIT_ADMIN_CONNS + 3; i++) { /* the last three push one out each */
+        int fd = i >= LIMIT_ADMIN_CONNS ? client() : client_of(i % 2 == 0 ? ONE : OTHER);
+        say(fd, status);
+        pump_nameless();
+        json_decref(hear(fd));
+    }
+    cr_assert_not(has_answer(actor));
+    json_t *answer = hear(actor);
+    cr_assert(json_is_true(json_object_get(answer, "ok")));
+    json_decref(answer);
+}
+
+Test(server, who_may_only_look_is_refused_without_a_name)
+{
+    enum { LOOKER = 65501 };
+    let_others_in();
+    place.look_gid = getegid();
+    int fd = client_of(LOOKER);
+    say(fd, retry_all);
+    pump_nameless();
+    cr_assert(has_answer(fd));
+    json_t *answer = hear(fd);
+    const char *error = json_string_value(json_object_get(answer, "error"));
+    cr_assert_not_null(strstr(error, "you may look, not act"), "%s", error);
+    json_decref(answer);
+}
+
 /* The audit has the name, not what stood for it while it was not known. */
 Test(server, who_acts_is_named_in_the_audit)
 {
@@ -372,7 +415,7 @@ Test(server, who_acts_is_named_in_the_audit)
     peer_name(&self, who);
     int fd = client();
     cr_assert(status_answers(fd));
-    say(fd, "{\"v\":1,\"cmd\":\"retry\",\"select\":[\"all\"],\"reason\":\"x\"}");
+    say(fd, retry_all);
     json_decref(hear(fd));
     say(fd, "{\"v\":1,\"cmd\":\"audit\"}");
     json_t *answer = hear(fd);
