@@ -54,7 +54,7 @@ class Run:
         """Everything passes without a mutation, and how long it takes."""
         self.tree.learn()
         self.tests = self.tree.tests()
-        targets = sorted({target for test in self.tests for target in test.targets})
+        targets = sorted({target for test in self.tests for target in test.targets + test.needs})
         done = self.tree.ninja(workshop.SIM, *targets)
         if done.returncode != 0:
             sys.exit(done.stdout + "mutants: the tree does not build")

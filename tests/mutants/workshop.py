@@ -107,12 +107,15 @@ class Test:
         self.suite = entry["suite"]
         self.seconds = 0.0
         self.cmd, self.targets = [], []
+        self.needs = []  # what else is built before it runs: scripts, for instance
         for word in entry["cmd"]:
             path = os.path.normpath(os.path.join(tree.build, word))
             below = os.path.relpath(path, tree.build)
             if below in tree.links and os.path.isabs(word) or word in tree.links:
                 self.targets.append(below)
                 word = below
+            elif word in tree.outputs:
+                self.needs.append(word)
             self.cmd.append(word)
 
     def command(self, made, part):
@@ -134,6 +137,7 @@ class Tree:
         self.linker = ["-fuse-ld=gold"] if shutil.which("ld.gold") else []  # takes a third
         self.compiles = {}  # object: (words of its command, its source from the root)
         self.links = {}     # executable: words of its command
+        self.outputs = set()  # all that ninja can make
         self.objects = {}   # executable: objects that it is made of, or that its libraries have
 
     def copy(self):
@@ -199,6 +203,9 @@ class Tree:
             for word in words:
                 found.update(members.get(word, []))
             self.objects[entry["output"]] = found
+
+        done = self.shell(["ninja", "-C", self.build, "-t", "targets", "all"])
+        self.outputs = {row.rpartition(": ")[0] for row in done.stdout.split("\n")}
 
     def rules(self, name):
         done = subprocess.run(["ninja", "-C", self.build, "-t", "compdb", name], check=True,
