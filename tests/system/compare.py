@@ -6,6 +6,9 @@ Promise: every accepted (message, recipient) is found in the sinks' dumps or rep
          that nobody sent, to a recipient nobody named, or with other bytes, is reported as wrong.
 Trap:    smtp-sink's dump begins with its own headers. The message begins at the first field that
          the sender wrote. Between the two there may only be Received fields.
+         smtp-sink keeps the dump of a transfer that broke off until its own time limit, 100 s. It
+         never answered that message, so that is no arrival; such a dump has no empty line at its
+         end, which smtp-sink writes when it has seen the dot.
 
 There are two kinds of journal lines. One is for each message (send.py, swaks): it is found by its
 id, and the hash of the whole message is compared. The other is for each smtp-source run: its
@@ -29,8 +32,8 @@ class Arrival:
         with open(path, "rb") as file:
             raw = file.read()
         self.path = path
-        # smtp-sink ends a dump with an empty line of its own.
-        self.raw = raw[:-1] if raw.endswith(b"\n\n") else raw
+        self.is_whole = raw.endswith(b"\n\n")
+        self.raw = raw[:-1] if self.is_whole else raw
         head, _, body = self.raw.partition(b"\n\n")
         self.fields = head.split(b"\n")
         self.rcpts = [self.address(line) for line in self.fields
@@ -110,6 +113,8 @@ class Account:
         if arrival.is_bounce():
             self.bounced += 1
             self.wrong.append(f"{arrival.path}: a bounce")
+            return
+        if not arrival.is_whole:
             return
         ident = arrival.field(TOKEN[:-2])
         if ident is not None:

@@ -395,8 +395,12 @@ class Cli(unittest.TestCase):
         out, fd = pty.openpty()
         done = subprocess.run([HOLDFAST, "--socket", self.path, "count"], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=fd, timeout=30)
+        os.write(fd, b"END")
+        told = b""
+        while not told.endswith(b"END"): # the terminal may give it in pieces
+            told += os.read(out, 4096)
+        told = told[:-3]
         os.close(fd)
-        told = os.read(out, 4096)
         os.close(out)
         self.assertEqual(done.returncode, 0)
         self.assertIn(b"waiting for control: 1 s", told)
