@@ -30,9 +30,11 @@ enum by {
     BY_COUNT,
 };
 
-/* An entry of the answer has about 64 bytes: more do not fit one frame. */
 enum {
-    DOMAINS_MAX = LIMIT_ADMIN_ANSWER_BYTES / 64,
+    /* An entry of the answer without its key: the names of its members, two numbers of 64 bits. */
+    ENTRY_BYTES = 80,
+    BYTES_MAX = LIMIT_ADMIN_ANSWER_BYTES - 4096, /* of all entries; some are left for the totals */
+    ESCAPED_BYTES = 2,       /* of a quote and a backslash; control bytes are in no key */
     DOMAINS_PER_WORK = 1024, /* a quick work of another waits for one at most */
 };
 
@@ -55,6 +57,7 @@ struct count_job {
     /* The lane's while it works: */
     struct work pouring;
     json_t *domains; /* domain: [deliveries, rcpts] */
+    size_t bytes;    /* of their entries, at most */
     json_t *list;    /* the entries of the answer */
     bool too_many;
 };
@@ -110,14 +113,25 @@ static void visit(struct sieve *s, struct control *c, struct delivery *d,
 
 /* --- by domain, in the lane ------------------------------------------------------------------ */
 
+static size_t entry_bytes(const char *key)
+{
+    size_t bytes = ENTRY_BYTES;
+    for (const char *p = key; *p != '\0'; p++) {
+        bytes += *p == '"' || *p == '\\' ? ESCAPED_BYTES : 1;
+    }
+    return bytes;
+}
+
 static void count_domain(struct count_job *j, const char *key, uint64_t rcpts)
 {
     json_t *sum = json_object_get(j->domains, key);
-    if (sum == NULL && json_object_size(j->domains) == DOMAINS_MAX) {
-        j->too_many = true;
-        return;
-    }
     if (sum == NULL) {
+        size_t bytes = entry_bytes(key);
+        if (j->too_many || bytes > BYTES_MAX - j->bytes) {
+            j->too_many = true;
+            return;
+        }
+        j->bytes += bytes;
         sum = json_pack("[ii]", 0, 0);
         json_object_set_new(j->domains, key, sum);
     }
@@ -256,9 +270,8 @@ static json_t *answer_of(struct count_job *j, const struct control *c)
 {
     if (j->too_many) {
         return admin_error(ADMIN_EXIT_FAILED,
-                           "more than %d domains, and an answer has room for no more: narrow it "
-                           "down, as with route= or domain=*.example",
-                           DOMAINS_MAX);
+                           "there are too many domains for one answer: narrow it down, as with "
+                           "route= or domain=*.example");
     }
     json_t *o = admin_ok();
     admin_set_number(o, "deliveries", j->deliveries);

@@ -94,7 +94,7 @@ static void recover(struct fake *f)
 struct fake *fake_create(void)
 {
     static const struct spool_settings settings = {
-        .segment_bytes = 1 << 20, .segments_max = 12, .state_segment_bytes = 1 << 20};
+        .segment_bytes = 1 << 20, .segments_max = 24, .state_segment_bytes = 1 << 20};
     struct fake *f = calloc(1, sizeof *f);
     f->time = (struct control_time){.now_ns = 1000000000, .wall_ms = 1700000000000};
     f->credits = 64;

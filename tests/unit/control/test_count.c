@@ -4,6 +4,8 @@
 
 #include "control/admin/job.h"
 
+#include "common/limits/admin.h"
+
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,14 +15,14 @@ enum { PER_MAIL = 8, MAIL = 300, DOMAINS = MAIL * PER_MAIL, LEAST_WORKS = 3 };
 
 static struct fake *f;
 
-/* Each recipient in a domain of its own. */
-static void make_mail(void)
+/* Each recipient in a domain of its own, as the format says. */
+static void make_mail(int first, int count, const char *format)
 {
-    char address[PER_MAIL][64];
+    char address[PER_MAIL][256];
     struct fake_mail mail = {.sender = "a@from.test", .count = PER_MAIL};
-    for (int i = 0; i < MAIL; i++) {
+    for (int i = first; i < first + count; i++) {
         for (int k = 0; k < PER_MAIL; k++) {
-            snprintf(address[k], sizeof address[k], "user@d%d.One.test", i * PER_MAIL + k);
+            snprintf(address[k], sizeof address[k], format, i * PER_MAIL + k);
             mail.route[k] = 1;
             mail.rcpt[k] = address[k];
         }
@@ -33,7 +35,7 @@ static void set_up(void)
     f = fake_create();
     fake_attach(f, NULL, 0);
     f->credits = 0;
-    make_mail();
+    make_mail(0, MAIL, "user@d%d.One.test");
     fake_turn(f, 0);
 }
 
@@ -79,6 +81,34 @@ Test(count, every_domain_is_there_once)
     cr_assert_eq(domains_of(answer), DOMAINS);
     cr_assert_eq(json_integer_value(json_object_get(answer, "deliveries")), MAIL);
     cr_assert_eq(json_integer_value(json_object_get(answer, "rcpts")), DOMAINS);
+    json_decref(answer);
+}
+
+/* As many domains as have room, all of them as JSON writes them longest. One mail more is too
+ * many. */
+Test(count, answer_fits_its_frame_or_says_how_to_narrow_it_down)
+{
+    enum {
+        LONG = 230,
+        FITS = (LIMIT_ADMIN_ANSWER_BYTES - 4096) / (80 + 2 * LONG + 11) / PER_MAIL,
+        CLOSE = LIMIT_ADMIN_ANSWER_BYTES / 10 * 8, /* the bound does not waste much */
+    };
+    static const char request[] = "{'cmd':'count','by':'domain','select':['domain=*.long']}";
+    char format[256] = "u@";
+    memset(format + 2, '"', LONG);
+    snprintf(format + 2 + LONG, sizeof format - 2 - LONG, "%%06d.long");
+    make_mail(0, FITS, format);
+    json_t *answer = fake_admin(f, request);
+    size_t bytes = json_dumpb(answer, NULL, 0, JSON_COMPACT);
+    cr_assert_eq(json_array_size(json_object_get(answer, "by")), FITS * PER_MAIL);
+    cr_assert_leq(bytes, LIMIT_ADMIN_ANSWER_BYTES);
+    cr_assert_geq(bytes, CLOSE);
+    json_decref(answer);
+    make_mail(FITS, 1, format);
+    answer = fake_admin(f, request);
+    const char *error = json_string_value(json_object_get(answer, "error"));
+    cr_assert_not_null(error);
+    cr_assert_not_null(strstr(error, "narrow it down"), "%s", error);
     json_decref(answer);
 }
 
