@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/admin/release.c: release of frozen mail, and retry of waiting mail.
  *
- *   release:  plan ─▶ database: a job ─▶ answer.  Then the job: a RELEASE for each frozen delivery
+ *   release:  envelopes that could not be read are read again (restore.h)
+ *             plan ─▶ database: a job ─▶ answer.  Then the job: a RELEASE for each frozen delivery
  *             that is meant, some at a time, until none is left ─▶ database: the job is done
  *   retry:    plan ─▶ database: audit ─▶ each is due now ─▶ answer
  *
@@ -14,6 +15,7 @@
 #include "control/admin/act.h"
 #include "control/admin/resume.h"
 #include "control/admin/moment.h"
+#include "control/admin/restore.h"
 #include "control/core/hopside.h"
 #include "control/core/mem.h"
 
@@ -167,6 +169,8 @@ static void start_releasing(struct control *c, struct admin_request *request, st
 
 struct release_job {
     struct job job;
+    struct restore restore;
+    bool restored;
     struct sieve sieve;
     struct act_txn txn;
     struct act_plan plan;
@@ -236,6 +240,10 @@ static bool release_step(struct job *job, struct control *c)
         job->answer = j->txn.error < 0 ? act_txn_failed(&j->txn) : released_answer(j, false);
         return true;
     }
+    if (!j->restored) {
+        j->restored = restore_step(&j->restore, c);
+        return true;
+    }
     if (!sieve_step(&j->sieve, c)) {
         return true;
     }
@@ -253,7 +261,9 @@ static bool release_step(struct job *job, struct control *c)
 
 static void release_fini(struct job *job)
 {
-    moment_fini(&((struct release_job *)job)->moment);
+    struct release_job *j = (struct release_job *)job;
+    moment_fini(&j->moment);
+    restore_fini(&j->restore);
 }
 
 /* What is released is frozen. That it waits or is under way beside may change before the job is
@@ -289,6 +299,7 @@ json_t *admin_release(struct control *c, struct admin_request *request)
     moment_take_hops(&j->moment, &j->job.request.select, &c->core.routes);
     uint64_t top_pos = seen_top(&c->core.journal.states);
     j->stored.before_pos = top_pos > 0 ? top_pos : 1; /* damage found in reading has no record */
+    restore_init(&j->restore, &j->job, &j->moment);
     sieve_init(&j->sieve, &j->job, &j->job.request.select, plan_visit, j);
     j->sieve.moment = &j->moment;
     return NULL;

@@ -88,6 +88,49 @@ void apply_damaged(struct core *c, struct life_facts *f)
     }
 }
 
+/* Takes out what stood for a message, and what it counted. */
+static void remove_stand_in(struct core *c, struct delivery *d)
+{
+    struct rcpt rcpt = delivery_rcpt(d, 0);
+    assert(life_is_unreadable(c, d) && delivery_rcpt_count(d) == 1);
+    (void)life_lift(c, d);
+    rcpt.state = RCPT_DONE;
+    delivery_set_rcpt(d, 0, rcpt);
+    c->journal.accepted_rcpts--;
+    bool here = life_settle(c, d);
+    assert(!here);
+}
+
+static void restore(struct core *c, const struct life_facts *f, const struct envelope *envelope)
+{
+    assert(f->rcpt_count > 0 && f->route_id != 0 && index_find(&c->index, f->id) == NULL);
+    struct delivery *d = life_begin(c, f);
+    c->journal.accepted_rcpts += f->rcpt_count;
+    for (unsigned i = 0; i < f->rcpt_count; i++) {
+        struct rcpt rcpt = {.state = RCPT_FROZEN, .outcome = OUTCOME_DAMAGED};
+        delivery_set_rcpt(d, i, rcpt);
+    }
+    if (book_envelope_count(c->rules.book) > 0) {
+        rules_judge(&c->rules, d, index_slot(&c->index, d), envelope);
+    }
+    bool here = life_settle(c, d);
+    assert(here && d->state == DELIVERY_FROZEN);
+}
+
+void apply_restored(struct core *c, struct delivery *d, const struct life_facts *fact, size_t count,
+                    const struct envelope *envelope)
+{
+    assert(count > 0 && id_message(d->id) == id_message(fact[0].id));
+    notes_add(&c->notes, NOTE_ENVELOPE_RESTORED, NULL, d->first_pos, 0);
+    remove_stand_in(c, d);
+    for (size_t i = 0; i < count; i++) {
+        if (index_find(&c->index, fact[i].id) == NULL) {
+            restore(c, &fact[i], envelope);
+        }
+    }
+    assert(index_has_message(&c->index, fact[0].id));
+}
+
 /* --- outcomes -------------------------------------------------------------------------------- */
 
 uint64_t apply_backoff_ns(uint64_t id, uint32_t attempts, uint32_t first_ms, uint32_t max_ms)
@@ -223,10 +266,12 @@ static void forget_reply(struct core *c, const struct rcpt *rcpt)
     }
 }
 
+/* One that is unreadable stands for recipients that nobody knows: an outcome of one of them must
+ * not end it. */
 static void set_outcome(struct core *c, struct delivery *d, const struct state_fact *fact)
 {
     enum outcome_disposition disposition = outcome_disposition((enum outcome)fact->outcome);
-    unsigned count = delivery_rcpt_count(d);
+    unsigned count = life_is_unreadable(c, d) ? 0 : delivery_rcpt_count(d);
     /* A recipient is done, or frozen, only by a record that is in the log. */
     assert(fact->pos != 0 || disposition == OUTCOME_DISPOSITION_WAIT);
     for (unsigned i = 0; i < count; i++) {
@@ -254,7 +299,7 @@ static void set_outcome(struct core *c, struct delivery *d, const struct state_f
         }
         delivery_set_rcpt(d, i, rcpt);
     }
-    assert(delivery_waiting_count(d) + delivery_frozen_count(d) <= count);
+    assert(delivery_waiting_count(d) + delivery_frozen_count(d) <= delivery_rcpt_count(d));
 }
 
 /* A log tells of mail that is in no segment of the message log: it came after the image, was

@@ -11,6 +11,28 @@ bool feed_is_message(const struct life_facts *f)
            id_message(f->id) != 0;
 }
 
+size_t feed_facts(const struct life_facts *message, const struct envelope *e,
+                  struct feed_facts *out)
+{
+    size_t count = 0;
+    unsigned routes = envelope_route_count(e);
+    assert(routes <= LIMIT_ROUTES_PER_MESSAGE && id_index(message->id) == 0);
+    for (unsigned i = 0; i < routes; i++) {
+        unsigned n = 0;
+        while (e->rcpt[n].route_index != i) {
+            n++;
+        }
+        struct life_facts *fact = &out->fact[count];
+        *fact = *message;
+        fact->id |= i;
+        fact->route_id = e->rcpt[n].route_id;
+        fact->rcpt_count = (uint16_t)envelope_route_rcpts(e, i);
+        count += feed_is_message(fact);
+    }
+    assert(count <= routes);
+    return count;
+}
+
 void feed_message_seen(struct core *c, uint64_t pos)
 {
     seen_add(&c->journal.messages, pos, SEEN_ALL);
@@ -93,6 +115,33 @@ void feed_envelope(struct core *c, uint64_t id, struct bytes encoded)
     bool good = encoded.len > 0 && envelope_decode(encoded, &envelope);
     life_judge(c, d, good ? &envelope : NULL);
     assert(!d->unjudged);
+}
+
+bool feed_restored(struct core *c, uint64_t id, struct bytes encoded)
+{
+    struct envelope envelope;
+    struct feed_facts facts;
+    struct delivery *d = index_find(&c->index, id);
+    if (d == NULL || !life_is_unreadable(c, d) || d->state != DELIVERY_FROZEN ||
+        delivery_rcpt_count(d) != 1 || id_index(id) != 0 || !envelope_decode(encoded, &envelope)) {
+        return false;
+    }
+    const struct life_facts message = {.id = id_message(id),
+                                       .first_pos = d->first_pos,
+                                       .commit_pos = delivery_commit_pos(d),
+                                       .received_ms = d->received_ms,
+                                       .body_bytes = d->body_bytes};
+    size_t count = feed_facts(&message, &envelope, &facts);
+    for (size_t i = 0; i < count; i++) {
+        if (facts.fact[i].route_id == 0) {
+            return false; /* no route has that id: what is there is no envelope of ours */
+        }
+    }
+    if (count > 0) {
+        apply_restored(c, d, facts.fact, count, &envelope);
+    }
+    assert(count == 0 || index_has_message(&c->index, id));
+    return count > 0;
 }
 
 void feed_envelope_again(struct core *c, uint64_t id)

@@ -10,9 +10,19 @@
 
 #include "control/core/apply.h"
 
+#include "common/limits/message.h"
+
 /* Could that be a delivery? Its positions are in order, and no further apart than the largest
  * message may be. Its recipients and its index are within their limits. */
 must_check bool feed_is_message(const struct life_facts *fact);
+
+/* The deliveries of a message, as its envelope says. `message`: what they have in common.
+ * Returns how many. */
+struct feed_facts {
+    struct life_facts fact[LIMIT_ROUTES_PER_MESSAGE];
+};
+size_t feed_facts(const struct life_facts *message, const struct envelope *envelope,
+                  struct feed_facts *out);
 
 /* A record of the message log was read, and all of its deliveries are applied or need not be. */
 void feed_message_seen(struct core *core, uint64_t pos);
@@ -37,6 +47,9 @@ struct feed_ask {
 size_t feed_take_unjudged(struct core *core, struct feed_ask *out, size_t max);
 /* The envelope, as it is encoded; empty: it cannot be read. */
 void feed_envelope(struct core *core, uint64_t id, struct bytes encoded);
+/* The envelope of mail that could not be read (life_is_unreadable) was read again; empty: it still
+ * cannot be read. true: its true deliveries are there now, frozen. */
+bool feed_restored(struct core *core, uint64_t id, struct bytes encoded);
 /* It could not be asked now: again later. */
 void feed_envelope_again(struct core *core, uint64_t id);
 

@@ -296,25 +296,14 @@ static uint32_t keep_envelope(struct part *part, struct bytes encoded)
 static void add_deliveries(struct scan *scan, const struct life_facts *message,
                            struct bytes encoded)
 {
-    const struct envelope *e = &scan->envelope;
+    struct feed_facts facts;
     uint32_t at = scan->envelopes ? keep_envelope(scan->part, encoded) : 0;
-    unsigned count = envelope_route_count(e);
-    assert(count <= LIMIT_ROUTES_PER_MESSAGE);
-    for (unsigned i = 0; i < count; i++) {
-        unsigned n = 0;
-        while (e->rcpt[n].route_index != i) {
-            n++;
-        }
-        struct life_facts fact = *message;
-        fact.id |= i;
-        fact.route_id = e->rcpt[n].route_id;
-        fact.rcpt_count = (uint16_t)envelope_route_rcpts(e, i);
-        if (feed_is_message(&fact)) {
-            struct item *item = add(scan, ITEM_DELIVERY, message->commit_pos);
-            item->fact = fact;
-            item->envelope_at = at;
-            item->envelope_bytes = scan->envelopes ? (uint32_t)encoded.len : 0;
-        }
+    size_t count = feed_facts(message, &scan->envelope, &facts);
+    for (size_t i = 0; i < count; i++) {
+        struct item *item = add(scan, ITEM_DELIVERY, message->commit_pos);
+        item->fact = facts.fact[i];
+        item->envelope_at = at;
+        item->envelope_bytes = scan->envelopes ? (uint32_t)encoded.len : 0;
     }
 }
 
