@@ -67,8 +67,11 @@ void delivery_set_rcpt(struct delivery *d, unsigned i, struct rcpt rcpt)
 struct rcptset delivery_rcpts(const struct delivery *d, enum rcpt_state state)
 {
     struct rcptset set = {{0}};
-    unsigned count = delivery_rcpt_count(d);
-    for (unsigned i = 0; i < count; i++) {
+    if (!d->is_wide) {
+        set.word[0] = d->rcpt_state == state;
+        return set;
+    }
+    for (unsigned i = 0; i < d->wide->rcpt_count; i++) {
         if (delivery_rcpt(d, i).state == state) {
             rcptset_add(&set, i);
         }
