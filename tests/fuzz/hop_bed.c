@@ -4,13 +4,30 @@
 
 #include "tests/fuzz/criterion/criterion.h"
 
+#include "common/crc32c.h"
+
 #include <string.h>
 
 enum { LARGE_BYTES = 100000, STEP_MS = 20, SETTLE_MS = 1800000 };
 
+/* Of what lane_mail sends. */
+static uint32_t crc_of_mail(size_t body_bytes)
+{
+    static const char text[] = "Subject: x\r\n\r\nbody\r\n";
+    char line[PEER_FILL_BYTES];
+    uint32_t crc = crc32c(0, text, sizeof text - 1);
+    for (uint32_t i = 0; (size_t)i * PEER_FILL_BYTES < body_bytes; i++) {
+        peer_fill_line(i, line);
+        crc = crc32c(crc, line, sizeof line);
+    }
+    return crc;
+}
+
 void hop_bed_init(struct hop_bed *bed)
 {
     *bed = (struct hop_bed){0};
+    bed->crc[0] = bed->crc[1] = crc_of_mail(0);
+    bed->crc[2] = crc_of_mail(LARGE_BYTES);
     lane_make();
     bed->commit[0] = lane_mail("a@d0.example", 0);
     bed->commit[1] = lane_mail("b@d0.example c@d0.example d@d1.example", 0);
@@ -52,7 +69,7 @@ static void take_message(struct hop_bed *bed, uint32_t n, bool honest)
     struct hop_bed_talk *talk = &bed->talk[n];
     bool whole = false;
     for (unsigned i = 0; i < HOP_BED_MAILS; i++) {
-        whole |= talk->bytes == bed->commit[i].commit.body_bytes;
+        whole |= talk->bytes == bed->commit[i].commit.body_bytes && talk->crc == bed->crc[i];
     }
     cr_assert(whole);
     talk->in_body = false;
@@ -69,6 +86,8 @@ static void take_line(struct hop_bed *bed, uint32_t n, struct bytes line, bool h
         take_message(bed, n, honest);
     } else if (talk->in_body) {
         talk->bytes += line.len;
+        bool received = line.data[0] == '\t' || talk->bytes == line.len;
+        talk->crc = received ? 0 : crc32c(talk->crc, line.data, line.len);
     } else if (bytes_equal(line, bytes_str("DATA\r\n"))) {
         answer(bed, n, "354 go on\r\n", honest);
     } else {

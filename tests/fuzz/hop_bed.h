@@ -2,8 +2,8 @@
 /* tests/fuzz/hop_bed.h: a lane (tests/unit/dataplane/lane.h) with mail in its spool, and next hops
  * that answer as they should when they are told to.
  *
- * Promise: the same calls do the same again. What an honest hop took is a message of the spool,
- *          whole, or the bed asserts.
+ * Promise: the same calls do the same again. What comes to a hop up to its dot is a message of the
+ *          spool, byte for byte behind our Received field, or the bed asserts.
  */
 #ifndef HOLDFAST_TESTS_FUZZ_HOP_BED_H
 #define HOLDFAST_TESTS_FUZZ_HOP_BED_H
@@ -19,12 +19,14 @@ enum {
 
 struct hop_bed {
     struct abi_up commit[HOP_BED_MAILS];
+    uint32_t crc[HOP_BED_MAILS]; /* of what the client sent as each body */
     struct hop_bed_talk {
         bool greeted;
         bool in_body;
         bool dot;     /* the dot of a message has come */
         bool said;    /* something was said to it after that */
         size_t bytes; /* of the body so far */
+        uint32_t crc; /* of its lines behind our Received field */
     } talk[LANE_PEERS];
     uint32_t taken; /* messages that honest hops took */
 };

@@ -358,14 +358,21 @@ void peer_say(struct peer *p, const char *text)
     peer_write(p, text, strlen(text));
 }
 
+void peer_fill_line(uint32_t number, char out[PEER_FILL_BYTES])
+{
+    memset(out, 'x', PEER_FILL_BYTES - 2);
+    for (int i = 0; i < 8; i++) {
+        out[i] = "0123456789abcdef"[number >> (28 - 4 * i) & 15];
+    }
+    memcpy(out + PEER_FILL_BYTES - 2, "\r\n", 2);
+}
+
 void peer_fill(struct peer *p, size_t bytes)
 {
-    static char lines[64 * 64];
-    for (size_t i = 0; i < sizeof lines; i++) {
-        lines[i] = i % 64 == 62 ? '\r' : i % 64 == 63 ? '\n' : 'x';
-    }
-    for (size_t at = 0; at < bytes; at += sizeof lines) {
-        peer_write(p, lines, sizeof lines);
+    char line[PEER_FILL_BYTES];
+    for (uint32_t i = 0; (size_t)i * PEER_FILL_BYTES < bytes; i++) {
+        peer_fill_line(i, line);
+        peer_write(p, line, sizeof line);
     }
 }
 

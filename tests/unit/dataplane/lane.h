@@ -90,7 +90,10 @@ struct peer *lane_accept(uint32_t hop);
 uint32_t lane_connections(uint32_t hop);
 void peer_say(struct peer *peer, const char *text);
 void peer_write(struct peer *peer, const void *data, size_t len);
-void peer_fill(struct peer *peer, size_t bytes); /* lines of 'x' */
+/* Numbered lines of 64 bytes, of at least so many bytes together. */
+enum { PEER_FILL_BYTES = 64 };
+void peer_fill(struct peer *peer, size_t bytes);
+void peer_fill_line(uint32_t number, char out[PEER_FILL_BYTES]);
 /* Waits for the next line. Valid until the next call. */
 const char *peer_line(struct peer *peer);
 /* Checks that the next reply or command begins like this. */
