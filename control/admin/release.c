@@ -244,6 +244,17 @@ static bool release_step(struct job *job, struct control *c)
         j->restored = restore_step(&j->restore, c);
         return true;
     }
+    if (!job->request.dry_run && !restore_is_saved(&j->restore, c)) {
+        return false;
+    }
+    if (j->restore.any && c->saver.error < 0) {
+        job->answer =
+            admin_error(ADMIN_EXIT_FAILED,
+                        "envelopes could be read again, but the checkpoint that is to say "
+                        "so cannot be written: %s: nothing is released",
+                        trouble_meaning(c->saver.error));
+        return true;
+    }
     if (!sieve_step(&j->sieve, c)) {
         return true;
     }
@@ -299,7 +310,7 @@ json_t *admin_release(struct control *c, struct admin_request *request)
     moment_take_hops(&j->moment, &j->job.request.select, &c->core.routes);
     uint64_t top_pos = seen_top(&c->core.journal.states);
     j->stored.before_pos = top_pos > 0 ? top_pos : 1; /* damage found in reading has no record */
-    restore_init(&j->restore, &j->job, &j->moment);
+    restore_init(&j->restore, &j->job);
     sieve_init(&j->sieve, &j->job, &j->job.request.select, plan_visit, j);
     j->sieve.moment = &j->moment;
     return NULL;

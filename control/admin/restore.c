@@ -19,11 +19,11 @@ static void visit(struct sieve *sieve, struct control *c, struct delivery *d,
     }
 }
 
-void restore_init(struct restore *r, struct job *job, const struct moment *moment)
+void restore_init(struct restore *r, struct job *job)
 {
+    static const struct select every = {0};
     *r = (struct restore){.job = job};
-    sieve_init(&r->sieve, job, &job->request.select, visit, r);
-    r->sieve.moment = moment;
+    sieve_init(&r->sieve, job, &every, visit, r);
 }
 
 static bool there_is_any(const struct control *c)
@@ -54,6 +54,7 @@ static bool batch_done(struct work *work, struct control *c)
         struct restore_item *item = &r->item[r->at];
         if (feed_restored(&c->core, item->id, bytes_of(item->encoded, item->len))) {
             c->saver.wanted = true; /* the last checkpoint says that they cannot be read */
+            r->any = true;
         }
         mem_free(item->encoded);
         item->encoded = NULL;
@@ -78,6 +79,11 @@ bool restore_step(struct restore *r, struct control *c)
     r->work = (struct work){.lane = WORK_LOOK, .run = batch_run, .done = batch_done};
     job_submit(r->job, c, &r->work);
     return false;
+}
+
+bool restore_is_saved(const struct restore *r, const struct control *c)
+{
+    return !r->any || (!c->saver.wanted && !c->saver.under_way);
 }
 
 void restore_fini(struct restore *r)

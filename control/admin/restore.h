@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/admin/restore.h: before a release is planned: mail whose envelope could not be read is
- * read again. A dry run does so as well: the mail stays frozen, and its plan is the true one.
+ * read again. A dry run does so as well: the mail stays frozen, and its plan is the true one. All
+ * such mail is read, whatever is selected: nobody knows yet which selection means it.
  *
- *   what is selected and unreadable ─▶ a lane reads the envelope ─▶ its true deliveries, frozen
+ *   what is frozen and unreadable ─▶ a lane reads the envelope ─▶ its true deliveries, frozen
  *
  * Promise: what can be read now is ordinary frozen mail when the release looks for what it means.
  *          What still cannot be read stays as it is. Without such mail this costs nothing.
@@ -26,6 +27,7 @@ struct restore {
     struct job *job;
     struct sieve sieve;
     bool found; /* the sieve is at its end */
+    bool any;   /* some mail could be read again */
     struct restore_item *item;
     size_t count;
     size_t capacity;
@@ -33,10 +35,13 @@ struct restore {
     size_t batch; /* how many of them the lane has */
 };
 
-/* The selection is the job's. */
-void restore_init(struct restore *restore, struct job *job, const struct moment *moment);
+void restore_init(struct restore *restore, struct job *job);
 /* true: all were tried. false: call it again in the next turn in which the job is not under way. */
 must_check bool restore_step(struct restore *restore, struct control *control);
+/* What was read again is in a checkpoint, unless that failed. Before that it must not be released:
+ * after a kill the last checkpoint would call it unreadable, and the records of its release and of
+ * its delivery would mean nothing. */
+must_check bool restore_is_saved(const struct restore *restore, const struct control *control);
 void restore_fini(struct restore *restore);
 
 #endif

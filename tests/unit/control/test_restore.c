@@ -112,6 +112,64 @@ Test(restore, outlives_a_kill)
     restart_after_a_plan(false);
 }
 
+Test(restore, a_route_that_is_selected_finds_what_is_for_it)
+{
+    static const char route[] = "{'cmd':'release','select':['route=r2'],'dry_run':true}";
+    uint64_t first_pos;
+    (void)damaged(2, &first_pos);
+    cr_assert_eq(number_of(route, "released"), 0);
+    heal(first_pos);
+    cr_assert_eq(number_of(route, "released"), 1);
+}
+
+/* A kill at once behind the answer: the release was answered, so it goes on. */
+Test(restore, an_answered_release_outlives_a_kill)
+{
+    uint64_t first_pos;
+    uint64_t id = damaged(1, &first_pos);
+    cr_assert_eq(control_checkpoint(f->control, f->time), 0);
+    heal(first_pos);
+    cr_assert_eq(number_of(release, "released"), 1);
+    fake_restart_control(f, false);
+    fake_attach(f, NULL, 0);
+    for (int i = 0; i < 5; i++) {
+        fake_turn(f, 1000);
+    }
+    cr_assert(fake_was_sent(f, id));
+}
+
+/* Nothing is released while the last checkpoint says that it cannot be read. */
+Test(restore, a_release_waits_for_its_checkpoint)
+{
+    uint64_t first_pos;
+    uint64_t id = damaged(1, &first_pos);
+    const json_t *token;
+    json_t *answer = NULL;
+    heal(first_pos);
+    f->control->saver.under_way = true; /* one that does not end */
+    static const struct control_peer peer = {.who = "tester", .may_act = true};
+    json_t *request = json_pack("{siss s[s] ss}", "v", 1, "cmd", "release", "select",
+                                "class=damaged", "reason", "x");
+    json_t *pending = control_admin(f->control, request, &peer, f->time);
+    token = json_object_get(pending, "pending");
+    cr_assert_not_null(token);
+    for (int i = 0; i < 50 && answer == NULL; i++) {
+        fake_turn(f, 100);
+        answer = control_admin_ready(f->control, (uint64_t)json_integer_value(token), f->time);
+    }
+    cr_assert_null(answer);
+    cr_assert_not(fake_was_sent(f, id));
+    f->control->saver.under_way = false;
+    for (int i = 0; i < 50 && answer == NULL; i++) {
+        fake_turn(f, 100);
+        answer = control_admin_ready(f->control, (uint64_t)json_integer_value(token), f->time);
+    }
+    cr_assert_eq(fake_number(answer, "released"), 1);
+    json_decref(answer);
+    json_decref(pending);
+    json_decref(request);
+}
+
 Test(restore, a_route_that_is_gone_makes_it_an_orphan)
 {
     uint64_t first_pos;
