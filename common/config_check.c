@@ -194,8 +194,8 @@ static int check_hop_addresses(struct config_reader *reader)
         }
         if (hop->connection_count_max >= config->limits.connections) {
             return config_refuse(reader, config_setting_get_elem(hops, i),
-                                 "hop \"%s\" may take %u connections, but limits.connections is %u "
-                                 "for all, in and out",
+                                 "hop \"%s\" may take %u connections, which is not less than "
+                                 "limits.connections, %u",
                                  hop->name, hop->connection_count_max, config->limits.connections);
         }
     }

@@ -174,7 +174,7 @@ void subject_sleep(struct subject *s, bool worked)
         timeout_ms = wait_ms < (uint64_t)most_ms ? (int)wait_ms : most_ms;
     }
     if (s->used != NULL && timeout_ms > 0) {
-        atomic_store_explicit(&s->used->control_sleeping, 1, memory_order_seq_cst);
+        (void)atomic_exchange(&s->used->control_sleeping, 1); /* not a plain store: see abi.h */
         timeout_ms = control_ring_is_empty(s->control) ? timeout_ms : 0;
     }
     struct pollfd bell[2] = {{.fd = s->doorbell_fd, .events = POLLIN},

@@ -113,7 +113,8 @@ static json_t *check_members(const json_t *json, const struct command *command)
 
 static bool does_act(const struct command *command, const json_t *json)
 {
-    return command->acts || json_object_get(json, "remove") != NULL;
+    return command->acts ||
+           (is_word_of("remove", command->members) && json_object_get(json, "remove") != NULL);
 }
 
 static json_t *parse_select(const struct control *c, struct admin_request *request)

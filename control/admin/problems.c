@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/admin/problems.c: see problems.h.
  *
- * Promise: a command in what there is to do works as it is typed: it has its selection, and its
- *          reason where it acts. Who reloads or ends control by `kill` finds its process id there,
- *          whatever starts and watches the daemons.
+ * Promise: a command in the advice (`do`) works as it is typed: it has its selection, and a reason
+ *          where it acts. Where the advice is to reload or to end control, it is a `kill` with
+ *          control's process id, which works under any service manager.
  * Trap:    mail that waits is no problem by itself; mail that has waited for longer than its
  *          route's objective is. */
 #include "control/admin/problems.h"
@@ -18,7 +18,7 @@
 /* A hop is mute when it has mail under way and has said nothing for longer than any command may
  * take by RFC 5321 section 4.5.3.2.6. */
 #define MUTE_NS (UINT64_C(600) * 1000000000)
-/* Ages are differences of the wall clock. This much is no matter to any of them. */
+/* Ages are differences of the wall clock. An error of this much spoils none of them. */
 #define CLOCK_MS (UINT64_C(60) * 1000)
 /* A rule that has held nothing for this long after it was made counts as one that matches
  * nothing. */
@@ -163,7 +163,8 @@ static void check_damage(struct problems *p, const struct control *c)
     }
 }
 
-/* A clock that was set back makes mail young again: what is told by age would vanish unseen. */
+/* A clock that was set back makes mail look younger than it is: problems that are found by age
+ * would vanish unseen. */
 static void check_clock(struct problems *p, const struct control *c)
 {
     uint64_t wall_ms = c->core.now.wall_ms;
@@ -191,7 +192,7 @@ static void check_hops(struct problems *p, const struct control *c)
         snprintf(act, sizeof act, "mend it; then: holdfast retry hop=%s --reason 'it is mended'",
                  h->name);
         if (h->known && h->breaker.state != BREAKER_CLOSED) {
-            add(p, "breaker", 1, act, "hop %s is down since %" PRIu64 " failures: %s", h->name,
+            add(p, "breaker", 1, act, "hop %s is down after %" PRIu64 " failures: %s", h->name,
                 (uint64_t)h->breaker.failures, outcome_meaning((enum outcome)h->last_outcome));
         } else if (h->in_flight > 0 && begun_ns != 0 && c->core.now.now_ns > since_ns + MUTE_NS) {
             add(p, "mute_hop", 1, act,

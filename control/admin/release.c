@@ -90,6 +90,8 @@ static bool end_done(struct work *work, struct control *c)
     end->job->job.over = end->error == 0;
 
     if (end->error < 0) { /* the next round tries again */
+        control_say(c, 3, "policy database: the end of job %" PRIu32 ": %s", end->job->id,
+                    trouble_meaning(end->error));
         end->job->again_ns = c->core.now.now_ns + AGAIN_NS;
         end->job->resting = true;
     }
@@ -126,8 +128,10 @@ static bool releasing_step(struct job *job, struct control *c)
     struct releasing_job *j = (struct releasing_job *)job;
     size_t on_the_way = c->core.outbox.releases.count;
     if (j->resting) {
-        if (on_the_way > 0 && c->core.now.now_ns < j->again_ns) {
-            return false; /* their state records will come */
+        /* The state records of what is on the way will come. With nothing left, the database did
+         * not take the end of the job: it is asked again later. */
+        if ((on_the_way > 0 || j->left == 0) && c->core.now.now_ns < j->again_ns) {
+            return false;
         }
         next_round(j);
         return true;
@@ -435,7 +439,7 @@ static void retry_visit(struct sieve *s, struct control *c, struct delivery *d,
     (void)life_settle(&c->core, d);
 }
 
-/* Makes hops due that have no waiting mail, too. */
+/* Closes the breakers of the hops that are named, also of those without waiting mail. */
 static void close_hops(const struct select *select, struct control *c)
 {
     for (uint32_t i = 0; i < select->count; i++) {

@@ -124,7 +124,9 @@ int act_request(struct cli *cli, const struct args *args, const char *verb, json
     int r = 0;
     *answer_out = NULL;
     if (!dry_run && !reason_is_given(args)) {
-        r = cli_fail(cli, CLI_EXIT_USAGE, "%s needs --reason TEXT (it is kept in the audit)", verb);
+        bool removes = json_object_get(request, "remove") != NULL;
+        r = cli_fail(cli, CLI_EXIT_USAGE, "%s needs --reason TEXT (it is kept in the audit)",
+                     removes ? "rules remove" : verb);
     }
     if (r == 0) {
         r = make_plan(cli, request, &plan);
@@ -143,7 +145,7 @@ int act_request(struct cli *cli, const struct args *args, const char *verb, json
         r = confirm(cli, args, count_of(plan));
         if (r == 0) {
             json_object_set_new(request, "reason", json_string(args->reason));
-            /* The person said yes to this count. When more mail matches by now, control refuses. */
+            /* The person said yes to this count. When it is another by now, control refuses. */
             bool asked = (args->given & CLI_OPT_YES) == 0 && strcmp(verb, "release") == 0;
             if (args->has_yes_count || asked) {
                 json_object_set_new(request, "yes_count", json_integer(count_of(plan)));
