@@ -76,7 +76,7 @@ struct config {
     char path[CONFIG_PATH_SIZE]; /* the file it came from */
     char hostname[LIMIT_DOMAIN_BYTES + 1];
     char instance[LIMIT_NAME_BYTES + 1];
-    char run_dir[CONFIG_PATH_SIZE];   /* admin socket, doorbell */
+    char run_dir[CONFIG_PATH_SIZE];   /* sockets, doorbell, locks */
     char state_dir[CONFIG_PATH_SIZE]; /* policy.db, policy.snap */
     char user[LIMIT_NAME_BYTES + 1];  /* privileges are dropped to these; empty: stay */
     char group[LIMIT_NAME_BYTES + 1];

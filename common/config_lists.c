@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* common/config_lists.c: the lists of the configuration: interfaces, listen, hops, routes.
+/* common/config_lists.c: the lists of the configuration: interfaces, listen, hops. Routes are in
+ * config_routes.c.
  *
- * Promise: names are unique, a route's hops exist, addresses are of the kind their use needs.
+ * Promise: names are unique, addresses are of the kind their use needs.
  * Trap:    counts grow as entries are read, so that config_free after a refusal frees what is
  *          there and no more.
  */

@@ -7,7 +7,8 @@
  *   config.c         the file, libconfig, the table of the top level, defaults, freeing
  *   config_read.c    tables to values: durations, sizes, numbers, names, addresses
  *   config_number.c  what libconfig 1.5 lets pass: numbers that overflow, NUL in strings
- *   config_lists.c   interfaces, listen, hops, routes
+ *   config_lists.c   interfaces, listen, hops
+ *   config_routes.c  routes
  *   config_check.c   what only shows when all is read: duplicates, reach, sizes that must fit
  *   config_place.c   run_dir alone, also from a file that is wrong elsewhere
  */

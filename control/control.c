@@ -8,7 +8,8 @@
  *
  * Timers: the core's (core_next_ns), checkpoints (save.c), republishing (publish.c), looking at the
  * database (verify.c), listing of segments (catchup.c), envelopes asked again (judge.c), forgotten
- * replies (here).
+ * replies (here). Releases that are sent again (admin/release.c) and a fresh attach (link.c) have
+ * none: the caller's tick is enough for them.
  */
 #include "control/admin/job.h"
 #include "control/admin/select_json.h"

@@ -89,7 +89,7 @@ void control_admin_forget(struct control *control, uint64_t token);
  * gives one soon; until then those deliveries count as under way. */
 bool control_wants_attach(const struct control *control);
 
-/* How long the dataplane's heartbeat is old, for status: the caller sees the root region. */
+/* How old the dataplane's heartbeat is, for status: the caller sees the root region. */
 void control_set_heartbeat_age(struct control *control, uint64_t age_ms);
 
 /* A checkpoint is to be saved now, over the next turns. */
@@ -114,7 +114,7 @@ struct control_reload {
 void control_reload(struct control *control, const struct control_reload *reload,
                     struct control_time time);
 
-/* What an operator should read in the log: level 3 error, 4 warning, 6 notice. NULL: silence. */
+/* What an operator should read in the log: level 3 error, 4 warning, 6 information. NULL: none. */
 typedef void (*control_event_fn)(void *ctx, int level, const char *line);
 void control_on_event(struct control *control, control_event_fn fn, void *ctx);
 

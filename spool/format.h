@@ -29,8 +29,8 @@
  *
  * Promise: decoders read hostile bytes: they stay inside the view and answer false; what they
  *          accept is inside all bounds below.
- * Trap:    encoders write the whole structure, reserved bytes included. Decoders refuse reserved
- *          bytes that are not zero, so that a later version can use them.
+ * Trap:    encoders write the whole structure, reserved bytes included. The decoders of batches
+ *          and of checkpoint blocks refuse reserved bytes that are not zero; others ignore them.
  */
 #ifndef HOLDFAST_SPOOL_FORMAT_H
 #define HOLDFAST_SPOOL_FORMAT_H
@@ -91,7 +91,7 @@ _Static_assert(SPOOL_RECORD_HEADER_BYTES + SPOOL_BACK_MAX * 8 <= SPOOL_BLOCK_BYT
 
 #define FORMAT_SEGMENT_BYTES_MIN (UINT64_C(1) << 20)
 #define FORMAT_SEGMENT_BYTES_MAX (UINT64_C(1) << 31) /* a position has 32 bits for the offset */
-/* Ceiling of a checkpoint: 60 bytes for each of 100 million deliveries. */
+/* Ceiling of a checkpoint: 77 bytes, for one recipient, for each of 83 million deliveries. */
 #define FORMAT_CHECKPOINT_BYTES_MAX (UINT64_C(6) << 30)
 /* The largest number whose name is read back. Files whose names have more digits are not ours. */
 #define FORMAT_CHECKPOINT_NUMBER_MAX (UINT64_C(1000000000000000000) - 1)

@@ -36,7 +36,7 @@ struct spool_io_op {
     uint64_t offset;
     struct iovec iov[SPOOL_IO_IOV_MAX];
     uint32_t iov_count;
-    bool durable;   /* WRITE: with RWF_DSYNC; only where spool_io_dsync() is true */
+    bool durable;   /* WRITE: with RWF_DSYNC; only where ops->dsync says true */
     int64_t result; /* bytes, or -errno */
     struct spool_io_op *next;
 };
@@ -65,8 +65,8 @@ struct spool_io_ops {
     int64_t (*pwrite)(struct spool_io *io, int file, const void *buf, size_t len, uint64_t offset);
     int (*sync)(struct spool_io *io, int file);
     /* Writes what was written there from the cache to the disk and waits for that; makes nothing
-     * durable. So much writing comes in small parts, and others get the disk between them. It is
-     * only an advice: there is no error. Optional, as random is. */
+     * durable. Thus a large write goes to the disk in small parts, and others get the disk between
+     * them. It is only advice: there is no error. Optional, as random is. */
     void (*write_out)(struct spool_io *io, int file, uint64_t offset, uint64_t len);
     /* Asynchronous. submit never blocks on the device; -EAGAIN when its queue is full. */
     int (*submit)(struct spool_io *io, struct spool_io_op *op);

@@ -51,7 +51,7 @@ static void refuse_full(struct log *log, struct spool_submit *s)
     decide(log, s, SPOOL_RESULT_FULL);
 }
 
-/* Gives s the next `bytes` of the body; `unit` is what the body is padded to. */
+/* Gives s the next `bytes` of the body, which is padded to whole blocks. */
 static enum choice place(struct log *log, struct spool_submit *s, uint32_t bytes)
 {
     struct batch *b = &log->batch;

@@ -2,7 +2,7 @@
 /* spool/recover.c: what a start does with the directory before the writer may write.
  *
  *   lock ─▶ sync the directory ─▶ meta ─▶ open and sync every segment, make missing files
- *        ─▶ read their headers ─▶ find the ends of both logs ─▶ meta: start number + 1, durable
+ *        ─▶ read their headers ─▶ find the ends of both logs ─▶ meta: start number + 2, durable
  *        ─▶ prepare fresh segments under higher sequences
  *
  * What the last run wrote and did not sync may be in the page cache, and look durable. So every

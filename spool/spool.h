@@ -12,7 +12,7 @@
  *
  * Promise: spool_writer reports SPOOL_RESULT_OK for a LAST only after every record of the message
  *          and every batch before it is durable. Recovery never writes into a recovered segment.
- *          A record whose generation, id or CRC is wrong is never handed out as good.
+ *          A record whose sequence, id or CRC is wrong is never handed out as good.
  * Trap:    the writer is a pure core: it acts only inside spool_writer_turn, on one thread. A
  *          buffer that it was given is the writer's until it gives the buffer back.
  */

@@ -2,12 +2,12 @@
 /* spool/uring.c: operations through io_uring; the only file that knows liburing.
  *
  * One ring without a polling thread: docs/decisions/0004-writer-ring.md has the figures. It is made
- * disabled and enabled at the first submission, so that the thread that submits, and no other, is
- * its single issuer, whoever opened the spool.
+ * disabled and enabled by the thread that submits first, whoever opened the spool.
  *
  * Promise: submit does not wait for the device, as far as the kernel allows that: what would block
  *          goes to io-wq, whose workers stay on the configured CPU.
- * Trap:    all submissions come from one thread, the one that submitted first.
+ * Trap:    one thread at a time submits. After a fault the main thread submits one record before
+ *          the writer's thread runs.
  */
 #include "spool/disk.h"
 

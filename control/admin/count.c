@@ -35,7 +35,7 @@ enum {
     ENTRY_BYTES = 80,
     BYTES_MAX = LIMIT_ADMIN_ANSWER_BYTES - 4096, /* of all entries; some are left for the totals */
     ESCAPED_BYTES = 2,       /* of a quote and a backslash; control bytes are in no key */
-    DOMAINS_PER_WORK = 1024, /* a quick work of another waits for one at most */
+    DOMAINS_PER_WORK = 1024, /* another's quick work waits for one such work at most */
 };
 
 static const char *const by_names[BY_COUNT] = {"route", "state", "class", "hop", "domain"};

@@ -9,7 +9,7 @@
 #include "common/limits/address.h"
 #include "common/limits/reply.h"
 
-/* Adds every rule that holds the delivery, not only the one that counts it. */
+/* Adds every rule in force that matches the delivery, not only the one that counts it. */
 static void add_rules(struct row *row, const struct control *c, const struct delivery *d)
 {
     const struct rules *rules = &c->core.rules;

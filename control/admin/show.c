@@ -21,7 +21,7 @@
 
 enum {
     EVENTS_MAX = 200,             /* the newest ones */
-    EVENT_RECORDS_MAX = 200000,   /* the events stop there: about a tenth of a second */
+    EVENT_RECORDS_MAX = 200000,   /* no further round after it: about a tenth of a second */
     EVENT_CLOCK_MS = 3600 * 1000, /* the clock may have been set: so far it is not trusted */
 };
 

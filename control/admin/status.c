@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/admin/status.c: answers status from sums that are always kept, so that nothing is counted
- * here. problems.c says what is wrong. A lane reads the texts of replies, before
- * it goes on with a long list: a person who asks how it stands does not wait for others. */
+ * here. problems.c says what is wrong. A lane reads the texts of replies, as a quick work, which
+ * goes before the rest of a long list: who asks for the status does not wait for others. */
 #include "control/admin/admin.h"
 #include "control/admin/problems.h"
 #include "control/core/mem.h"

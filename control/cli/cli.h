@@ -34,7 +34,7 @@ enum cli_exit {
     CLI_EXIT_USAGE = 64, /* EX_USAGE of sysexits.h */
 };
 
-/* The server takes 32 terms; a longer list is several requests. */
+/* The server takes 32 terms (LIMIT_SELECT_TERMS); a longer list is refused here. */
 enum { CLI_TERMS_MAX = 32, CLI_OPERANDS_MAX = 64, CLI_TEXT_SIZE = 512 };
 
 struct cli {

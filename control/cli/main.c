@@ -10,7 +10,7 @@
 
 #define DEFAULT_CONFIG "/etc/holdfast/holdfast.conf"
 enum {
-    WAIT_S = 90, /* longer than control waits for the workers to pass a hold */
+    WAIT_S = 90, /* for an answer; docs/ADMIN.md asks for 60 at least */
 };
 
 const struct command cli_commands[] = {

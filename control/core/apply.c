@@ -228,8 +228,8 @@ static void note_scope(struct flight *flight, enum outcome outcome)
     assert(flight->saw_message || flight->saw_hop || flight->saw_self);
 }
 
-/* The connection went between dot and reply. The message is blamed only when the hop took others
- * since the last time; else the hop is. */
+/* The connection was lost between dot and reply. The first loss counts against the delivery, and
+ * each further one only when the hop took other mail since the loss before: else it is the hop. */
 static void note_dot_loss(struct core *c, struct delivery *d, struct live *l, const struct hop *hop,
                           const struct state_fact *fact)
 {

@@ -44,8 +44,8 @@ void apply_state(struct core *core, const struct state_fact *fact);
 void apply_attempt(struct core *core, const struct state_fact *fact);
 /* A message whose envelope is damaged: one delivery, frozen, for a person to see. */
 void apply_damaged(struct core *core, struct life_facts *fact);
-/* Its envelope can be read again: its deliveries, all frozen as damaged, take the place of that
- * one, which life_is_unreadable. `fact`: those of the envelope, one for each delivery. */
+/* The envelope of `d`, which was unreadable (life_is_unreadable), can be read again: the message's
+ * true deliveries, all frozen as damaged, take the place of `d`. `fact`: one for each of them. */
 void apply_restored(struct core *core, struct delivery *d, const struct life_facts *fact,
                     size_t count, const struct envelope *envelope);
 /* The delivery was believed under way, and is not: it waits again. */

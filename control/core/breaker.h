@@ -6,7 +6,8 @@
  *       ▲                                              │     │
  *       └────────── any answer to a message ───────────┴─▶ PROBING   one canary per interval
  *
- * Promise: a dead hop costs one delivery per probe interval, and closes by itself.
+ * Promise: a dead hop costs one delivery per probe interval, and its breaker closes by itself when
+ *          the hop answers again.
  * Trap:    only an outcome that says something about the hop may come here. What a damaged message
  *          causes says nothing of it.
  */
@@ -39,7 +40,7 @@ bool breaker_fail(struct breaker *breaker, uint64_t now_ns, bool at_once, bool w
 bool breaker_close(struct breaker *breaker);
 must_check bool breaker_may_probe(const struct breaker *breaker, uint64_t now_ns);
 void breaker_probe_begin(struct breaker *breaker);
-/* The canary came back without having met the hop: another may go after `delay_ns`. */
+/* The canary ended and did not close the breaker: another may go after `delay_ns`. */
 void breaker_probe_cancel(struct breaker *breaker, uint64_t now_ns, uint64_t delay_ns);
 const char *breaker_state_text(enum breaker_state state);
 

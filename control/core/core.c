@@ -100,7 +100,7 @@ void core_attach(struct core *c, struct abi_attach *region, uint32_t worker_coun
     outbox_fences_again(&c->outbox, a, true);
     outbox_resend_all(&c->outbox);
     assert(c->outbox.sent_count == 0 && a->phase == ATTACH_HELLO);
-    c->outbox.recycle_seq = c->journal.told_seq; /* it may have died with the last ring */
+    c->outbox.recycle_seq = c->journal.told_seq; /* a RECYCLE may be lost with the last ring */
     atomic_store_explicit(&region->policy_published, c->policy_generation, memory_order_release);
 }
 

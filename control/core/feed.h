@@ -50,7 +50,7 @@ void feed_envelope(struct core *core, uint64_t id, struct bytes encoded);
 /* The envelope of mail that could not be read (life_is_unreadable) was read again; empty: it still
  * cannot be read. true: its true deliveries are there now, frozen. */
 bool feed_restored(struct core *core, uint64_t id, struct bytes encoded);
-/* It could not be asked now: again later. */
+/* The envelope could not be read from the disk just now: it is asked for again later. */
 void feed_envelope_again(struct core *core, uint64_t id);
 
 #endif

@@ -64,8 +64,9 @@ bool flight_has_ended(const struct flights *flights, uint64_t id);
 void flight_forget_ended(struct flights *flights);
 /* It was under way when the dataplane went. */
 void flight_note_cut(struct flights *flights, const struct flight *flight);
-/* How many that were cut are not under way and not heard of since: the hop may have them. Both
- * logs are read, and all that is under way is told. Forgets them. */
+/* How many of those that were cut are not under way, and were not heard of since: the hop may have
+ * them. To be called when both logs are read and the dataplane has told what is under way. Forgets
+ * the cut ones. */
 uint64_t flight_count_cut(struct flights *flights, const struct index *index);
 /* When the oldest flight to that hop began; 0 without one. */
 uint64_t flight_oldest_ns(const struct flights *flights, const struct hop *hop);

@@ -163,7 +163,7 @@ static uint64_t due_wall_ms(const struct core *c, const struct delivery *d)
     assert(d->id != 0);
     if (d->state == DELIVERY_HELD && c->newest_wall_ms > c->now.wall_ms &&
         rules_hold_by_age(&c->rules, d->live)) {
-        return c->newest_wall_ms; /* by which its rule saw its age */
+        return c->newest_wall_ms; /* the clock by which its rule judged its age */
     }
     if (d->state != DELIVERY_WAITING && d->state != DELIVERY_IN_FLIGHT) {
         return c->now.wall_ms;

@@ -9,7 +9,8 @@
  *   DELIVERY  one delivery, its recipients, the rules whose envelope terms match it
  *   END       how many deliveries
  *
- * The order is HEAD, then any but END in any order, then END.
+ * The order is HEAD, then any but END, then END. The rules come before the deliveries: a delivery
+ * that was judged by fewer rules than are in force is judged again.
  *
  * Promise: what is encoded decodes to the same; hostile bytes are refused.
  * Trap:    control and the operator's command both read it, by these functions alone.

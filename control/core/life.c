@@ -181,9 +181,9 @@ struct live *life_lift(struct core *c, struct delivery *d)
     return l;
 }
 
-/* Freezes by our own judgement: the delivery was there twice when the dataplane fell, or a hop fell
- * silent at its dot again and again. The log is told. The freeze takes effect when it comes back as
- * a state record, like any other. */
+/* Freezes by our own judgement: the dataplane faulted twice while it handled this delivery, or the
+ * connection was lost at its dot again and again. The log is told. The freeze takes effect when it
+ * comes back as a state record, like any other. */
 static void blame(struct core *c, struct delivery *d, const struct live *l)
 {
     bool suspect = d->faults >= LIFE_FREEZE_FAULTS;

@@ -74,7 +74,7 @@ void outbox_resend_all(struct outbox *outbox);
 
 /* A token; the fence is sent to every worker of this attach. */
 uint64_t outbox_fence(struct outbox *outbox, const struct attach *attach);
-/* Every worker has passed it (or there are none): it is forgotten. An unknown token has. */
+/* Every worker has passed it (or there are none), or it is unknown. One passed is forgotten. */
 bool outbox_fence_passed(struct outbox *outbox, const struct attach *attach, uint64_t token);
 void outbox_fence_answer(struct outbox *outbox, uint64_t token, uint32_t worker);
 void outbox_fences_again(struct outbox *outbox, const struct attach *attach, bool fresh);

@@ -2,8 +2,8 @@
 /* control/core/rounds.h: two walks over all deliveries, some slots in each turn.
  *
  *   resettle   after a configuration: each delivery that waits goes to its place anew
- *   census     finds what no sum can keep: the oldest mail of each route. After changes, once a
- *              second
+ *   census     finds what no sum can keep: the oldest mail of each route, and the oldest of it that
+ *              met 4xx. After changes, once a second at most
  */
 #ifndef HOLDFAST_CONTROL_CORE_ROUNDS_H
 #define HOLDFAST_CONTROL_CORE_ROUNDS_H

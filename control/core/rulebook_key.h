@@ -86,7 +86,7 @@ static inline uint64_t book_part(const uint8_t *text, size_t width)
     return number;
 }
 
-/* How many messages meet that key, and how many rules stand there already: lower is better. */
+/* `cost`: how many messages meet that key, roughly; lower is better. */
 struct book_offer {
     enum book_kind kind;
     uint64_t key;

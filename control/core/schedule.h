@@ -7,7 +7,8 @@
  * A delivery that waits or is under way has a struct live; all others do without.
  *
  * Promise: putting in and taking out cost the logarithm of how many wait, never a walk.
- * Trap:    a struct live is in one place at most: the heap, a ready list, the suspects, judging.
+ * Trap:    a struct live is in one place at most: the heap, a ready list, the suspects, the
+ *          unjudged.
  */
 #ifndef HOLDFAST_CONTROL_CORE_SCHEDULE_H
 #define HOLDFAST_CONTROL_CORE_SCHEDULE_H

@@ -4,7 +4,7 @@
  *   heap (by time) ──due──▶ route->ready ─▶ active routes take turns ─▶
  *                                   hop: breaker closed and a place in its window, or one canary
  *
- * Promise: a delivery waits for ever, and is tried at least every retry.max. Behind an open breaker
+ * Promise: no delivery expires, and each is tried at least every retry.max. Behind an open breaker
  *          it waits, and no attempt is counted. When the breaker closes, the hop gets one delivery
  *          at first, and one more at a time for each that went well.
  * Trap:    the rules are asked again for every delivery just before it is sent: its age or class
@@ -19,8 +19,8 @@ enum {
     DUE_PER_TURN = 512,
     SENDS_PER_TURN = 256,
     COMMANDS_PER_TURN = 256,
-    /* The others pause for a suspect so many times without getting done. Then it goes beside them:
-     * the fault handler names the delivery at fault in that case, too. */
+    /* After so many pauses that ended before the others were done, a suspect goes beside them: the
+     * fault handler names the delivery at fault in that case, too. */
     ALONE_VAIN_MAX = 3,
 };
 

@@ -23,8 +23,8 @@ void slotset_fini(struct slotset *set);
 bool slotset_has(const struct slotset *set, uint32_t slot);
 void slotset_add(struct slotset *set, uint32_t slot);
 void slotset_remove(struct slotset *set, uint32_t slot);
-/* The first at or after `slot`; UINT32_MAX without one. Looks at *budget words at most; when that
- * is used up first, *slot_out says where to go on and the answer is UINT32_MAX. */
+/* The first at or after *slot; UINT32_MAX without one. Looks at *budget words at most; when that
+ * is used up first, *slot says where to go on and the answer is UINT32_MAX. */
 uint32_t slotset_next(const struct slotset *set, uint32_t *slot, uint32_t *budget);
 /* Behind the highest slot that may be in it. */
 uint32_t slotset_end(const struct slotset *set);

@@ -15,14 +15,14 @@
 
 enum { BATCH = 64, BATCHES_MAX = 4 };
 
-#define AGAIN_NS UINT64_C(500000000) /* after the disk gave nothing */
+#define AGAIN_NS UINT64_C(500000000) /* after a read failed */
 
 struct batch {
     struct work work;
     size_t count;
     struct {
         struct feed_ask ask;
-        bool unknown; /* the disk gave nothing now */
+        bool unknown; /* the read failed: asked again */
         uint8_t *encoded;
         size_t len;
     } item[BATCH];

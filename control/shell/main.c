@@ -422,7 +422,7 @@ int main(int argc, char **argv)
         config_free(s.config);
         return code;
     }
-    threads_favour_loop(); /* while we may */
+    threads_favour_loop(); /* before privileges are dropped */
     threads_leave_cpu(s.config->dataplane.lcore);
     int r = open_outside(&s, error);
     r = r == 0 ? open_inside(&s, options.new_policy, error) : r;

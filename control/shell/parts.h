@@ -89,7 +89,7 @@ struct control {
     void *event_ctx;
 };
 
-/* One line for the operator's log. level: 3 error, 4 warning, 6 notice (syslog numbers). */
+/* One line for the operator's log. level: 3 error, 4 warning, 6 information (syslog's numbers). */
 __attribute__((format(printf, 3, 4))) void control_say(struct control *control, int level,
                                                        const char *format, ...);
 

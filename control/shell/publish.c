@@ -24,7 +24,7 @@
 
 #define REPUBLISH_NS       (3600 * UINT64_C(1000000000)) /* grace is counted in days */
 #define REPUBLISH_AGAIN_NS (10 * UINT64_C(1000000000))   /* after a failure */
-#define TELL_NS            (10 * UINT64_C(1000000000))   /* it is taken in milliseconds */
+#define TELL_NS            (10 * UINT64_C(1000000000))   /* taking one needs milliseconds */
 
 /* What is published. A lane makes it, the loop takes it over. */
 struct edition {

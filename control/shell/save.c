@@ -7,8 +7,8 @@
  *
  * Promise: the state log below the older checkpoint is freed only when the next one is durable, and
  *          the replies of mail that is still frozen are in the policy database before that.
- *          The lane rests for most of the time, and does not while the checkpoint is behind: while
- *          the table changes faster than its image is written, or the state log grows long.
+ *          The lane rests for most of the time, except while the checkpoint is behind: while the
+ *          table changes faster than its image is written, or the state log grows long.
  * Trap:    while the lane is slow, no further slots are encoded, except those that are about to
  *          change.
  */
@@ -210,8 +210,8 @@ static bool forget_done(struct work *work, struct control *c)
     return true;
 }
 
-/* Replies need not be kept: their segments stay, or nothing is given back. The lane frees the list,
- * because it may be long. */
+/* Drops the list of replies that were to be kept: the state segments that have them stay. The lane
+ * frees the list, because it may be long. */
 static void drop_replies(struct control *c)
 {
     struct image_keep *page = image_take_keep(&c->core.image);

@@ -72,7 +72,7 @@ struct scan {
     enum { HEADERS_UNASKED, HEADERS_GOOD, HEADERS_DAMAGED } headers;
     uint64_t seq;      /* the segment that is read */
     uint32_t segment;  /* its number, from 1 */
-    uint32_t segments; /* all, counted at a start; those made ready for what comes, too */
+    uint32_t segments; /* all, counted at a start; the prepared empty ones, too */
     uint64_t not_good; /* the first position that was not good, else UINT64_MAX */
     uint64_t last;     /* the last good position */
     bool any;

@@ -389,10 +389,10 @@ static struct conn *newcomer_of(const struct server *s, uid_t uid)
     return newest;
 }
 
-/* Who goes for a connection of a user that has `own`, when all places are taken: a newcomer of the
- * user that has the most, among those that have one; else the idle one that was silent for longest,
- * which comes first in the list, of a user that has the most, and more than the other will have.
- * NULL: nobody. */
+/* Which connection gives way to a new one of a user that has `own`, when all places are taken: of
+ * the users that have a newcomer, the newest newcomer of the one with the most connections. Without
+ * one: of the users that have more than own + 1 and an idle connection, the one with the most loses
+ * the idle one that was silent for longest, which comes first in the list. NULL: none. */
 static struct conn *who_goes(const struct server *s, uint32_t own)
 {
     struct conn *newcomer = NULL;
@@ -415,10 +415,10 @@ static struct conn *who_goes(const struct server *s, uint32_t own)
     return newcomer != NULL ? newcomer : silent;
 }
 
-/* Returns whether there is room for a connection of this user, and makes some: whoever opens many
- * must not keep others out, and a person at a prompt must not lose the connection to them. Who goes
- * is shut down here, and closed when epoll reports it: its event may be in the batch that is being
- * handled. */
+/* Returns whether there is room for a connection of this user, and makes room where it can: whoever
+ * opens many must not keep others out, nor take the connection of a person at a prompt. The
+ * connection that has to go is shut down here, and closed when epoll reports it: its event may be
+ * in the batch that is being handled. */
 static bool make_room(struct server *s, uid_t uid)
 {
     uint32_t own = count_of(s, uid);
@@ -491,8 +491,9 @@ static bool welcome(struct server *s)
 void server_event(struct server *s, struct control *control, const struct epoll_event *event)
 {
     if (event->data.ptr == s) {
-        /* Who was shut down goes once epoll or a lane has it. Until then the next one waits in the
-         * backlog: refused, a person would pay for a crowd. */
+        /* A connection that was shut down keeps its place until epoll reports it or a lane gives it
+         * back. Until then newcomers wait in the backlog. To refuse them would punish a person for
+         * a crowd of others. */
         for (int n = 0; n < WELCOMES && s->conn_count < GONE_MAX && welcome(s); n++) {
         }
         return;

@@ -35,7 +35,7 @@ void server_turn(struct server *server, struct control *control);
 bool server_is_waiting(const struct server *server);
 
 struct link;
-/* The dataplane's door is in the run_dir of `place`. */
+/* The dataplane's attach socket is in the run_dir of `place`. */
 struct link *link_create(const struct place *place);
 void link_destroy(struct link *link);
 /* Looks for the dataplane, attaches, notices its end. Call it at least every LINK_LOOK_NS, and

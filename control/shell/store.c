@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* control/shell/store.c: the policy database: opening, names, domains, releases. See store.h. */
+/* control/shell/store.c: the policy database: opening, names, domains, replies. See store.h. */
 #include "control/shell/store.h"
 
 #include "control/core/mem.h"

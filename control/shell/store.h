@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* control/shell/store.h: the policy database: rules, jobs, audit, names and their ids.
  *
- * SQLite with WAL and synchronous=FULL. This file and store*.c are the only ones that speak SQL.
+ * SQLite with WAL and synchronous=FULL. Only store*.c and setup.c, which opens the file, speak
+ * SQL.
  *
  * Promise: what a function here reported as done is durable. A database that fails its check, or
- *          has a later version, is refused: to start with an empty one would release every hold.
+ *          has another version, is refused: to start with an empty one would release every hold.
  * Trap:    ids of routes, hops and rules are never reused (AUTOINCREMENT): old mail carries them.
  */
 #ifndef HOLDFAST_CONTROL_SHELL_STORE_H
@@ -20,7 +21,7 @@
 
 struct store;
 
-/* Checks the database (quick_check), and makes or migrates the schema. 0 or -errno and a line. */
+/* Checks the database (quick_check), and makes the schema in a new one. 0 or -errno and a line. */
 must_check int store_open(sqlite3 *db, struct store **store_out, char error_out[CONFIG_ERROR_SIZE]);
 /* For reading, on an open handle of a database that store_open has checked. */
 struct store *store_borrow(sqlite3 *db);

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { PARTS_MAX = 32 }; /* handed back at once: some megabytes */
+enum { PARTS_MAX = 32 }; /* handed back at once: some tens of megabytes */
 
 /* A lane rests so many times as long as its work took: the disk is the dataplane's meanwhile. */
 static const uint64_t lane_rest[WORK_LANES] = {[WORK_SAVE] = 3};
@@ -101,9 +101,9 @@ void works_fini(struct works *w)
     collect(&w->returned, &w->finished, &w->finished);
     drop_all(&w->finished);
     for (int i = 0; i < WORK_LANES; i++) {
-        collect(&w->submitted[i], &w->queued[i], &w->hurried[i]);
+        collect(&w->submitted[i], &w->queued[i], &w->quick[i]);
         drop_all(&w->queued[i]);
-        drop_all(&w->hurried[i]);
+        drop_all(&w->quick[i]);
         if (w->tools[i].reader != NULL) {
             spool_reader_close(w->tools[i].reader);
         }
@@ -117,8 +117,8 @@ void works_fini(struct works *w)
 
 static struct work *next_of(struct works *w, enum work_lane lane)
 {
-    collect(&w->submitted[lane], &w->queued[lane], &w->hurried[lane]);
-    struct work *quick = take(&w->hurried[lane]);
+    collect(&w->submitted[lane], &w->queued[lane], &w->quick[lane]);
+    struct work *quick = take(&w->quick[lane]);
     return quick != NULL ? quick : take(&w->queued[lane]);
 }
 
@@ -248,7 +248,7 @@ bool works_finish(struct works *w, struct control *control, uint32_t max)
         struct work *following = work->next; /* done may free the work */
         bool is_part = work->run == NULL;
         if (!work->done(work, control)) {
-            return true; /* it stays first: what comes behind speaks of what it says */
+            return true; /* it stays first: later parts need what it has to hand over */
         }
         w->finished.first = following;
         w->finished.last = following == NULL ? NULL : w->finished.last;

@@ -77,12 +77,12 @@ struct works {
     atomic_bool stopping;
     atomic_bool hurry; /* no lane rests */
 
-    struct work_list queued[WORK_LANES];  /* the lane's own */
-    struct work_list hurried[WORK_LANES]; /* the lane's own: quick ones */
-    struct work_list finished;            /* the loop's own */
-    uint32_t unfinished;                  /* the loop's own: submitted and not yet done */
-    bool threaded;                        /* set before the threads start */
-    void (*wake)(void *ctx);              /* the loop, from another thread; may be NULL */
+    struct work_list queued[WORK_LANES]; /* the lane's own */
+    struct work_list quick[WORK_LANES];  /* the lane's own: those that go first */
+    struct work_list finished;           /* the loop's own */
+    uint32_t unfinished;                 /* the loop's own: submitted and not yet done */
+    bool threaded;                       /* set before the threads start */
+    void (*wake)(void *ctx);             /* the loop, from another thread; may be NULL */
     void *wake_ctx;
     struct work_tools tools[WORK_LANES];
 };

@@ -20,7 +20,7 @@ SHOW = "control/admin/show.c"
 SERVER = "control/admin/admin.c"
 ABI = "common/abi.h"
 STRING = r'"((?:[^"\\]|\\.)*)"'
-LEVELS = {"3": "error", "4": "warning", "6": "notice"}
+LEVELS = {"3": "error", "4": "warning", "6": "information"}
 WORDS = {"%n": "NAME", "%a": "N", "%b": "N", "%p": "PLACE"}
 
 
