@@ -248,16 +248,17 @@ static bool release_step(struct job *job, struct control *c)
         j->restored = restore_step(&j->restore, c);
         return true;
     }
-    if (!job->request.dry_run && !restore_is_saved(&j->restore, c)) {
-        return false;
-    }
-    if (j->restore.any && c->saver.error < 0) {
-        job->answer =
-            admin_error(ADMIN_EXIT_FAILED,
-                        "envelopes could be read again, but the checkpoint that is to say "
-                        "so cannot be written: %s: nothing is released",
-                        trouble_meaning(c->saver.error));
-        return true;
+    if (j->restore.any && !job->request.dry_run) {
+        if (!restore_is_saved(c)) {
+            return false;
+        }
+        if (c->saver.error < 0) {
+            job->answer = admin_error(ADMIN_EXIT_FAILED,
+                                      "nothing is released: the checkpoint that is to say which "
+                                      "envelopes can be read again cannot be written: %s",
+                                      trouble_meaning(c->saver.error));
+            return true;
+        }
     }
     if (!sieve_step(&j->sieve, c)) {
         return true;

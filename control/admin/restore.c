@@ -81,9 +81,9 @@ bool restore_step(struct restore *r, struct control *c)
     return false;
 }
 
-bool restore_is_saved(const struct restore *r, const struct control *c)
+bool restore_is_saved(const struct control *c)
 {
-    return !r->any || (!c->saver.wanted && !c->saver.under_way);
+    return !c->saver.wanted && !c->saver.under_way;
 }
 
 void restore_fini(struct restore *r)

@@ -38,10 +38,10 @@ struct restore {
 void restore_init(struct restore *restore, struct job *job);
 /* true: all were tried. false: call it again in the next turn in which the job is not under way. */
 must_check bool restore_step(struct restore *restore, struct control *control);
-/* What was read again is in a checkpoint, unless that failed. Before that it must not be released:
- * after a kill the last checkpoint would call it unreadable, and the records of its release and of
- * its delivery would mean nothing. */
-must_check bool restore_is_saved(const struct restore *restore, const struct control *control);
+/* After a restore that found any: the checkpoint that it asked for has ended; saver.error says how.
+ * Before that nothing of it must be released: after a kill the last checkpoint would call it
+ * unreadable, and the records of its release and of its delivery would mean nothing. */
+must_check bool restore_is_saved(const struct control *control);
 void restore_fini(struct restore *restore);
 
 #endif

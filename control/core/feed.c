@@ -136,6 +136,9 @@ bool feed_restored(struct core *c, uint64_t id, struct bytes encoded)
         if (facts.fact[i].route_id == 0) {
             return false; /* no route has that id: what is there is no envelope of ours */
         }
+        if (flight_find(&c->flights, facts.fact[i].id) != NULL) {
+            return false; /* told under way: its end comes first */
+        }
     }
     if (count > 0) {
         apply_restored(c, d, facts.fact, count, &envelope);

@@ -48,7 +48,8 @@ size_t feed_take_unjudged(struct core *core, struct feed_ask *out, size_t max);
 /* The envelope, as it is encoded; empty: it cannot be read. */
 void feed_envelope(struct core *core, uint64_t id, struct bytes encoded);
 /* The envelope of mail that could not be read (life_is_unreadable) was read again; empty: it still
- * cannot be read. true: its true deliveries are there now, frozen. */
+ * cannot be read. true: its true deliveries are there now, frozen. false as well while one of them
+ * is under way. */
 bool feed_restored(struct core *core, uint64_t id, struct bytes encoded);
 /* The envelope could not be read from the disk just now: it is asked for again later. */
 void feed_envelope_again(struct core *core, uint64_t id);

@@ -287,6 +287,20 @@ Test(stand_in, gives_way_to_all_deliveries_of_its_message)
     cr_assert_eq(lab_times_sent(lab, id | 1), 1);
 }
 
+/* The dataplane has the second delivery under way from before control's start. */
+Test(stand_in, stays_while_a_delivery_of_its_message_is_under_way)
+{
+    uint8_t out[1024];
+    struct bytes encoded = envelope_of_three(out, 1);
+    uint64_t id = stand_in();
+    lab_hello(lab, 1, 64);
+    lab_turn(lab, 0);
+    lab_put(lab, (struct abi_up){.type = ABI_UP_INFLIGHT, .inflight = {.id = id | 1, .hop_id = 2}});
+    lab_ends(lab);
+    cr_assert_not(feed_restored(&lab->core, id, encoded));
+    cr_assert_eq(lab->core.index.count, 1);
+}
+
 Test(stand_in, stays_when_what_is_read_is_no_envelope_of_ours)
 {
     uint8_t out[1024];
